@@ -1,0 +1,138 @@
+//! Who a count belongs to: the peer and its slot.
+//!
+//! The truth lives in an array of [`Slot`]s that the daemon maps into its memory; a hash from [`PeerKey`] to
+//! slot number finds the slot. A count costs one lookup and one atomic add, a read costs no system call.
+
+/// Our role in a connection: which side of it this host was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Role {
+    /// We connected; a peer's `port` is the peer's service port.
+    Client = 1,
+    /// We accepted; a peer's `port` is our own service port.
+    Server = 2,
+}
+
+impl Role {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Client, Self::Server];
+
+    /// The role a record or key carries, `None` for a code this version does not know.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Client),
+            2 => Some(Self::Server),
+            _ => None,
+        }
+    }
+}
+
+/// Prefix length of a key that stands for one address.
+pub const SCOPE_ADDRESS: u8 = 128;
+/// Prefix length of a key that stands for a whole IPv6 /64.
+pub const SCOPE_V6_NETWORK: u8 = 64;
+/// Prefix length of a key that stands for a whole IPv4 /24, counted in the v4-mapped form (96 + 24).
+pub const SCOPE_V4_NETWORK: u8 = 120;
+/// Prefix length of the two keys that stand for every peer beyond all budgets, one for each role.
+pub const SCOPE_OTHER: u8 = 0;
+
+/// The other end of connections, as counts are kept. The ephemeral port is never part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
+pub struct PeerKey {
+    /// Network byte order; IPv4 and v4-mapped addresses both as `::ffff:a.b.c.d`. Host bits beyond `scope` are zero.
+    pub addr: [u8; 16],
+    /// Inode number of the network namespace (`net.ns.inum`, what `/proc/PID/ns/net` shows). Host byte order.
+    pub netns: u32,
+    /// The service port, host byte order: the peer's as client, ours as server.
+    pub port: u16,
+    /// A [`Role`] code.
+    pub role: u8,
+    /// How many leading bits of `addr` count: one of the `SCOPE_` constants.
+    pub scope: u8,
+}
+
+/// Slot states, in [`Slot::state`].
+pub mod slot_state {
+    /// Not in use; its number is in a free queue, or waits to be put there.
+    pub const FREE: u32 = 0;
+    /// In use: the key is complete and the counters count.
+    pub const LIVE: u32 = 1;
+}
+
+/// One peer's counters. The kernel side only ever adds; only the daemon, after it has unlinked the key, clears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Slot {
+    /// Whose counters these are. Written before `state` becomes [`slot_state::LIVE`].
+    pub key: PeerKey,
+    /// One of [`slot_state`].
+    pub state: u32,
+    /// Keeps the counters aligned; always zero.
+    pub reserved: u32,
+    /// The counters, indexed by [`crate::counters::PeerCounter`].
+    pub counters: [u64; crate::counters::PEER_COUNTERS],
+}
+
+/// A connection's four-tuple in its namespace, seen from this host. Key of the closed memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct Tuple {
+    /// Network byte order, IPv4 in v4-mapped form.
+    pub local_addr: [u8; 16],
+    /// Network byte order, IPv4 in v4-mapped form.
+    pub remote_addr: [u8; 16],
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// Host byte order.
+    pub local_port: u16,
+    /// Host byte order.
+    pub remote_port: u16,
+}
+
+/// What is remembered of a connection after its socket is gone, so that a late request still finds its peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct ClosedMemory {
+    /// `bpf_ktime_get_ns` (`CLOCK_MONOTONIC`) at our FIN or at the reset that ended the connection.
+    pub written_ns: u64,
+    /// Payload bytes received, at that time.
+    pub bytes_in: u64,
+    /// Payload bytes the peer acknowledged, at that time.
+    pub bytes_out: u64,
+    /// Low 32 bits of jiffies at that time.
+    pub jiffies: u32,
+    /// `tcp_sock.lsndtime`: jiffies of our last data.
+    pub lsndtime: u32,
+    /// `icsk_ack.lrcvtime`: jiffies of the peer's last data.
+    pub lrcvtime: u32,
+    /// Data segments received, at that time.
+    pub data_segs_in: u32,
+    /// Data segments sent, at that time.
+    pub data_segs_out: u32,
+    /// `tcp_sock.srtt_us` (eighths of a microsecond, as the kernel keeps it).
+    pub srtt_us: u32,
+    /// Thread group of the task that closed, 0 when no task did.
+    pub tgid: u32,
+    /// Thread of the task that closed.
+    pub pid: u32,
+    /// `task_struct.flags` of that task (`PF_EXITING` tells a dying owner).
+    pub task_flags: u32,
+    /// `task_struct.exit_code` of that task; meaningful when it is exiting.
+    pub exit_code: u32,
+    /// Name of that task.
+    pub comm: [u8; 16],
+    /// A [`Role`] code.
+    pub role: u8,
+    /// State the connection was in before.
+    pub state: u8,
+    /// 1 once a reset of this connection is in the reset or aborted count: one connection counts once.
+    pub counted: u8,
+    /// Keeps the size a multiple of 8; always zero.
+    pub reserved: [u8; 5],
+}
+
+const _: () = assert!(size_of::<PeerKey>() == 24);
+const _: () = assert!(size_of::<Slot>() == 128);
+const _: () = assert!(size_of::<Tuple>() == 40);
+const _: () = assert!(size_of::<ClosedMemory>() == 88 && align_of::<ClosedMemory>() == 8);

@@ -1,0 +1,153 @@
+//! The story of one event, as the kernel side writes it into the ring.
+//!
+//! A [`Record`] holds what the hook knew; `known` tells which groups of fields mean something, so that unknown is
+//! never mistaken for zero. The daemon decodes it by checked reads, in the order of the fields.
+
+/// Version of this layout. The first field of every record; a reader refuses any other.
+pub const RECORD_VERSION: u32 = 1;
+
+/// Value of [`Record::slot`] when the event belongs to a local port and not to a peer.
+pub const NO_SLOT: u32 = u32::MAX;
+
+/// Bits of [`Record::known`]: which groups of fields the hook could fill.
+pub mod known {
+    /// Fields of a full socket: segments, bytes, ages, `srtt_us`, `shutdown`, `linger`, `probes`, `unread_bytes`.
+    pub const SOCKET: u32 = 1 << 0;
+    /// `role`.
+    pub const ROLE: u32 = 1 << 1;
+    /// `state_before`.
+    pub const STATE_BEFORE: u32 = 1 << 2;
+    /// `reason`.
+    pub const REASON: u32 = 1 << 3;
+    /// Fields of the provoking segment: `segment_flags`, `segment_bytes`, `segment_ttl`, `ifindex`.
+    pub const SEGMENT: u32 = 1 << 4;
+    /// Segments, bytes and ages come from the closed memory, and `since_close_ns` counts from its writing.
+    pub const MEMORY: u32 = 1 << 5;
+    /// `pid`, `tgid`, `comm`, `task_flags` and `exit_code` are the owner's: the hook ran in its context, or the closed
+    /// memory noted it then.
+    pub const OWNER: u32 = 1 << 6;
+    /// `baseline_ttl`.
+    pub const BASELINE: u32 = 1 << 7;
+    /// `cgroup_id`.
+    pub const CGROUP: u32 = 1 << 8;
+    /// `backlog` and `backlog_limit`.
+    pub const BACKLOG: u32 = 1 << 9;
+    /// `bytes_in` and `bytes_out`.
+    pub const BYTES: u32 = 1 << 10;
+    /// `srtt_us`.
+    pub const SRTT: u32 = 1 << 11;
+}
+
+/// Bits of [`Record::verdicts`]: what the kernel side decided when it counted.
+pub mod verdict {
+    /// The connection was added to the reset count by this event.
+    pub const COUNTED_RESET: u8 = 1 << 0;
+    /// The connection was added to the aborted count by this event.
+    pub const COUNTED_ABORTED: u8 = 1 << 1;
+    /// The connection had carried data, either way.
+    pub const CARRIED_DATA: u8 = 1 << 2;
+    /// Active reset of a live socket by `SOCK_DESTROY`.
+    pub const DESTROYED: u8 = 1 << 3;
+    /// The socket had no owner any more (`SOCK_DEAD`).
+    pub const ORPHAN: u8 = 1 << 4;
+}
+
+/// One event. Multi-byte numbers in the machine's (little-endian) order unless said otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Record {
+    /// [`RECORD_VERSION`].
+    pub version: u32,
+    /// Bits of [`known`].
+    pub known: u32,
+    /// `bpf_ktime_get_ns`: nanoseconds of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// Payload bytes received in order.
+    pub bytes_in: u64,
+    /// Payload bytes the peer acknowledged.
+    pub bytes_out: u64,
+    /// Id of the socket's cgroup (its inode number in cgroupfs).
+    pub cgroup_id: u64,
+    /// Nanoseconds since the closed memory of the connection was written.
+    pub since_close_ns: u64,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// Low 32 bits of jiffies at the event; the ages below are differences to it.
+    pub jiffies: u32,
+    /// Jiffies since we last sent data.
+    pub sent_age: u32,
+    /// Jiffies since the peer's last data was accepted.
+    pub received_age: u32,
+    /// Jiffies since an ACK was last processed.
+    pub ack_age: u32,
+    /// Data segments received.
+    pub data_segs_in: u32,
+    /// Data segments sent.
+    pub data_segs_out: u32,
+    /// Smoothed round-trip time, eighths of a microsecond.
+    pub srtt_us: u32,
+    /// Bytes received that the application had not read.
+    pub unread_bytes: u32,
+    /// Raw value of the kernel's `enum sk_rst_reason`.
+    pub reason: u32,
+    /// Thread group id of the owner.
+    pub tgid: u32,
+    /// Thread id of the owner.
+    pub pid: u32,
+    /// `task_struct.flags` of the owner.
+    pub task_flags: u32,
+    /// `task_struct.exit_code` of the owner.
+    pub exit_code: u32,
+    /// Payload bytes of the provoking segment.
+    pub segment_bytes: u32,
+    /// Interface the provoking segment came in by.
+    pub ifindex: u32,
+    /// Connections waiting in the listener's accept queue.
+    pub backlog: u32,
+    /// The listener's limit.
+    pub backlog_limit: u32,
+    /// Number of the slot the event was counted in, [`NO_SLOT`] for counts by port.
+    pub slot: u32,
+    /// The CPU the hook ran on.
+    pub cpu: u32,
+    /// Our port, host order.
+    pub local_port: u16,
+    /// The other port, host order.
+    pub remote_port: u16,
+    /// Our address, network order, IPv4 as `::ffff:a.b.c.d`.
+    pub local_addr: [u8; 16],
+    /// The other address, likewise.
+    pub remote_addr: [u8; 16],
+    /// Name of the owner, up to the first NUL.
+    pub comm: [u8; 16],
+    /// A [`crate::counters::Kind`] code.
+    pub kind: u8,
+    /// A [`crate::peer::Role`] code.
+    pub role: u8,
+    /// TCP state of the socket when the hook ran, as the kernel numbers them; 0 without a socket.
+    pub state: u8,
+    /// State before the move to CLOSE that came with the reset.
+    pub state_before: u8,
+    /// `sk_shutdown`: 1 receive, 2 send.
+    pub shutdown: u8,
+    /// 1 when `SO_LINGER` was on with time 0.
+    pub linger_zero: u8,
+    /// Probes without an answer.
+    pub probes: u8,
+    /// Flag byte of the provoking segment's TCP header.
+    pub segment_flags: u8,
+    /// TTL or hop limit of the provoking segment.
+    pub segment_ttl: u8,
+    /// TTL or hop limit of the peer's handshake.
+    pub baseline_ttl: u8,
+    /// Bits of [`verdict`].
+    pub verdicts: u8,
+    /// 1 when the reset was sent without a provoking segment.
+    pub active: u8,
+}
+
+/// Size of a record on the ring.
+pub const RECORD_BYTES: usize = size_of::<Record>();
+
+const _: () = assert!(RECORD_BYTES == 192);
+const _: () = assert!(align_of::<Record>() == 8);

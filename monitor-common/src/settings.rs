@@ -1,0 +1,38 @@
+//! What the daemon tells the kernel programs at load time, besides the layout.
+
+/// Value of a reason code the running kernel does not have.
+pub const NO_REASON: u32 = u32::MAX;
+
+/// The second read-only global. Numbers only; set once, before the programs are verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Settings {
+    /// Stories of one suppressible kind that one CPU may tell in a row.
+    pub story_burst: u32,
+    /// Nanoseconds until one more such story may be told.
+    pub story_interval_ns: u32,
+    /// `KEEPALIVE_TIMEOUT` in the running kernel's `enum sk_rst_reason`, or [`NO_REASON`].
+    pub reason_keepalive: u32,
+    /// Whether `tcp_send_reset` has a third argument, the reason (6.10 and newer). 0 or 1.
+    pub has_reason: u32,
+    /// Slot number of the client-role `other`; the server-role one follows it.
+    pub other_slot: u32,
+    /// Thread group that the programs must not tell stories about: 0 for none.
+    pub reserved: u32,
+}
+
+impl Settings {
+    /// The bytes that the kernel side reads, in its (little-endian) order.
+    pub fn to_bytes(self) -> [u8; size_of::<Self>()] {
+        let Self { story_burst, story_interval_ns, reason_keepalive, has_reason, other_slot, reserved } =
+            self;
+        let words = [story_burst, story_interval_ns, reason_keepalive, has_reason, other_slot, reserved];
+        let mut bytes = [0; size_of::<Self>()];
+        for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+const _: () = assert!(size_of::<Settings>() == 24);

@@ -1,0 +1,267 @@
+//! Signal: a reset was sent, in answer to a segment (passive) or of our own accord (active).
+//!
+//! kernel: `include/trace/events/tcp.h` `tcp_send_reset(const struct sock *sk, const struct sk_buff *skb[, const enum sk_rst_reason
+//! reason])`, the reason from 6.10 on. Passive: just before the transmission, with the provoking segment; `sk` may be null, a
+//! TIME_WAIT socket or a listener (both null and TIME_WAIT only from 6.10 on). Active: after the transmission, `skb` null, and `sk`
+//! mostly in CLOSE already. The four-tuple comes from the segment where there is one: a listener has none.
+
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use monitor_common::counters::{Kind, PeerCounter, PortCounter};
+use monitor_common::peer::{Role, Tuple};
+use monitor_common::record::{NO_SLOT, Record, known, verdict};
+
+use crate::fields::{field, number, settings};
+use crate::maps::{HELD, LAST_CLOSE};
+use crate::memory::{self, Context, Ending};
+use crate::peers::{Occasion, Sent, Tally, count_namespace, count_port, slot_of};
+use crate::segment::Segment;
+use crate::socket::{CLOSE, ESTABLISHED, LISTEN, Socket, TIME_WAIT, is_live};
+use crate::story;
+
+const SHUTDOWN_MASK: u8 = 3;
+
+#[raw_tracepoint(tracepoint = "tcp_send_reset")]
+pub(crate) fn send_reset(ctx: RawTracePointContext) -> i32 {
+    let reason = if settings().has_reason != 0 { Some(ctx.arg::<i32>(2) as u32) } else { None };
+    on_send_reset(ctx.arg(0), ctx.arg(1), reason);
+    0
+}
+
+/// The logic, for any kind of attachment.
+#[inline(always)]
+fn on_send_reset(sk: u64, skb: u64, reason: Option<u32>) {
+    if skb == 0 {
+        active(Socket(sk), reason);
+    } else {
+        passive(sk, Segment(skb), reason);
+    }
+}
+
+/// Why a reset was sent without being asked for, as far as counting needs to know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Intent {
+    /// `SO_LINGER` 0, or `connect()` to `AF_UNSPEC`: the application meant it.
+    Chosen,
+    /// `SOCK_DESTROY`.
+    Destroyed,
+    /// Anything else.
+    Forced,
+}
+
+#[inline(always)]
+fn active(socket: Socket, reason: Option<u32>) {
+    let tuple = socket.tuple();
+    let state = socket.state();
+    let before = if state == CLOSE { state_before_close(socket.0) } else { Some(state) };
+    count_namespace_of(&tuple, is_live(before.unwrap_or(ESTABLISHED)));
+    if !is_live(before.unwrap_or(ESTABLISHED)) {
+        count_port(tuple.local_port, PortCounter::StraySent);
+        story::tell(Kind::StraySent, NO_SLOT, &tuple, |record| {
+            record.state = state;
+            record.active = 1;
+            set_reason(record, reason);
+        });
+        return;
+    }
+    let role = socket.role(&tuple);
+    let slot = slot_of(&tuple, role, Occasion::Connection);
+    let carried_data = socket.data_segs_in() | socket.data_segs_out() != 0;
+    let intent = intent(socket, state, reason);
+    let aborted = intent != Intent::Forced || !carried_data;
+    let tally = Tally::of(slot);
+    tally.add(PeerCounter::ResetsSent, 1);
+    tally.add(if aborted { PeerCounter::Aborted } else { PeerCounter::Reset }, 1);
+    // On the way out of close() the owner runs; an orphan's resets come from timers, SOCK_DESTROY from elsewhere.
+    let by_owner = state == CLOSE && !socket.is_orphan();
+    let context = if by_owner { Context::Owner } else { Context::Elsewhere };
+    let ending = Ending { role, state: before.unwrap_or(ESTABLISHED), counted: true, context };
+    memory::write(socket.0, &tuple, &ending);
+    story::tell(Kind::ResetSent, slot, &tuple, |record| {
+        record.active = 1;
+        record.state = state;
+        record.role = role as u8;
+        record.known |= known::ROLE;
+        if let Some(before) = before {
+            record.known |= known::STATE_BEFORE;
+            record.state_before = before;
+        }
+        set_reason(record, reason);
+        record.verdicts |= if aborted { verdict::COUNTED_ABORTED } else { verdict::COUNTED_RESET };
+        if carried_data {
+            record.verdicts |= verdict::CARRIED_DATA;
+        }
+        if intent == Intent::Destroyed {
+            record.verdicts |= verdict::DESTROYED;
+        }
+        story::socket(record, socket);
+        set_baseline(record, socket.handshake_ttl(&tuple));
+        if by_owner {
+            story::owner(record);
+        }
+    });
+}
+
+/// kernel.md of the design, section 6: told by the socket alone, since reasons exist only from 6.12 on.
+#[inline(always)]
+fn intent(socket: Socket, state: u8, reason: Option<u32>) -> Intent {
+    if state != CLOSE {
+        // tcp_abort() resets first and closes then; timers do the same, on orphans or with probes out.
+        let keepalive = match reason {
+            Some(reason) if settings().reason_keepalive != monitor_common::settings::NO_REASON => {
+                reason == settings().reason_keepalive
+            }
+            Some(_) | None => socket.probes_out() != 0,
+        };
+        return if keepalive || socket.is_orphan() { Intent::Forced } else { Intent::Destroyed };
+    }
+    // tcp_close() looks at unread data first, then at SO_LINGER.
+    if socket.unread_bytes() != 0 {
+        return Intent::Forced;
+    }
+    let disconnected = socket.shutdown() != SHUTDOWN_MASK && socket.has_file();
+    if socket.lingers_zero() || disconnected { Intent::Chosen } else { Intent::Forced }
+}
+
+#[inline(always)]
+fn passive(sk: u64, segment: Segment, reason: Option<u32>) {
+    let socket = Socket(sk);
+    let state = if sk == 0 { 0 } else { socket.state() };
+    let netns = if sk == 0 { segment.netns() } else { socket.netns() };
+    let tuple = segment.tuple(netns);
+    if segment.opens() {
+        count_port(tuple.local_port, PortCounter::RefusedSent);
+        count_namespace(netns, Sent::Refused);
+        story::tell(Kind::RefusedSent, NO_SLOT, &tuple, |record| answer(record, state, segment, reason));
+        return;
+    }
+    match state {
+        0 | TIME_WAIT | LISTEN => late(socket, state, &tuple, segment, reason),
+        CLOSE => orphaned(socket, &tuple, segment, reason),
+        _ if is_live(state) => orphaned(socket, &tuple, segment, reason),
+        _ => stray(socket, state, &tuple, segment, reason),
+    }
+}
+
+/// A segment that met no connection any more, only perhaps our memory of one.
+#[inline(always)]
+fn late(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: Option<u32>) {
+    let Some(memory) = memory::recall(tuple) else {
+        return stray(socket, state, tuple, segment, reason);
+    };
+    // SAFETY: `memory` is a map value; one byte is copied.
+    let Some(role) = Role::from_code(unsafe { (*memory).role }) else {
+        return stray(socket, state, tuple, segment, reason);
+    };
+    let slot = slot_of(tuple, role, Occasion::Connection);
+    let tally = Tally::of(slot);
+    tally.add(PeerCounter::ResetsSent, 1);
+    count_namespace(tuple.netns, Sent::Reset);
+    // Without payload it is a late FIN or ACK: nobody's request.
+    let counted = segment.payload() != 0 && memory::count_once(memory);
+    if counted {
+        tally.add(PeerCounter::Reset, 1);
+    }
+    story::tell(Kind::ResetSent, slot, tuple, |record| {
+        answer(record, state, segment, reason);
+        record.verdicts |= verdict::CARRIED_DATA;
+        if counted {
+            record.verdicts |= verdict::COUNTED_RESET;
+        }
+        // SAFETY: a map value that is valid while the program runs; a concurrent update only mixes two stories.
+        story::memory(record, unsafe { &*memory });
+    });
+}
+
+/// Data for a full socket that its application has left: `tcp_reset()` has closed it, and the reset goes out now.
+#[inline(always)]
+fn orphaned(socket: Socket, tuple: &Tuple, segment: Segment, reason: Option<u32>) {
+    // It was data and not a reset: receive_reset.rs holds it if it came through there, and has taken the first count.
+    let was_held = HELD.remove(socket.0).is_ok();
+    let state = socket.state();
+    let before = state_before_close(socket.0);
+    if !is_live(before.unwrap_or(ESTABLISHED)) {
+        return stray(socket, state, tuple, segment, reason);
+    }
+    let role = socket.role(tuple);
+    let slot = slot_of(tuple, role, Occasion::Connection);
+    let tally = Tally::of(slot);
+    tally.add(PeerCounter::ResetsSent, 1);
+    count_namespace(tuple.netns, Sent::Reset);
+    let state_then = before.unwrap_or(ESTABLISHED);
+    let ending = Ending { role, state: state_then, counted: true, context: Context::Elsewhere };
+    let counted = memory::count_ending(socket.0, tuple, &ending) || was_held;
+    if counted {
+        tally.add(PeerCounter::Reset, 1);
+    }
+    story::tell(Kind::ResetSent, slot, tuple, |record| {
+        answer(record, state, segment, reason);
+        record.role = role as u8;
+        record.known |= known::ROLE;
+        if let Some(before) = before {
+            record.known |= known::STATE_BEFORE;
+            record.state_before = before;
+        }
+        record.verdicts |= verdict::CARRIED_DATA;
+        if counted {
+            record.verdicts |= verdict::COUNTED_RESET;
+        }
+        story::socket(record, socket);
+        set_baseline(record, socket.handshake_ttl(tuple));
+    });
+}
+
+/// A segment of no connection we remember.
+#[inline(always)]
+fn stray(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: Option<u32>) {
+    count_port(tuple.local_port, PortCounter::StraySent);
+    count_namespace(tuple.netns, Sent::Stray);
+    story::tell(Kind::StraySent, NO_SLOT, tuple, |record| {
+        answer(record, state, segment, reason);
+        if state == LISTEN {
+            record.known |= known::BACKLOG;
+            record.backlog = number(socket.0, field!(sk_ack_backlog)) as u32;
+            record.backlog_limit = number(socket.0, field!(sk_max_ack_backlog)) as u32;
+        }
+    });
+}
+
+/// What every answer to a segment tells.
+#[inline(always)]
+fn answer(record: &mut Record, state: u8, segment: Segment, reason: Option<u32>) {
+    record.state = state;
+    set_reason(record, reason);
+    story::segment(record, segment);
+}
+
+#[inline(always)]
+fn set_reason(record: &mut Record, reason: Option<u32>) {
+    if let Some(reason) = reason {
+        record.known |= known::REASON;
+        record.reason = reason;
+    }
+}
+
+#[inline(always)]
+fn set_baseline(record: &mut Record, ttl: u8) {
+    if ttl > 1 {
+        record.known |= known::BASELINE;
+        record.baseline_ttl = ttl;
+    }
+}
+
+#[inline(always)]
+fn count_namespace_of(tuple: &Tuple, live: bool) {
+    count_namespace(tuple.netns, if live { Sent::Reset } else { Sent::Stray });
+}
+
+/// The state a socket was in before it moved to CLOSE, if that was this CPU's last such move: it is, unless the
+/// process was preempted between the two.
+#[inline(always)]
+fn state_before_close(sk: u64) -> Option<u8> {
+    let last = LAST_CLOSE.get_ptr_mut(0)?;
+    // SAFETY: `last` is a map value of this CPU.
+    let same = unsafe { (&raw const (*last).sk).read_volatile() } == sk;
+    // SAFETY: as above.
+    same.then(|| unsafe { (&raw const (*last).state_before).read_volatile() } as u8)
+}

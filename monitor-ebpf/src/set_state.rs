@@ -1,0 +1,91 @@
+//! Signal: connections opened and closed, and our FIN. Once per state change, never per packet.
+//!
+//! kernel: `include/trace/events/sock.h` `inet_sock_set_state(const struct sock *sk, const int oldstate, const int
+//! newstate)`, the same from 5.10 to 7.2. It fires for MPTCP parents too, before the local port is known at
+//! CLOSE -> `SYN_SENT`, and after it is gone at a move to CLOSE.
+
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use monitor_common::counters::PeerCounter;
+use monitor_common::peer::Role;
+
+use crate::maps::LAST_CLOSE;
+use crate::memory::{self, Context, Ending};
+use crate::peers::{Occasion, Tally, slot_of};
+use crate::socket::{CLOSE, ESTABLISHED, FIN_WAIT1, SYN_RECV, SYN_SENT, Socket, is_live};
+
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+pub(crate) fn set_state(ctx: RawTracePointContext) -> i32 {
+    on_set_state(ctx.arg(0), ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
+    0
+}
+
+/// The logic, for any kind of attachment.
+#[inline(always)]
+fn on_set_state(sk: u64, old: u8, new: u8) {
+    let socket = Socket(sk);
+    let opens = !is_live(old) && is_live(new);
+    let our_fin = new == FIN_WAIT1;
+    let crossing = old == SYN_SENT && new == SYN_RECV;
+    if !(opens || our_fin || crossing || new == CLOSE) || !socket.is_tcp() {
+        return;
+    }
+    if crossing {
+        // A simultaneous open goes on like a server's; it is a client.
+        socket.note_role(Role::Client);
+        return;
+    }
+    if opens {
+        opened(socket, old);
+    }
+    if our_fin {
+        let tuple = socket.tuple();
+        let role = socket.role(&tuple);
+        let ending = Ending { role, state: ESTABLISHED, counted: false, context: Context::Owner };
+        memory::write(sk, &tuple, &ending);
+    }
+    if new == CLOSE {
+        note_close(sk, old);
+        if is_live(old) {
+            closed(socket);
+        }
+        socket.forget_role();
+    }
+}
+
+#[inline(always)]
+fn opened(socket: Socket, old: u8) {
+    let tuple = socket.tuple();
+    let by_ttl = socket.role_by_ttl(&tuple);
+    let role = if old == SYN_RECV { socket.noted_role().unwrap_or(Role::Server) } else { Role::Client };
+    if role == by_ttl {
+        socket.forget_role();
+    } else {
+        socket.note_role(role);
+    }
+    memory::forget(&tuple);
+    Tally::of(slot_of(&tuple, role, Occasion::Connection)).add(PeerCounter::Opened, 1);
+}
+
+#[inline(always)]
+fn closed(socket: Socket) {
+    let tuple = socket.tuple();
+    let tally = Tally::of(slot_of(&tuple, socket.role(&tuple), Occasion::Connection));
+    tally.add(PeerCounter::Closed, 1);
+    let (received, sent) = (socket.data_segs_in(), socket.data_segs_out());
+    let exchanges = if received < sent { received } else { sent };
+    if exchanges != 0 {
+        tally.add(PeerCounter::Exchanges, exchanges as u64);
+    }
+}
+
+/// The state before the move to CLOSE, for a reset that follows on the same CPU.
+#[inline(always)]
+fn note_close(sk: u64, old: u8) {
+    if let Some(last) = LAST_CLOSE.get_ptr_mut(0) {
+        // SAFETY: `last` is a map value of this CPU.
+        unsafe { (&raw mut (*last).sk).write_volatile(sk) };
+        // SAFETY: as above.
+        unsafe { (&raw mut (*last).state_before).write_volatile(old as u64) };
+    }
+}

@@ -1,0 +1,233 @@
+//! The story of an event: a record in the ring. Lost or suppressed stories are counted, and never lose a count.
+
+use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_ns};
+use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
+use monitor_common::counters::{CpuTotals, Kind, PeerCounter};
+use monitor_common::peer::{ClosedMemory, Tuple};
+use monitor_common::record::{NO_SLOT, RECORD_VERSION, Record, known, verdict};
+
+use crate::fields::{add, cpu_totals, field, number, settings};
+use crate::maps::{EVENTS, LIMITS};
+use crate::peers::Tally;
+use crate::segment::Segment;
+use crate::socket::{Socket, current_task};
+
+/// An empty record; every field the hook does not fill stays unknown.
+pub(crate) const EMPTY: Record = Record {
+    version: RECORD_VERSION,
+    known: 0,
+    time_ns: 0,
+    bytes_in: 0,
+    bytes_out: 0,
+    cgroup_id: 0,
+    since_close_ns: 0,
+    netns: 0,
+    jiffies: 0,
+    sent_age: 0,
+    received_age: 0,
+    ack_age: 0,
+    data_segs_in: 0,
+    data_segs_out: 0,
+    srtt_us: 0,
+    unread_bytes: 0,
+    reason: 0,
+    tgid: 0,
+    pid: 0,
+    task_flags: 0,
+    exit_code: 0,
+    segment_bytes: 0,
+    ifindex: 0,
+    backlog: 0,
+    backlog_limit: 0,
+    slot: NO_SLOT,
+    cpu: 0,
+    local_port: 0,
+    remote_port: 0,
+    local_addr: [0; 16],
+    remote_addr: [0; 16],
+    comm: [0; 16],
+    kind: 0,
+    role: 0,
+    state: 0,
+    state_before: 0,
+    shutdown: 0,
+    linger_zero: 0,
+    probes: 0,
+    segment_flags: 0,
+    segment_ttl: 0,
+    baseline_ttl: 0,
+    verdicts: 0,
+    active: 0,
+};
+
+/// Accounts for one event, and tells its story if there is room and leave.
+#[inline(always)]
+pub(crate) fn tell(kind: Kind, slot: u32, tuple: &Tuple, fill: impl FnOnce(&mut Record)) {
+    let Some(totals) = cpu_totals() else { return };
+    count(totals, Account::Seen, kind);
+    if kind.is_suppressible() && !within_rate(kind) {
+        count(totals, Account::Suppressed, kind);
+        return;
+    }
+    let Some(mut entry) = EVENTS.reserve::<Record>(0) else {
+        count(totals, Account::Lost, kind);
+        untold(kind, slot);
+        return;
+    };
+    let record = entry.write(EMPTY);
+    start(record, kind, slot, tuple);
+    fill(record);
+    count(totals, Account::Submitted, kind);
+    entry.submit(0);
+}
+
+/// Writes what every record has.
+#[inline(always)]
+pub(crate) fn start(record: &mut Record, kind: Kind, slot: u32, tuple: &Tuple) {
+    // SAFETY: the helpers have no preconditions.
+    record.time_ns = unsafe { bpf_ktime_get_ns() };
+    // SAFETY: as above.
+    record.jiffies = unsafe { bpf_jiffies64() } as u32;
+    // SAFETY: as above.
+    record.cpu = unsafe { bpf_get_smp_processor_id() };
+    record.netns = tuple.netns;
+    record.local_port = tuple.local_port;
+    record.remote_port = tuple.remote_port;
+    record.local_addr = tuple.local_addr;
+    record.remote_addr = tuple.remote_addr;
+    record.kind = kind as u8;
+    record.slot = slot;
+}
+
+/// Keeps "resets = sum over causes" exact: the peer's resets without a story are a cause of their own.
+#[inline(always)]
+fn untold(kind: Kind, slot: u32) {
+    if slot == NO_SLOT {
+        return;
+    }
+    match kind {
+        Kind::ResetSent => Tally::of(slot).add(PeerCounter::UntoldSent, 1),
+        Kind::ResetReceived => Tally::of(slot).add(PeerCounter::UntoldReceived, 1),
+        Kind::RefusedSent | Kind::RefusedReceived | Kind::StraySent | Kind::StrayReceived => {}
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Account {
+    Seen,
+    Submitted,
+    Lost,
+    Suppressed,
+}
+
+#[inline(always)]
+fn count(totals: *mut CpuTotals, account: Account, kind: Kind) {
+    // SAFETY: only an address inside the map value is taken.
+    let counters = unsafe {
+        match account {
+            Account::Seen => &raw mut (*totals).seen,
+            Account::Submitted => &raw mut (*totals).submitted,
+            Account::Lost => &raw mut (*totals).lost,
+            Account::Suppressed => &raw mut (*totals).suppressed,
+        }
+    };
+    // SAFETY: a kind's number is below KINDS; the address is inside a map value.
+    unsafe { add(counters.cast::<u64>().add(kind as usize), 1) };
+}
+
+/// A rate limit with a burst, per CPU and kind, in one number: the time by which the stories told so far are paid.
+#[inline(always)]
+fn within_rate(kind: Kind) -> bool {
+    let Some(limits) = LIMITS.get_ptr_mut(0) else { return false };
+    // SAFETY: a kind's number is below KINDS; `limits` is a map value of this CPU.
+    let paid = unsafe { limits.cast::<u64>().add(kind as usize) };
+    let settings = settings();
+    let interval = settings.story_interval_ns as u64;
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    // SAFETY: as above; a program that interrupts this one at worst tells one story more.
+    let until = unsafe { paid.read_volatile() };
+    let from = if until > now { until } else { now };
+    if from - now > interval * settings.story_burst as u64 {
+        return false;
+    }
+    // SAFETY: as above.
+    unsafe { paid.write_volatile(from + interval) };
+    true
+}
+
+/// Fills in what a full socket tells.
+#[inline(always)]
+pub(crate) fn socket(record: &mut Record, socket: Socket) {
+    let sk = socket.0;
+    record.known |= known::SOCKET | known::BYTES | known::SRTT;
+    record.bytes_in = number(sk, field!(bytes_received));
+    record.bytes_out = number(sk, field!(bytes_acked));
+    record.srtt_us = number(sk, field!(srtt_us)) as u32;
+    record.data_segs_in = socket.data_segs_in();
+    record.data_segs_out = socket.data_segs_out();
+    let now = record.jiffies;
+    record.sent_age = now.wrapping_sub(number(sk, field!(lsndtime)) as u32);
+    record.received_age = now.wrapping_sub(number(sk, field!(lrcvtime)) as u32);
+    record.ack_age = now.wrapping_sub(number(sk, field!(rcv_tstamp)) as u32);
+    record.unread_bytes = socket.unread_bytes();
+    record.shutdown = socket.shutdown();
+    record.probes = socket.probes_out();
+    record.linger_zero = socket.lingers_zero() as u8;
+    if socket.is_orphan() {
+        record.verdicts |= verdict::ORPHAN;
+    }
+    if let Some(id) = socket.cgroup_id() {
+        record.known |= known::CGROUP;
+        record.cgroup_id = id;
+    }
+}
+
+/// Fills in what the closed memory tells.
+#[inline(always)]
+pub(crate) fn memory(record: &mut Record, memory: &ClosedMemory) {
+    record.known |= known::MEMORY | known::ROLE | known::STATE_BEFORE | known::BYTES | known::SRTT;
+    record.role = memory.role;
+    record.state_before = memory.state;
+    record.bytes_in = memory.bytes_in;
+    record.bytes_out = memory.bytes_out;
+    record.srtt_us = memory.srtt_us;
+    record.data_segs_in = memory.data_segs_in;
+    record.data_segs_out = memory.data_segs_out;
+    record.sent_age = record.jiffies.wrapping_sub(memory.lsndtime);
+    record.received_age = record.jiffies.wrapping_sub(memory.lrcvtime);
+    record.since_close_ns = record.time_ns.wrapping_sub(memory.written_ns);
+    if memory.tgid != 0 {
+        record.known |= known::OWNER;
+        record.tgid = memory.tgid;
+        record.pid = memory.pid;
+        record.task_flags = memory.task_flags;
+        record.exit_code = memory.exit_code;
+        record.comm = memory.comm;
+    }
+}
+
+/// Fills in what the provoking segment tells.
+#[inline(always)]
+pub(crate) fn segment(record: &mut Record, segment: Segment) {
+    record.known |= known::SEGMENT;
+    record.segment_flags = segment.flags();
+    record.segment_bytes = segment.payload();
+    record.segment_ttl = segment.ttl();
+    record.ifindex = segment.ifindex();
+}
+
+/// Fills in the current task. Only where it is known to be the owner.
+#[inline(always)]
+pub(crate) fn owner(record: &mut Record) {
+    let id = bpf_get_current_pid_tgid();
+    record.known |= known::OWNER;
+    record.tgid = (id >> 32) as u32;
+    record.pid = id as u32;
+    let (flags, exit_code) = current_task();
+    record.task_flags = flags;
+    record.exit_code = exit_code;
+    if let Ok(comm) = bpf_get_current_comm() {
+        record.comm = comm;
+    }
+}

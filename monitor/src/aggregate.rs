@@ -1,0 +1,185 @@
+//! Counts and stories to a snapshot: which peer a slot is, which series it belongs to, and who gives up its place.
+//!
+//! Pure: no I/O, no clock, no locks. Time comes in as monotonic durations. Three rules hold at every snapshot, whatever
+//! came before: sums over peers equal the totals, no published number goes down, and a peer that has series of its
+//! own keeps them until it is retired.
+
+mod peers;
+mod ports;
+mod series;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use monitor_common::counters::{KINDS, Kind};
+use monitor_common::peer::PeerKey;
+
+use self::peers::Peers;
+pub use self::ports::PortTable;
+use crate::classify::Cause;
+use crate::counts::{PeerCounts, PortCounts, Stories};
+use crate::event::{Direction, Event};
+use crate::kernel::truth::{Budgets, SlotReading, TotalsReading};
+use crate::snapshot::{Fill, NamespaceRow, ProgramRow, Snapshot};
+
+/// Limits of what is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Slots in the kernel.
+    pub budgets: Budgets,
+    /// Peers with series of their own on the metrics page.
+    pub published_peers: usize,
+    /// Entries of the closed memory.
+    pub closed_memory: u32,
+    /// Bytes of the ring.
+    pub ring_bytes: u32,
+}
+
+/// What one reading of the kernel's maps gave, besides slots and ports.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    /// Wall-clock time of the reading.
+    pub taken: jiff::Timestamp,
+    /// Wall-clock time of the start.
+    pub started: jiff::Timestamp,
+    /// Since the start.
+    pub uptime: Duration,
+    /// Sums over CPUs.
+    pub totals: TotalsReading,
+    /// Ours against the kernel's.
+    pub namespaces: Vec<NamespaceRow>,
+    /// The programs.
+    pub programs: Vec<ProgramRow>,
+}
+
+/// State of the pipeline that outlives one event.
+#[derive(Debug)]
+pub struct Aggregator {
+    limits: Limits,
+    peers: Peers,
+    ports: PortTable,
+    reasons: BTreeMap<(Direction, Arc<str>), u64>,
+    decoded: [u64; KINDS],
+    undecodable: u64,
+}
+
+impl Aggregator {
+    /// Empty.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            peers: Peers::new(limits.budgets, limits.published_peers),
+            ports: PortTable::default(),
+            reasons: BTreeMap::new(),
+            decoded: [0; KINDS],
+            undecodable: 0,
+        }
+    }
+
+    /// Takes in one story with its verdict.
+    pub fn observe(&mut self, event: &Event, cause: Cause) {
+        self.decoded[event.kind as usize] += 1;
+        let direction = Direction::of(event.kind);
+        if let Some(name) = event.reason.as_ref().and_then(|reason| reason.name.as_ref()) {
+            *self.reasons.entry((direction, Arc::clone(name))).or_default() += 1;
+        }
+        match (event.kind, event.slot) {
+            (Kind::ResetSent | Kind::ResetReceived, Some(slot)) => self.peers.observe(slot, direction, cause),
+            // Refusals and strays are no resets of a peer; they have counters of their own.
+            (Kind::ResetSent | Kind::ResetReceived, None)
+            | (Kind::RefusedSent | Kind::RefusedReceived | Kind::StraySent | Kind::StrayReceived, _) => {}
+        }
+    }
+
+    /// Takes in a record that was not understood.
+    pub const fn observe_undecodable(&mut self) {
+        self.undecodable += 1;
+    }
+
+    /// One reading of everything becomes what readers see. `now` is monotonic.
+    pub fn snapshot(
+        &mut self,
+        slots: impl Iterator<Item = SlotReading>,
+        ports: impl Iterator<Item = (u16, PortCounts)>,
+        now: Duration,
+        rest: Rest,
+    ) -> Snapshot {
+        let Rest { taken, started, uptime, totals, namespaces, programs } = rest;
+        let peers = self.peers.read(slots, now);
+        let series = self.peers.series();
+        let total = peers.iter().map(|row| row.counts).sum();
+        let port_rows: Vec<_> = ports.collect();
+        let ports = self.ports.read(&port_rows);
+        let ports_total = port_rows.iter().map(|(_, counts)| *counts).sum();
+        let unattributed = namespaces.iter().filter_map(|row| row.unattributed).map(i64::unsigned_abs).sum();
+        let fills = self.fills(namespaces.len());
+        Snapshot {
+            taken,
+            started,
+            uptime_seconds: uptime.as_secs_f64(),
+            read_seconds: 0.0,
+            peers,
+            series,
+            port_rows,
+            ports,
+            total,
+            kernel_total: totals.peers,
+            ports_total,
+            namespaces,
+            unattributed,
+            stories: self.stories(totals.stories),
+            reasons: self
+                .reasons
+                .iter()
+                .map(|((way, name), count)| (*way, Arc::clone(name), *count))
+                .collect(),
+            fills,
+            over_budget: totals.over_budget,
+            failed_reads: totals.failed_reads,
+            programs,
+        }
+    }
+
+    /// Slots whose peers may be retired now: for the pipeline to unlink, and to hand back to [`Aggregator::retire`]
+    /// with their final counts once no program can add any more.
+    pub fn retirable(&mut self, now: Duration) -> Vec<(u32, PeerKey)> {
+        self.peers.retirable(now)
+    }
+
+    /// Moves a slot's final counts to `retired`.
+    pub fn retire(&mut self, slot: u32, last: PeerCounts) {
+        self.peers.retire(slot, last);
+    }
+
+    fn stories(&self, mut stories: Stories) -> Stories {
+        for (account, decoded) in stories.kinds.iter_mut().zip(self.decoded) {
+            account.decoded = decoded;
+        }
+        stories.undecodable = self.undecodable;
+        stories
+    }
+
+    fn fills(&self, namespaces: usize) -> Vec<Fill> {
+        let Limits { budgets, published_peers, closed_memory, ring_bytes } = self.limits;
+        let used = self.peers.used();
+        let fill = |name, used: Option<usize>, capacity: u64| Fill {
+            name,
+            used: used.and_then(|used| u64::try_from(used).ok()),
+            capacity,
+        };
+        vec![
+            fill("client_peers", Some(used.client), budgets.client.into()),
+            fill("server_peers", Some(used.server), budgets.server.into()),
+            fill("refused_peers", Some(used.refused), budgets.refused.into()),
+            fill("networks", Some(used.networks), budgets.networks.into()),
+            fill("published_peers", Some(self.peers.published()), published_peers as u64),
+            fill("namespaces", Some(namespaces), monitor_common::counters::NAMESPACES.into()),
+            fill("closed_memory", None, closed_memory.into()),
+            fill("ring_bytes", None, ring_bytes.into()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! The rules of the published numbers, tried on histories of slots.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use monitor_common::peer::{Role, SCOPE_ADDRESS, SCOPE_OTHER};
+
+use super::*;
+use crate::kernel::truth::Budgets;
+use crate::snapshot::{PeerLabel, PeerSeries, Scope};
+
+const BUDGETS: Budgets = Budgets { client: 8, server: 8, refused: 2, networks: 2 };
+
+fn aggregator(published_peers: usize) -> Aggregator {
+    Aggregator::new(Limits { budgets: BUDGETS, published_peers, closed_memory: 16, ring_bytes: 4096 })
+}
+
+fn rest() -> Rest {
+    Rest {
+        taken: jiff::Timestamp::UNIX_EPOCH,
+        started: jiff::Timestamp::UNIX_EPOCH,
+        uptime: Duration::ZERO,
+        totals: TotalsReading::default(),
+        namespaces: vec![],
+        programs: vec![],
+    }
+}
+
+/// A client-role peer 10.0.0.`last`:80 in a namespace, with as many connections closed as opened.
+fn slot(slot: u32, last: u8, netns: u32, closed: u64) -> SlotReading {
+    let addr = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, last];
+    let key = PeerKey { addr, netns, port: 80, role: Role::Client as u8, scope: SCOPE_ADDRESS };
+    SlotReading { slot, key, counts: PeerCounts { opened: closed, closed, ..PeerCounts::default() } }
+}
+
+fn other(closed: u64) -> SlotReading {
+    let key = PeerKey { addr: [0; 16], netns: 0, port: 0, role: Role::Client as u8, scope: SCOPE_OTHER };
+    let counts = PeerCounts { opened: closed, closed, ..PeerCounts::default() };
+    SlotReading { slot: BUDGETS.other_slot(), key, counts }
+}
+
+fn read(aggregator: &mut Aggregator, slots: &[SlotReading], seconds: u64) -> Snapshot {
+    let slots = slots.iter().copied();
+    aggregator.snapshot(slots, std::iter::empty(), Duration::from_secs(seconds), rest())
+}
+
+fn closed(snapshot: &Snapshot) -> HashMap<PeerLabel, u64> {
+    snapshot.series.iter().map(|PeerSeries { label, counts, causes: _ }| (*label, counts.closed)).collect()
+}
+
+fn sum_of_series(snapshot: &Snapshot) -> u64 {
+    snapshot.series.iter().map(|series| series.counts.closed).sum()
+}
+
+fn label(last: u8) -> PeerLabel {
+    PeerLabel { scope: Scope::Address([10, 0, 0, last].into()), port: Some(80), role: Role::Client }
+}
+
+const OTHER: PeerLabel = PeerLabel { scope: Scope::Other, port: None, role: Role::Client };
+const RETIRED: PeerLabel = PeerLabel { scope: Scope::Retired, port: None, role: Role::Client };
+
+#[test]
+fn the_busiest_newcomers_get_series_and_the_rest_is_other() {
+    let mut aggregator = aggregator(2);
+    let snapshot =
+        read(&mut aggregator, &[slot(0, 1, 1, 5), slot(1, 2, 1, 50), slot(2, 3, 1, 20), other(7)], 0);
+    let closed = closed(&snapshot);
+    assert_eq!(
+        (closed.get(&label(2)), closed.get(&label(3)), closed.get(&label(1))),
+        (Some(&50), Some(&20), None)
+    );
+    assert_eq!(closed[&OTHER], 12);
+    assert_eq!(sum_of_series(&snapshot), snapshot.total.closed);
+}
+
+#[test]
+fn one_peer_in_two_namespaces_is_one_series_and_two_rows() {
+    let mut aggregator = aggregator(2);
+    let snapshot = read(&mut aggregator, &[slot(0, 1, 1, 5), slot(1, 1, 2, 6)], 0);
+    assert_eq!(closed(&snapshot)[&label(1)], 11);
+    assert_eq!(snapshot.peers.iter().filter(|row| row.label == label(1)).count(), 2);
+}
+
+#[test]
+fn a_series_does_not_go_down_when_one_of_its_namespaces_is_retired() {
+    let mut aggregator = aggregator(2);
+    drop(read(&mut aggregator, &[slot(0, 1, 1, 5), slot(1, 1, 2, 6)], 0));
+    aggregator.retire(0, slot(0, 1, 1, 5).counts);
+    let snapshot = read(&mut aggregator, &[slot(1, 1, 2, 8)], 1);
+    assert_eq!(closed(&snapshot)[&label(1)], 13);
+    assert_eq!(sum_of_series(&snapshot), snapshot.total.closed);
+}
+
+#[test]
+fn a_retired_peer_moves_what_it_published_to_retired_and_its_successor_starts_at_its_own() {
+    let mut aggregator = aggregator(1);
+    drop(read(&mut aggregator, &[slot(0, 1, 1, 5), slot(1, 2, 1, 3)], 0));
+    aggregator.retire(0, slot(0, 1, 1, 6).counts);
+    let snapshot = read(&mut aggregator, &[slot(1, 2, 1, 4)], 1);
+    let closed = closed(&snapshot);
+    assert_eq!(closed[&RETIRED], 6);
+    assert_eq!(closed[&OTHER], 4, "the successor's first four were shown as other and stay there");
+    assert_eq!(closed[&label(2)], 0);
+    assert_eq!(snapshot.total.closed, 10);
+    let snapshot = read(&mut aggregator, &[slot(1, 2, 1, 9)], 2);
+    assert_eq!(self::closed(&snapshot)[&label(2)], 5);
+}
+
+#[test]
+fn an_unpublished_peer_that_is_retired_stays_in_other() {
+    let mut aggregator = aggregator(0);
+    drop(read(&mut aggregator, &[slot(0, 1, 1, 5)], 0));
+    aggregator.retire(0, slot(0, 1, 1, 5).counts);
+    let snapshot = read(&mut aggregator, &[], 1);
+    assert_eq!(closed(&snapshot)[&OTHER], 5);
+    assert_eq!(snapshot.total.closed, 5, "the API shows it as retired");
+}
+
+#[test]
+fn causes_follow_their_peer_and_untold_resets_are_unclassified() {
+    let mut aggregator = aggregator(1);
+    let mut reading = slot(3, 1, 1, 5);
+    reading.counts.resets_sent = 3;
+    reading.counts.untold_sent = 2;
+    let event = Event { slot: Some(3), ..Event::of_kind(Kind::ResetSent) };
+    aggregator.observe(&event, Cause::LingerAbort);
+    let snapshot = read(&mut aggregator, &[reading], 0);
+    let causes = snapshot.series[0].causes;
+    assert_eq!((causes.sent[Cause::LingerAbort as usize], causes.sent[Cause::Unclassified as usize]), (1, 2));
+    assert_eq!(causes.sent.iter().sum::<u64>(), reading.counts.resets_sent);
+    aggregator.retire(3, reading.counts);
+    let snapshot = read(&mut aggregator, &[], 1);
+    let retired = snapshot.series.iter().find(|series| series.label == RETIRED).unwrap();
+    assert_eq!(retired.causes.sent.iter().sum::<u64>(), 3);
+    assert_eq!(snapshot.stories.of(Kind::ResetSent).decoded, 1);
+}
+
+#[test]
+fn only_quiet_peers_without_open_connections_are_retired_and_only_under_pressure() {
+    let mut aggregator = aggregator(100);
+    let mut slots: Vec<_> = (0..7).map(|number| slot(number, u8::try_from(number).unwrap(), 1, 1)).collect();
+    drop(read(&mut aggregator, &slots, 0));
+    assert!(
+        aggregator.retirable(Duration::from_secs(10_000)).is_empty(),
+        "seven of eight slots are no pressure"
+    );
+    slots.push(slot(7, 7, 1, 1));
+    slots[0].counts.opened += 1;
+    drop(read(&mut aggregator, &slots, 1));
+    assert!(aggregator.retirable(Duration::from_secs(500)).is_empty(), "not quiet for long enough");
+    let leaving = aggregator.retirable(Duration::from_secs(601));
+    assert_eq!(
+        leaving.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(),
+        [1, 2],
+        "down to six, the open one stays"
+    );
+    assert!(
+        aggregator.retirable(Duration::from_secs(600)).iter().all(|(slot, _)| *slot > 2),
+        "none leaves twice"
+    );
+}
+
+/// A long random history keeps every rule at every step. The generator is a fixed linear congruence: no clock, no luck.
+#[test]
+fn whatever_happens_sums_are_exact_and_no_published_number_goes_down() {
+    let mut aggregator = aggregator(3);
+    let mut state = 1u64;
+    let mut random = move |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut live: HashMap<u32, SlotReading> = HashMap::new();
+    let mut before: HashMap<PeerLabel, u64> = HashMap::new();
+    let mut gone = 0;
+    for step in 0..5_000 {
+        let number = u32::try_from(random(8)).unwrap();
+        if let Some(reading) = live.get_mut(&number) {
+            if random(6) == 0 {
+                let last = reading.counts;
+                live.remove(&number);
+                aggregator.retire(number, last);
+                gone += last.closed;
+            } else {
+                let more = random(9);
+                reading.counts.opened += more;
+                reading.counts.closed += more;
+            }
+        } else {
+            let peer = u8::try_from(random(5)).unwrap();
+            let netns = u32::try_from(random(2)).unwrap() + 1;
+            let taken = live.values().any(|other| other.key == slot(0, peer, netns, 0).key);
+            if !taken {
+                live.insert(number, slot(number, peer, netns, random(5)));
+            }
+        }
+        let mut slots: Vec<_> = live.values().copied().collect();
+        slots.sort_by_key(|reading| reading.slot);
+        let snapshot = read(&mut aggregator, &slots, step);
+        let expected = slots.iter().map(|reading| reading.counts.closed).sum::<u64>() + gone;
+        assert_eq!(snapshot.total.closed, expected, "rows at step {step}");
+        assert_eq!(sum_of_series(&snapshot), expected, "series at step {step}");
+        let now = closed(&snapshot);
+        for (label, count) in &now {
+            // A label that was retired starts again; its series had ended.
+            let was = before.get(label).copied().unwrap_or(0);
+            let ended = matches!(label.scope, Scope::Address(_))
+                && now[&RETIRED] > before.get(&RETIRED).copied().unwrap_or(0);
+            assert!(*count >= was || ended, "{label:?} fell from {was} to {count} at step {step}");
+        }
+        before = now;
+    }
+    assert!(before[&RETIRED] > 0 && before[&OTHER] > 0, "the history reached every rule");
+}

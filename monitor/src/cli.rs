@@ -1,0 +1,119 @@
+//! What can be typed. No I/O and no defaults with logic: `config.rs` resolves.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::command::events::EventsArgs;
+use crate::command::peers::PeersArgs;
+
+/// Catches every TCP reset in the kernel, sent and received, and tells per peer how many, who really sent them, and why.
+#[derive(Debug, Parser)]
+#[command(name = "reset-monitor", version, about, max_term_width = 110, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch this host: count resets per peer, serve the page, the API and /metrics
+    Run(RunArgs),
+    /// Tell what this kernel and these privileges allow, and what to do about the rest
+    Check(CheckArgs),
+    /// Show resets as they happen
+    Events(EventsArgs),
+    /// Show peers with their counts
+    Peers(PeersArgs),
+}
+
+/// Flags of `run`. Every one can also be set in the environment or in the file.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// Configuration file (TOML); flags and environment win over it
+    #[arg(long, env = "RESET_MONITOR_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address to serve HTTP on [default: 127.0.0.1:9777]
+    #[arg(long, env = "RESET_MONITOR_LISTEN", value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Name by which the page and the API may be asked for, besides IP addresses and localhost; repeatable
+    #[arg(
+        long = "allowed-host",
+        env = "RESET_MONITOR_ALLOWED_HOSTS",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub allowed_hosts: Vec<String>,
+    /// File whose lock says that a daemon is running [default: /run/reset-monitor.lock]
+    #[arg(long, env = "RESET_MONITOR_LOCK_FILE", value_name = "FILE")]
+    pub lock_file: Option<PathBuf>,
+    /// Peers we connect to that get counts of their own [default: 10000]
+    #[arg(long, env = "RESET_MONITOR_CLIENT_PEERS", value_name = "COUNT")]
+    pub client_peers: Option<u32>,
+    /// Peers connecting to us that get counts of their own [default: 10000]
+    #[arg(long, env = "RESET_MONITOR_SERVER_PEERS", value_name = "COUNT")]
+    pub server_peers: Option<u32>,
+    /// Peers that only ever refused us and get counts of their own [default: 1000]
+    #[arg(long, env = "RESET_MONITOR_REFUSED_PEERS", value_name = "COUNT")]
+    pub refused_peers: Option<u32>,
+    /// Networks (/24, /64) that get counts of their own once server-peers is used up [default: 4096]
+    #[arg(long, env = "RESET_MONITOR_NETWORKS", value_name = "COUNT")]
+    pub networks: Option<u32>,
+    /// Peers with series of their own at /metrics; the rest is peer="other" [default: 200]
+    #[arg(long, env = "RESET_MONITOR_PUBLISHED_PEERS", value_name = "COUNT")]
+    pub published_peers: Option<u32>,
+    /// Size of the event ring, a power of two; a full ring loses stories, never counts [default: 1048576]
+    #[arg(long, env = "RESET_MONITOR_RING_BYTES", value_name = "BYTES")]
+    pub ring_bytes: Option<u32>,
+    /// Connections remembered after they closed, for late requests [default: 65536]
+    #[arg(long, env = "RESET_MONITOR_CLOSED_MEMORY", value_name = "COUNT")]
+    pub closed_memory: Option<u32>,
+    /// How much to log
+    #[arg(long, env = "RESET_MONITOR_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    pub log_level: LogLevel,
+    /// How to log
+    #[arg(long, env = "RESET_MONITOR_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// Flags of `check`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct CheckArgs {
+    /// Form of the answer
+    #[arg(short, long, default_value = "table")]
+    pub output: CheckOutput,
+}
+
+/// Form of `check`'s answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckOutput {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// How much to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// What may be wrong.
+    Warn,
+    /// What a user wants to know once.
+    Info,
+    /// For finding faults.
+    Debug,
+}
+
+/// How to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,64 @@
+//! The only reader of the clocks. Everyone else is given the time.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Wall-clock time now. For display only: nothing is measured with it.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn now() -> Timestamp {
+    Timestamp::try_from(std::time::SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// `CLOCK_MONOTONIC` now, the clock of `bpf_ktime_get_ns`.
+pub fn monotonic() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// How to turn monotonic times of the kernel into wall-clock times. Taken anew at each tick, since the wall clock may
+/// be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WallClock {
+    /// Wall-clock time at monotonic zero.
+    origin: Timestamp,
+}
+
+impl WallClock {
+    /// From the two clocks as they are now.
+    pub fn now() -> Self {
+        Self::from_pair(now(), monotonic())
+    }
+
+    /// From one moment on both clocks.
+    pub fn from_pair(wall: Timestamp, monotonic: Duration) -> Self {
+        let since_zero = SignedDuration::try_from(monotonic).unwrap_or(SignedDuration::ZERO);
+        Self { origin: wall.checked_sub(since_zero).unwrap_or(Timestamp::UNIX_EPOCH) }
+    }
+
+    /// The wall-clock time of a monotonic one, clamped to what a timestamp can hold.
+    pub fn at(&self, monotonic_ns: u64) -> Timestamp {
+        let since_zero = SignedDuration::from_nanos(i64::try_from(monotonic_ns).unwrap_or(i64::MAX));
+        self.origin.checked_add(since_zero).unwrap_or(Timestamp::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_time_becomes_the_wall_time_of_the_same_moment() {
+        let wall: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        let clock = WallClock::from_pair(wall, Duration::from_secs(100));
+        assert_eq!(clock.at(101_000_000_000), "2026-11-20T12:00:01Z".parse().unwrap());
+        assert_eq!(clock.at(99_000_000_000), "2026-11-20T11:59:59Z".parse().unwrap());
+    }
+
+    #[test]
+    fn a_time_beyond_all_calendars_does_not_panic() {
+        let clock = WallClock::from_pair(Timestamp::MAX, Duration::ZERO);
+        assert_eq!(clock.at(u64::MAX), Timestamp::MAX);
+    }
+}

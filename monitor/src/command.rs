@@ -1,0 +1,49 @@
+//! One function per subcommand, and what their failures mean to the shell.
+
+pub mod check;
+pub mod client;
+pub mod events;
+pub mod local;
+pub mod peers;
+pub mod run;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use crate::config::ConfigError;
+use crate::kernel::facts::ReadBtfError;
+use crate::kernel::layout::LayoutError;
+use crate::kernel::load::LoadError;
+use crate::kernel::plan::PlanError;
+
+/// Failed while running.
+pub const EXIT_FAILURE: u8 = 1;
+/// Bad usage or configuration.
+pub const EXIT_USAGE: u8 = 2;
+/// Kernel or privileges are not enough.
+pub const EXIT_KERNEL: u8 = 3;
+
+/// The exit code for an error, by what is at its root.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let kernel = error.is::<ReadBtfError>()
+        || error.is::<LayoutError>()
+        || error.is::<PlanError>()
+        || error.downcast_ref::<LoadError>().is_some_and(|error| !matches!(error, LoadError::ObjectNotBuilt));
+    ExitCode::from(if error.is::<ConfigError>() {
+        EXIT_USAGE
+    } else if kernel {
+        EXIT_KERNEL
+    } else {
+        EXIT_FAILURE
+    })
+}
+
+/// Runs a client command: one thread is plenty. Ctrl-C ends it as it ends any command.
+pub fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the asynchronous runtime")?;
+    runtime.block_on(command)
+}

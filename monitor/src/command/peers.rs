@@ -1,0 +1,116 @@
+//! `reset-monitor peers`: the counts per peer of a daemon.
+
+use std::io::{self, Write};
+
+use monitor_common::peer::Role;
+
+use super::client::{Server, ServerArgs};
+use crate::http::convert::main_cause;
+use crate::http::filter::pattern::PeerPattern;
+use crate::http::filter::{PeerFilter, PeerSort, role_from_name};
+use crate::terminal::{
+    Align, Cell, Column, Output, Style, Table, colour_stdout, ends_quietly, percent, printable_json,
+};
+use crate::view::{PeerView, PeersView};
+
+/// Share of closed connections from which on a ratio is marked: the 0.1 % of the shipped alerts.
+const NOTABLE_RATIO: f64 = 0.001;
+
+/// `reset-monitor peers`
+#[derive(Clone, Debug, clap::Args)]
+pub struct PeersArgs {
+    /// Table for people, or the API's JSON
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+    /// Only where we are the `client` or the `server`
+    #[arg(long, value_name = "ROLE", value_parser = parse_role)]
+    pub role: Option<Role>,
+    /// Only this service port
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Only this peer: an address, a network such as 10.0.0.0/24, `other` or `retired`
+    #[arg(long, value_name = "PEER")]
+    pub peer: Option<PeerPattern>,
+    /// How many peers to show
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    pub limit: u32,
+    /// In which order
+    #[arg(long, value_enum, default_value_t)]
+    pub sort: PeerSort,
+    /// Which daemon
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+fn parse_role(text: &str) -> Result<Role, String> {
+    role_from_name(text).ok_or_else(|| "`client` and `server` are the roles".to_owned())
+}
+
+/// Prints the peers of the daemon that `args` names.
+pub async fn run(args: &PeersArgs) -> anyhow::Result<()> {
+    let server = Server::new(&args.server)?;
+    let filter =
+        PeerFilter { peer: args.peer, port: args.port, role: args.role, netns: None, sort: args.sort };
+    let answer: PeersView =
+        server.get(&format!("/api/v1/peers?limit={}{}", args.limit, filter.to_query())).await?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let printed = print(&answer, args.output, colour_stdout(), &mut out).and_then(|()| out.flush());
+    ends_quietly(printed)?;
+    match (answer.peers.len(), answer.matching) {
+        (0, _) => {
+            writeln!(io::stderr().lock(), "no such peer yet: a peer appears with its first connection")?;
+        }
+        (shown, matching) if shown < matching => {
+            writeln!(io::stderr().lock(), "{shown} of {matching} peers; --limit shows more")?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+const COLUMNS: [Column; 12] = [
+    Column { title: "PEER", align: Align::Left, width: 0 },
+    Column { title: "PORT", align: Align::Right, width: 0 },
+    Column { title: "ROLE", align: Align::Left, width: 0 },
+    Column { title: "OPENED", align: Align::Right, width: 0 },
+    Column { title: "CLOSED", align: Align::Right, width: 0 },
+    Column { title: "RESET", align: Align::Right, width: 0 },
+    Column { title: "RATIO", align: Align::Right, width: 0 },
+    Column { title: "RECV", align: Align::Right, width: 0 },
+    Column { title: "SENT", align: Align::Right, width: 0 },
+    Column { title: "REFUSED", align: Align::Right, width: 0 },
+    Column { title: "ABORTED", align: Align::Right, width: 0 },
+    Column { title: "TOP CAUSE", align: Align::Left, width: 0 },
+];
+
+/// Prints an answer of the API.
+pub fn print(answer: &PeersView, output: Output, colour: bool, out: &mut impl Write) -> io::Result<()> {
+    match output {
+        Output::Json => writeln!(out, "{}", printable_json(&serde_json::to_string(answer)?)),
+        Output::Table => {
+            let mut table = Table::new(&COLUMNS, colour);
+            answer.peers.iter().for_each(|peer| table.fit(&cells(peer)));
+            answer.peers.iter().try_for_each(|peer| table.row(out, &cells(peer)))
+        }
+    }
+}
+
+fn cells(peer: &PeerView) -> [Cell; 12] {
+    let number = |count: u64| Cell::new(count.to_string());
+    let counts = &peer.counts;
+    let ratio_style = if peer.reset_ratio > Some(NOTABLE_RATIO) { Style::Red } else { Style::Plain };
+    [
+        Cell::new(&*peer.peer),
+        Cell::new(peer.port.map_or_else(String::new, |port| port.to_string())),
+        Cell::new(&*peer.role),
+        number(counts.opened),
+        number(counts.closed),
+        number(counts.reset),
+        Cell::styled(peer.reset_ratio.map_or_else(String::new, percent), ratio_style),
+        number(counts.resets_received),
+        number(counts.resets_sent),
+        number(counts.refused_received),
+        number(counts.aborted),
+        Cell::new(main_cause(peer).unwrap_or_default()),
+    ]
+}

@@ -1,0 +1,123 @@
+//! `run`: the daemon, assembled: config -> lock -> kernel -> pipeline -> HTTP, and the way down again.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::cli::{LogFormat, LogLevel, RunArgs};
+use crate::config::Config;
+use crate::enrich::Enricher;
+use crate::http;
+use crate::kernel::attach::{Attached, attach};
+use crate::kernel::privileges;
+use crate::lock::InstanceLock;
+use crate::pipeline::{Pipeline, Settings};
+use crate::snapshot::SignalStatus;
+
+/// Runs until a signal asks to end.
+pub fn run(args: &RunArgs) -> anyhow::Result<()> {
+    let config = Config::resolve(args)?;
+    start_log(args.log_level, args.log_format);
+    let prepared = crate::kernel::attach::prepare(&config.sizes)?;
+    let _lock = InstanceLock::take(&config.lock_file)?;
+    let listener = bind(&config)?;
+    let attached = attach(prepared, &config.sizes)?;
+    log_signals(&attached);
+    privileges::drop_all_but_needed();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("start the asynchronous runtime")?;
+    let result = runtime.block_on(serve(config, attached, listener));
+    // What a stuck reader still holds is not worth waiting for.
+    runtime.shutdown_background();
+    result
+}
+
+fn bind(config: &Config) -> anyhow::Result<TcpListener> {
+    let listen = config.listen;
+    let listener = TcpListener::bind(listen).with_context(|| {
+        format!("listen on {listen}: choose another address with --listen, or end the program that uses it")
+    })?;
+    listener.set_nonblocking(true).with_context(|| format!("listen on {listen}"))?;
+    Ok(listener)
+}
+
+fn log_signals(attached: &Attached) {
+    let count = |status| attached.signals.iter().filter(|row| row.status == status).count();
+    tracing::info!(
+        kernel = attached.facts.release,
+        works = count(SignalStatus::Works),
+        degraded = count(SignalStatus::Degraded),
+        missing = count(SignalStatus::Missing),
+        "attached; `reset-monitor check` tells what each signal lacks"
+    );
+}
+
+async fn serve(config: Config, attached: Attached, listener: TcpListener) -> anyhow::Result<()> {
+    let Attached { facts, signals, loaded } = attached;
+    let signals = Arc::from(signals);
+    let settings =
+        Settings { limits: config.limits(), enricher: Enricher::new(&facts.reset_reasons), signals };
+    let (pipeline, published) = Pipeline::new(loaded, settings)?;
+    let (stop, stopping) = watch::channel(false);
+    let http_settings = http::Settings {
+        allowed_hosts: config.allowed_hosts.clone(),
+        kernel: facts.release,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let state = http::AppState::new(published, http_settings, stopping.clone());
+    let listener = tokio::net::TcpListener::from_std(listener).context("register the listening socket")?;
+    let address = listener.local_addr().context("read the listening address")?;
+    tracing::info!("listening on http://{address}");
+
+    let mut tasks: JoinSet<anyhow::Result<&'static str>> = JoinSet::new();
+    let pipeline_stop = stopping.clone();
+    tasks.spawn(async move {
+        pipeline.run(pipeline_stop).await?;
+        Ok("the event pipeline")
+    });
+    tasks.spawn(async move {
+        http::server::serve(listener, http::router(state), stopping).await;
+        Ok("the HTTP server")
+    });
+    let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
+    let early = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        ended = tasks.join_next() => ended,
+    };
+    stop.send_replace(true);
+    if let Some(ended) = early {
+        let name = ended.context("a task of the daemon panicked")??;
+        anyhow::bail!("{name} ended although nobody asked it to");
+    }
+    tracing::info!("ending");
+    while let Some(ended) = tasks.join_next().await {
+        ended.context("a task of the daemon panicked")??;
+    }
+    Ok(())
+}
+
+/// Messages go to stderr; stdout is for data.
+fn start_log(level: LogLevel, format: LogFormat) {
+    use std::io::IsTerminal as _;
+    let level = match level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+    };
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_target(false);
+    match format {
+        LogFormat::Text => log.with_ansi(colour).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

@@ -1,0 +1,277 @@
+//! What was typed, set and written, resolved to what the daemon runs on: flag, environment, file, default.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::aggregate::Limits;
+use crate::cli::RunArgs;
+use crate::kernel::load::Sizes;
+use crate::kernel::truth::Budgets;
+
+/// Loopback: who wants more must say so.
+const DEFAULT_LISTEN: &str = "127.0.0.1:9777";
+const DEFAULT_LOCK_FILE: &str = "/run/reset-monitor.lock";
+/// Peers per role. 24 bytes of key, 128 of slot and about 60 of hash each: 4 MiB for both.
+const DEFAULT_PEERS: u32 = 10_000;
+const DEFAULT_REFUSED_PEERS: u32 = 1_000;
+const DEFAULT_NETWORKS: u32 = 4_096;
+const DEFAULT_PUBLISHED_PEERS: u32 = 200;
+/// 1 MiB holds five thousand records.
+const DEFAULT_RING_BYTES: u32 = 1 << 20;
+/// About 180 bytes each: 12 MiB. Sixty seconds of TIME_WAIT fit up to a thousand closes a second.
+const DEFAULT_CLOSED_MEMORY: u32 = 65_536;
+
+/// Map sizes without any configuration, for commands that attach for a moment.
+pub const DEFAULT_SIZES: Sizes = Sizes {
+    budgets: Budgets {
+        client: DEFAULT_PEERS,
+        server: DEFAULT_PEERS,
+        refused: DEFAULT_REFUSED_PEERS,
+        networks: DEFAULT_NETWORKS,
+    },
+    ring_bytes: DEFAULT_RING_BYTES,
+    closed_memory: DEFAULT_CLOSED_MEMORY,
+};
+
+/// Everything `run` needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where to serve HTTP.
+    pub listen: SocketAddr,
+    /// Names by which the page and the API may be asked for, besides IP addresses and `localhost`.
+    pub allowed_hosts: Vec<String>,
+    /// Held while running, so that two daemons do not count at once.
+    pub lock_file: PathBuf,
+    /// Map sizes.
+    pub sizes: Sizes,
+    /// Peers with series of their own.
+    pub published_peers: u32,
+}
+
+/// The file's form. Unknown keys are errors.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+struct FileConfig {
+    listen: Option<SocketAddr>,
+    allowed_hosts: Option<Vec<String>>,
+    lock_file: Option<PathBuf>,
+    client_peers: Option<u32>,
+    server_peers: Option<u32>,
+    refused_peers: Option<u32>,
+    networks: Option<u32>,
+    published_peers: Option<u32>,
+    ring_bytes: Option<u32>,
+    closed_memory: Option<u32>,
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("read configuration {}", .path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has a key or value that is not known.
+    #[error("configuration {}: {message}", .path.display())]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and what, on one line.
+        message: String,
+    },
+    /// A number is out of its range.
+    #[error("{name} is {value}: it must be {wanted}")]
+    Range {
+        /// Flag or key.
+        name: &'static str,
+        /// What was given.
+        value: u32,
+        /// What is possible.
+        wanted: &'static str,
+    },
+}
+
+impl Config {
+    /// Resolves; reads the file that `--config` names, if it does. Flags and environment are one by now: clap prefers flags.
+    pub fn resolve(args: &RunArgs) -> Result<Self, ConfigError> {
+        let file = match &args.config {
+            Some(path) => FileConfig::read(path)?,
+            None => FileConfig::default(),
+        };
+        let pick = |flag: Option<u32>, key: Option<u32>, default| flag.or(key).unwrap_or(default);
+        let config = Self {
+            listen: args.listen.or(file.listen).map_or_else(default_listen, |listen| listen),
+            allowed_hosts: match (&args.allowed_hosts, file.allowed_hosts) {
+                (typed, _) if !typed.is_empty() => typed.clone(),
+                (_, written) => written.unwrap_or_default(),
+            },
+            lock_file: args.lock_file.clone().or(file.lock_file).unwrap_or_else(|| DEFAULT_LOCK_FILE.into()),
+            sizes: Sizes {
+                budgets: Budgets {
+                    client: pick(args.client_peers, file.client_peers, DEFAULT_PEERS),
+                    server: pick(args.server_peers, file.server_peers, DEFAULT_PEERS),
+                    refused: pick(args.refused_peers, file.refused_peers, DEFAULT_REFUSED_PEERS),
+                    networks: pick(args.networks, file.networks, DEFAULT_NETWORKS),
+                },
+                ring_bytes: pick(args.ring_bytes, file.ring_bytes, DEFAULT_RING_BYTES),
+                closed_memory: pick(args.closed_memory, file.closed_memory, DEFAULT_CLOSED_MEMORY),
+            },
+            published_peers: pick(args.published_peers, file.published_peers, DEFAULT_PUBLISHED_PEERS),
+        };
+        config.check()
+    }
+
+    fn check(self) -> Result<Self, ConfigError> {
+        let Budgets { client, server, refused, networks } = self.sizes.budgets;
+        let in_range = |name, value, low: u32, high: u32, wanted| {
+            if (low..=high).contains(&value) {
+                Ok(())
+            } else {
+                Err(ConfigError::Range { name, value, wanted })
+            }
+        };
+        for (name, value) in [
+            ("client-peers", client),
+            ("server-peers", server),
+            ("refused-peers", refused),
+            ("networks", networks),
+        ] {
+            in_range(name, value, 1, 1_000_000, "between 1 and 1000000")?;
+        }
+        in_range("published-peers", self.published_peers, 0, 10_000, "at most 10000")?;
+        in_range("closed-memory", self.sizes.closed_memory, 256, 1 << 22, "between 256 and 4194304")?;
+        let ring_bytes = self.sizes.ring_bytes;
+        if !ring_bytes.is_power_of_two() || !(4096..=1 << 28).contains(&ring_bytes) {
+            let wanted = "a power of two between 4096 and 268435456";
+            return Err(ConfigError::Range { name: "ring-bytes", value: ring_bytes, wanted });
+        }
+        Ok(self)
+    }
+
+    /// The limits that publishing goes by.
+    pub const fn limits(&self) -> Limits {
+        Limits {
+            budgets: self.sizes.budgets,
+            published_peers: self.published_peers as usize,
+            closed_memory: self.sizes.closed_memory,
+            ring_bytes: self.sizes.ring_bytes,
+        }
+    }
+}
+
+impl FileConfig {
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text).map_err(|error| {
+            let line =
+                error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let message = format!("line {line}: {}", error.message().replace('\n', " "));
+            ConfigError::Parse { path: path.to_owned(), message }
+        })
+    }
+}
+
+fn default_listen() -> SocketAddr {
+    // A constant that a test parses.
+    DEFAULT_LISTEN.parse().unwrap_or_else(|_never| SocketAddr::from(([127, 0, 0, 1], 9777)))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn args(line: &[&str]) -> RunArgs {
+        let words = ["reset-monitor", "run"].iter().chain(line);
+        match Cli::try_parse_from(words).unwrap().command {
+            Command::Run(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A file in the system's temporary directory that is gone with the test.
+    struct Written(PathBuf);
+
+    impl Written {
+        fn new(name: &str, text: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("reset-monitor-{}-{name}.toml", std::process::id()));
+            std::fs::write(&path, text).unwrap();
+            Self(path)
+        }
+
+        fn args(&self, more: &[&str]) -> RunArgs {
+            let mut line = vec!["--config", self.0.to_str().unwrap()];
+            line.extend(more);
+            args(&line)
+        }
+    }
+
+    impl Drop for Written {
+        fn drop(&mut self) {
+            drop(std::fs::remove_file(&self.0));
+        }
+    }
+
+    #[test]
+    fn without_anything_the_defaults_hold_and_are_on_loopback() {
+        let config = Config::resolve(&args(&[])).unwrap();
+        assert!(config.listen.ip().is_loopback());
+        assert_eq!(config.listen.to_string(), DEFAULT_LISTEN);
+        assert_eq!(
+            (config.sizes.budgets.client, config.published_peers),
+            (DEFAULT_PEERS, DEFAULT_PUBLISHED_PEERS)
+        );
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let file = Written::new("precedence", "client_peers = 11\nserver_peers = 12\nlisten = \"[::1]:1\"\n");
+        let config = Config::resolve(&file.args(&["--client-peers", "13"])).unwrap();
+        assert_eq!((config.sizes.budgets.client, config.sizes.budgets.server), (13, 12));
+        assert_eq!(config.listen.to_string(), "[::1]:1");
+        assert_eq!(config.sizes.budgets.networks, DEFAULT_NETWORKS);
+    }
+
+    #[test]
+    fn an_unknown_key_and_bad_toml_name_the_file_and_the_line() {
+        for (name, text, wanted) in [
+            ("unknown", "listen = \"127.0.0.1:1\"\nlissten = 1\n", "line 2: unknown field"),
+            ("bad", "listen = [\n", "line 1"),
+        ] {
+            let file = Written::new(name, text);
+            let message = Config::resolve(&file.args(&[])).unwrap_err().to_string();
+            assert!(
+                message.contains(wanted) && message.contains(name) && !message.contains('\n'),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let message = Config::resolve(&args(&["--config", "/does/not/exist"])).unwrap_err().to_string();
+        assert!(message.contains("/does/not/exist"), "{message}");
+    }
+
+    #[test]
+    fn numbers_out_of_range_say_what_is_possible() {
+        for (flag, value) in [
+            ("--client-peers", "0"),
+            ("--ring-bytes", "5000"),
+            ("--ring-bytes", "1"),
+            ("--closed-memory", "1"),
+        ] {
+            let message = Config::resolve(&args(&[flag, value])).unwrap_err().to_string();
+            assert!(message.contains(&flag[2..]) && message.contains("must be"), "{message}");
+        }
+    }
+}

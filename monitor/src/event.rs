@@ -1,0 +1,262 @@
+//! The decoded story of one reset: what decode makes, enrich and classify complete, and everyone else reads.
+//!
+//! Meaning, not bytes: what the hook could not know is `None`, never zero. Built once per record, then shared
+//! behind an `Arc` and never changed.
+
+use std::net::{IpAddr, SocketAddr};
+
+use jiff::Timestamp;
+use monitor_common::counters::Kind;
+use monitor_common::peer::Role;
+
+/// From this host's point of view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// We sent the reset.
+    Sent,
+    /// We received it.
+    Received,
+}
+
+impl Direction {
+    /// The direction a kind of story has.
+    pub const fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::ResetSent | Kind::RefusedSent | Kind::StraySent => Self::Sent,
+            Kind::ResetReceived | Kind::RefusedReceived | Kind::StrayReceived => Self::Received,
+        }
+    }
+
+    /// As labels and JSON spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Received => "received",
+        }
+    }
+}
+
+/// As labels and JSON spell a role.
+pub const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Client => "client",
+        Role::Server => "server",
+    }
+}
+
+/// TCP states by the kernel's numbers (`include/net/tcp_states.h`, unchanged from 5.10 to 7.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpState(pub u8);
+
+impl TcpState {
+    /// The field's usual name for the state, `None` for a number no kernel of ours uses.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self.0 {
+            1 => "ESTABLISHED",
+            2 => "SYN_SENT",
+            3 => "SYN_RECV",
+            4 => "FIN_WAIT1",
+            5 => "FIN_WAIT2",
+            6 => "TIME_WAIT",
+            7 => "CLOSE",
+            8 => "CLOSE_WAIT",
+            9 => "LAST_ACK",
+            10 => "LISTEN",
+            11 => "CLOSING",
+            12 => "NEW_SYN_RECV",
+            _ => return None,
+        })
+    }
+}
+
+/// What the kernel said, by the running kernel's own name for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// Raw value of `enum sk_rst_reason`.
+    pub code: u32,
+    /// Its name without the common prefix; `None` when the running kernel's BTF does not name the value.
+    pub name: Option<std::sync::Arc<str>>,
+}
+
+/// The task an event belongs to, only ever set when the kernel side knew that it is the owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Process id (thread group).
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Task name with control characters replaced; chosen by the process, so hostile until shown as text.
+    pub comm: String,
+    /// The task was dying when it closed the connection.
+    pub exiting: bool,
+    /// The signal it was dying of, if any.
+    pub exit_signal: Option<u8>,
+}
+
+/// What a full socket, or the closed memory of one, told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketFacts {
+    /// Data segments received.
+    pub data_segments_in: u32,
+    /// Data segments sent.
+    pub data_segments_out: u32,
+    /// Payload bytes received in order.
+    pub bytes_in: Option<u64>,
+    /// Payload bytes acknowledged by the peer.
+    pub bytes_out: Option<u64>,
+    /// Smoothed round-trip time in microseconds.
+    pub srtt_us: Option<u32>,
+    /// Jiffies since we last sent data.
+    pub sent_age_jiffies: u32,
+    /// Jiffies since the peer's last data.
+    pub received_age_jiffies: u32,
+    /// Jiffies since an ACK was last processed; not kept in the closed memory.
+    pub ack_age_jiffies: Option<u32>,
+    /// Bytes the application had not read; not kept in the closed memory.
+    pub unread_bytes: Option<u32>,
+    /// Zero-window or keep-alive probes without an answer; not kept in the closed memory.
+    pub probes: Option<u8>,
+    /// `SO_LINGER` with time 0 was set; not kept in the closed memory.
+    pub linger_zero: Option<bool>,
+    /// `sk_shutdown` bits: 1 receive, 2 send; not kept in the closed memory.
+    pub shutdown: Option<u8>,
+}
+
+/// The segment that provoked a sent reset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Flag byte of the TCP header.
+    pub flags: u8,
+    /// Payload bytes.
+    pub bytes: u32,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// Interface it came in by.
+    pub ifindex: u32,
+}
+
+/// How the kernel side counted the connection at this event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// In the reset count, the ratio's numerator.
+    Reset,
+    /// In the aborted count.
+    Aborted,
+}
+
+impl Counted {
+    /// As JSON spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+/// One event, decoded and enriched, without a verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What it is about.
+    pub kind: Kind,
+    /// Wall-clock time of the hook.
+    pub time: Timestamp,
+    /// Monotonic nanoseconds of the hook.
+    pub monotonic_ns: u64,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// Our end.
+    pub local: SocketAddr,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// Our role, when the socket or its memory told it.
+    pub role: Option<Role>,
+    /// The slot it was counted in; `None` when it was counted by local port.
+    pub slot: Option<u32>,
+    /// State of the socket in the hook; `None` without a socket.
+    pub state: Option<TcpState>,
+    /// State before the reset closed it.
+    pub state_before: Option<TcpState>,
+    /// The kernel's own reason, on kernels that give one.
+    pub reason: Option<Reason>,
+    /// The reset was sent without a provoking segment: by `close()`, a timer or an administrator.
+    pub active: bool,
+    /// The connection had carried data, either way.
+    pub carried_data: bool,
+    /// Ended through `SOCK_DESTROY` (`ss -K`).
+    pub destroyed: bool,
+    /// The socket had no owner any more.
+    pub orphan: bool,
+    /// How the connection was counted at this event; `None` when it was not, or had been before.
+    pub counted: Option<Counted>,
+    /// The socket's own numbers.
+    pub socket: Option<SocketFacts>,
+    /// Time since our FIN, or since the reset that ended the connection, for resets that met no socket any more.
+    pub since_close_ns: Option<u64>,
+    /// What provoked a sent reset.
+    pub segment: Option<Segment>,
+    /// TTL of the peer's handshake.
+    pub baseline_ttl: Option<u8>,
+    /// Accept queue of the listener: waiting, limit.
+    pub backlog: Option<(u32, u32)>,
+    /// Cgroup id of the socket.
+    pub cgroup_id: Option<u64>,
+    /// The owner.
+    pub owner: Option<Owner>,
+}
+
+impl Event {
+    /// An event of which only the kind is known, at the epoch, between unspecified addresses.
+    pub const fn of_kind(kind: Kind) -> Self {
+        let nowhere = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+        Self {
+            kind,
+            time: Timestamp::UNIX_EPOCH,
+            monotonic_ns: 0,
+            netns: 0,
+            local: nowhere,
+            remote: nowhere,
+            role: None,
+            slot: None,
+            state: None,
+            state_before: None,
+            reason: None,
+            active: false,
+            carried_data: false,
+            destroyed: false,
+            orphan: false,
+            counted: None,
+            socket: None,
+            since_close_ns: None,
+            segment: None,
+            baseline_ttl: None,
+            backlog: None,
+            cgroup_id: None,
+            owner: None,
+        }
+    }
+
+    /// The peer's address as labels show it, when the event belongs to a peer.
+    pub fn peer_address(&self) -> Option<IpAddr> {
+        self.slot.map(|_| self.remote.ip())
+    }
+
+    /// The peer's service port: the remote one as client, our own as server.
+    pub fn service_port(&self) -> u16 {
+        match self.role {
+            Some(Role::Client) => self.remote.port(),
+            Some(Role::Server) | None => self.local.port(),
+        }
+    }
+}
+
+/// An event with its verdict and its place in the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Number in this daemon's life, from 1, without gaps.
+    pub id: u64,
+    /// The event.
+    pub event: Event,
+    /// Why.
+    pub cause: crate::classify::Cause,
+}

@@ -1,0 +1,126 @@
+//! The HTTP side: reads what the pipeline published, and changes nothing.
+//!
+//! | route | answers |
+//! |---|---|
+//! | `/` | page for people: health, peers with the most resets, ports, last events |
+//! | `/assets/page.css`, `/assets/icon.svg` | what the page needs |
+//! | `/metrics` | Prometheus text 0.0.4 or `OpenMetrics` 1.0.0, by `Accept` |
+//! | `/healthz` | 200 while the process answers |
+//! | `/readyz` | 200 while the pipeline ticks, else 503 and why |
+//! | `/api/v1/status` | [`crate::view::StatusView`] |
+//! | `/api/v1/peers` | [`crate::view::PeersView`]; `limit`, `offset`, `role`, `peer`, `port`, `netns`, `sort` |
+//! | `/api/v1/signals` | [`crate::view::SignalsView`] |
+//! | `/api/v1/events` | [`crate::view::EventsView`]; `limit`, `after`, `peer`, `port`, `direction`, `cause`, `kind` |
+//! | `/api/v1/events/stream` | the same as server-sent events, from `after` or `Last-Event-ID` on |
+//!
+//! Every refusal is a [`crate::view::ErrorView`]. Names of processes and hosts are hostile input: they leave as JSON
+//! strings or escaped text. There is no route that changes anything, and no CORS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use monitor_common::counters::PORTS;
+use tokio::sync::{Semaphore, watch};
+
+use crate::metrics::process::ProcessStart;
+use crate::publish::Published;
+use crate::snapshot::Snapshot;
+
+pub mod convert;
+pub mod filter;
+pub mod server;
+
+mod api;
+mod error;
+mod guard;
+mod health;
+mod held;
+mod page;
+mod query;
+mod scrape;
+mod stall;
+mod stream;
+
+/// Scrapes answered at a time; `node_exporter`'s default. One with 10,000 series holds about 1 MB.
+const PARALLEL_SCRAPES: usize = 40;
+/// Rows of all lists on their way to readers: one answer with every peer and port there can be, or 200 usual ones.
+/// A row is about 1 kB while its answer is written, and a third of it while it is sent.
+const ROWS_ON_THE_WAY: usize = api::MOST_PEERS + PORTS as usize;
+/// Open event streams. Well below the limit of connections, so that streams cannot shut out scrapes.
+const PARALLEL_STREAMS: usize = 64;
+/// How long a request waits for a snapshot of now before it takes the latest one.
+const FRESH_WAIT: Duration = Duration::from_secs(2);
+
+/// What does not change while the daemon runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Host names answered to, besides `localhost` and every IP address. Without port.
+    pub allowed_hosts: Vec<String>,
+    /// Release of the running kernel.
+    pub kernel: String,
+    /// Version of the daemon.
+    pub version: String,
+}
+
+/// What handlers see. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    published: Published,
+    settings: Arc<Settings>,
+    shutdown: watch::Receiver<bool>,
+    scrapes: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    rows: Arc<Semaphore>,
+    process: ProcessStart,
+}
+
+impl AppState {
+    /// `shutdown` turns true (or its sender goes away) when event streams have to end.
+    pub fn new(published: Published, settings: Settings, shutdown: watch::Receiver<bool>) -> Self {
+        Self {
+            published,
+            settings: Arc::new(settings),
+            shutdown,
+            scrapes: Arc::new(Semaphore::new(PARALLEL_SCRAPES)),
+            streams: Arc::new(Semaphore::new(PARALLEL_STREAMS)),
+            rows: Arc::new(Semaphore::new(ROWS_ON_THE_WAY)),
+            process: ProcessStart::read(),
+        }
+    }
+
+    /// A snapshot of now. A stuck pipeline costs freshness, not the answer.
+    async fn fresh(&self) -> Arc<Snapshot> {
+        match tokio::time::timeout(FRESH_WAIT, self.published.fresh()).await {
+            Ok(snapshot) => snapshot,
+            Err(tokio::time::error::Elapsed { .. }) => self.published.latest(),
+        }
+    }
+}
+
+/// All routes, with what guards them. Pure: no socket, no task.
+pub fn router(state: AppState) -> Router {
+    let settings = Arc::clone(&state.settings);
+    Router::new()
+        .route("/", get(page::page))
+        .route("/assets/page.css", get(page::style))
+        .route("/assets/icon.svg", get(page::icon))
+        .route("/metrics", get(scrape::metrics))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/api/v1/status", get(api::status))
+        .route("/api/v1/peers", get(api::peers))
+        .route("/api/v1/signals", get(api::signals))
+        .route("/api/v1/events", get(api::events))
+        .route("/api/v1/events/stream", get(stream::stream))
+        .fallback(error::unknown_path)
+        .method_not_allowed_fallback(error::wrong_method)
+        .layer(axum::middleware::from_fn_with_state(settings, guard::guard))
+        .with_state(state)
+}
+
+/// Returns once `shutdown` is true or nobody can make it so any more.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    drop(shutdown.wait_for(|stop| *stop).await);
+}

@@ -1,0 +1,101 @@
+//! `/api/v1/*` except the stream: a snapshot or the history, filtered, as JSON.
+
+use std::cmp::Reverse;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::response::Response;
+
+use super::error::ApiError;
+use super::filter::{EventFilter, PeerFilter};
+use super::query::Params;
+use super::{AppState, convert, held};
+use crate::counts::PortCounts;
+use crate::event::Told;
+use crate::publish::HISTORY;
+use crate::view::{EventsView, PeersView, PortView, SignalsView, StatusView};
+
+/// Peers in an answer, when not asked otherwise.
+const PEERS: usize = 1_000;
+/// Most peers in an answer: more than any budget of slots.
+pub(super) const MOST_PEERS: usize = 200_000;
+/// Events in an answer, when not asked otherwise.
+const EVENTS: usize = 100;
+
+/// A request's query, before it is checked.
+pub(super) type Pairs = Query<Vec<(String, String)>>;
+
+/// `/api/v1/status`.
+pub(super) async fn status(
+    State(state): State<AppState>,
+    Query(pairs): Pairs,
+) -> Result<Json<StatusView>, ApiError> {
+    Params::new(pairs)?.finish()?;
+    Ok(Json(convert::status_view(&*state.fresh().await, &state.settings)))
+}
+
+/// `/api/v1/signals`.
+pub(super) async fn signals(
+    State(state): State<AppState>,
+    Query(pairs): Pairs,
+) -> Result<Json<SignalsView>, ApiError> {
+    Params::new(pairs)?.finish()?;
+    Ok(Json(convert::signals_view(&state.published.signals, &state.settings.kernel)))
+}
+
+/// `/api/v1/peers`.
+pub(super) async fn peers(State(state): State<AppState>, Query(pairs): Pairs) -> Result<Response, ApiError> {
+    let mut params = Params::new(pairs)?;
+    let limit = params.number("limit", 1, MOST_PEERS)?.unwrap_or(PEERS);
+    let offset = params.number("offset", 0, usize::MAX)?.unwrap_or(0);
+    let filter = PeerFilter::from_params(&mut params)?;
+    params.finish()?;
+
+    let snapshot = state.fresh().await;
+    let chosen = filter.select(&snapshot.peers);
+    let page = chosen.get(offset..).unwrap_or_default();
+    let page = page.get(..limit).unwrap_or(page);
+    let ports = ports(&snapshot.port_rows, limit);
+    let places = held::places(&state.rows, page.len() + ports.len(), "long lists")?;
+    let view = PeersView {
+        time: snapshot.taken.to_string(),
+        peers: page.iter().map(|row| convert::peer_view(row)).collect(),
+        matching: chosen.len(),
+        total: convert::counts_view(&snapshot.total),
+        ports,
+    };
+    held::json(&view, places)
+}
+
+/// `/api/v1/events`: with `after` the first ones after it, for paging on; without it the last ones.
+pub(super) async fn events(State(state): State<AppState>, Query(pairs): Pairs) -> Result<Response, ApiError> {
+    let mut params = Params::new(pairs)?;
+    let limit = params.number("limit", 1, HISTORY)?.unwrap_or(EVENTS);
+    let after = params.number("after", 0, u64::MAX)?;
+    let filter = EventFilter::from_params(&mut params)?;
+    params.finish()?;
+
+    let history = state.published.history();
+    let wanted = |told: &&Told| after.is_none_or(|after| told.id > after) && filter.matches(told);
+    let matching = history.iter().map(|told| &**told).filter(wanted);
+    let mut chosen: Vec<&Told> =
+        if after.is_some() { matching.take(limit).collect() } else { matching.rev().take(limit).collect() };
+    if after.is_none() {
+        chosen.reverse();
+    }
+    let places = held::places(&state.rows, chosen.len(), "long lists")?;
+    held::json(&EventsView { events: chosen.into_iter().map(convert::event_view).collect() }, places)
+}
+
+/// The busiest `limit` ports, then the sum of the rest.
+fn ports(rows: &[(u16, PortCounts)], limit: usize) -> Vec<PortView> {
+    let mut rows: Vec<&(u16, PortCounts)> = rows.iter().collect();
+    rows.sort_by_key(|(_, counts)| Reverse(convert::port_sum(counts)));
+    let (shown, rest) = rows.split_at(limit.min(rows.len()));
+    let mut views: Vec<PortView> =
+        shown.iter().map(|(port, counts)| convert::port_view(Some(*port), counts)).collect();
+    if !rest.is_empty() {
+        views.push(convert::port_view(None, &rest.iter().map(|(_, counts)| *counts).sum()));
+    }
+    views
+}

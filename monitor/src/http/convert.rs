@@ -1,0 +1,220 @@
+//! Internal types to the JSON contract. The only place that knows both, so that `--local` and remote look alike.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use monitor_common::counters::Kind;
+
+use super::Settings;
+use crate::classify::{CAUSES, Cause};
+use crate::counts::{PeerCounts, PortCounts, StoryCounts};
+use crate::event::{Counted, Direction, Owner, Reason, Segment, SocketFacts, TcpState, Told, role_name};
+use crate::snapshot::{Fill, NamespaceRow, PeerRow, SignalRow, Snapshot};
+use crate::view::{
+    CountsView, EndView, EventPeerView, EventView, FillView, NamespaceView, OwnerView, PeerView, PortView,
+    ReasonView, SegmentView, SignalView, SignalsView, SocketView, StatusView, StoryView,
+};
+
+/// Letters of the TCP flags from the lowest bit up, as tcpdump writes them.
+const FLAG_LETTERS: [char; 8] = ['F', 'S', 'R', 'P', '.', 'U', 'E', 'W'];
+
+/// One event.
+pub fn event_view(told: &Told) -> EventView {
+    let event = &told.event;
+    EventView {
+        id: told.id,
+        time: format!("{:.6}", event.time),
+        kind: event.kind.name().to_owned(),
+        direction: Direction::of(event.kind).name().to_owned(),
+        netns: event.netns,
+        local: end_view(event.local),
+        remote: end_view(event.remote),
+        peer: event.peer_address().zip(event.role).map(|(address, role)| EventPeerView {
+            peer: address.to_string(),
+            port: event.service_port(),
+            role: role_name(role).to_owned(),
+        }),
+        state: event.state.map(state_name),
+        state_before: event.state_before.map(state_name),
+        reason: event.reason.as_ref().map(|Reason { code, name }| ReasonView {
+            name: name.as_deref().map(str::to_owned),
+            code: *code,
+        }),
+        cause: told.cause.name().to_owned(),
+        counted: event.counted.map(|counted: Counted| counted.name().to_owned()),
+        socket: event.socket.as_ref().map(socket_view),
+        segment: event.segment.as_ref().map(segment_view),
+        owner: event.owner.as_ref().map(owner_view),
+        since_close_seconds: event.since_close_ns.map(|ns| Duration::from_nanos(ns).as_secs_f64()),
+    }
+}
+
+/// Everything counted, without the peers.
+pub fn status_view(snapshot: &Snapshot, settings: &Settings) -> StatusView {
+    StatusView {
+        version: settings.version.clone(),
+        kernel: settings.kernel.clone(),
+        started: snapshot.started.to_string(),
+        uptime_seconds: snapshot.uptime_seconds,
+        total: counts_view(&snapshot.total),
+        kernel_total: counts_view(&snapshot.kernel_total),
+        ports_total: port_view(None, &snapshot.ports_total),
+        unattributed: snapshot.unattributed,
+        namespaces: snapshot.namespaces.iter().map(namespace_view).collect(),
+        stories: Kind::ALL
+            .iter()
+            .map(|kind| (kind.name().to_owned(), story_view(snapshot.stories.of(*kind))))
+            .collect(),
+        undecodable: snapshot.stories.undecodable,
+        fills: snapshot
+            .fills
+            .iter()
+            .map(|Fill { name, used, capacity }| {
+                ((*name).to_owned(), FillView { used: *used, capacity: *capacity })
+            })
+            .collect(),
+        over_budget: snapshot.over_budget,
+        failed_reads: snapshot.failed_reads,
+        missed_runs: snapshot
+            .programs
+            .iter()
+            .map(|program| (program.name.to_owned(), program.missed_runs))
+            .collect(),
+    }
+}
+
+/// One peer.
+pub fn peer_view(row: &PeerRow) -> PeerView {
+    PeerView {
+        peer: row.label.scope.to_string(),
+        port: row.label.port,
+        role: role_name(row.label.role).to_owned(),
+        netns: row.netns,
+        counts: counts_view(&row.counts),
+        reset_ratio: row.counts.reset_ratio(),
+        causes_sent: row.causes.as_ref().map(|causes| causes_view(&causes.sent)).unwrap_or_default(),
+        causes_received: row.causes.as_ref().map(|causes| causes_view(&causes.received)).unwrap_or_default(),
+    }
+}
+
+/// One local port; `None` is the rest.
+pub fn port_view(port: Option<u16>, counts: &PortCounts) -> PortView {
+    let PortCounts { refused_sent, stray_sent, stray_received } = *counts;
+    PortView { port, refused_sent, stray_sent, stray_received }
+}
+
+/// How much a local port has to show, for the order of ports.
+pub const fn port_sum(counts: &PortCounts) -> u64 {
+    counts.refused_sent.saturating_add(counts.stray_sent).saturating_add(counts.stray_received)
+}
+
+/// How each signal is served.
+pub fn signals_view(signals: &[SignalRow], kernel: &str) -> SignalsView {
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    SignalsView {
+        kernel: kernel.to_owned(),
+        signals: signals
+            .iter()
+            .map(|SignalRow { signal, hook, status, why, advice }| SignalView {
+                signal: (*signal).to_owned(),
+                hook: (*hook).to_owned(),
+                status: status.name().to_owned(),
+                why: text(why),
+                advice: text(advice),
+            })
+            .collect(),
+    }
+}
+
+/// Counts of a peer or of a sum.
+pub fn counts_view(counts: &PeerCounts) -> CountsView {
+    // Untold resets show as the cause `unclassified`.
+    let PeerCounts {
+        opened,
+        closed,
+        reset,
+        aborted,
+        exchanges,
+        resets_sent,
+        resets_received,
+        refused_received,
+        untold_sent: _,
+        untold_received: _,
+    } = *counts;
+    CountsView { opened, closed, reset, aborted, exchanges, resets_sent, resets_received, refused_received }
+}
+
+/// The cause of most of the peer's resets, in either direction.
+pub fn main_cause(peer: &PeerView) -> Option<&str> {
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for (cause, count) in peer.causes_sent.iter().chain(&peer.causes_received) {
+        *sums.entry(cause).or_default() += count;
+    }
+    sums.into_iter().max_by_key(|(_, count)| *count).map(|(cause, _)| cause)
+}
+
+/// The kernel's reason in one word.
+pub fn reason_text(reason: &ReasonView) -> String {
+    reason.name.clone().unwrap_or_else(|| reason.code.to_string())
+}
+
+/// The owner as `name[pid]`, with what it was dying of.
+pub fn owner_text(owner: &OwnerView) -> String {
+    let dying = match (owner.exit_signal, owner.exiting) {
+        (Some(signal), _) => format!(" killed by signal {signal}"),
+        (None, true) => " exiting".to_owned(),
+        (None, false) => String::new(),
+    };
+    format!("{}[{}]{dying}", owner.comm, owner.pid)
+}
+
+fn causes_view(counts: &[u64; CAUSES]) -> BTreeMap<String, u64> {
+    Cause::ALL
+        .into_iter()
+        .zip(counts)
+        .filter(|(_, count)| **count > 0)
+        .map(|(cause, count)| (cause.name().to_owned(), *count))
+        .collect()
+}
+
+fn end_view(end: SocketAddr) -> EndView {
+    EndView { addr: end.ip().to_canonical().to_string(), port: end.port() }
+}
+
+fn state_name(state: TcpState) -> String {
+    state.name().map_or_else(|| format!("state {}", state.0), str::to_owned)
+}
+
+fn socket_view(socket: &SocketFacts) -> SocketView {
+    SocketView {
+        bytes_in: socket.bytes_in,
+        bytes_out: socket.bytes_out,
+        data_segments_in: socket.data_segments_in,
+        data_segments_out: socket.data_segments_out,
+        srtt_seconds: socket.srtt_us.map(|us| Duration::from_micros(us.into()).as_secs_f64()),
+        unread_bytes: socket.unread_bytes,
+        probes: socket.probes,
+        linger_zero: socket.linger_zero,
+    }
+}
+
+fn segment_view(segment: &Segment) -> SegmentView {
+    let set = FLAG_LETTERS.iter().enumerate().filter(|(bit, _)| segment.flags >> bit & 1 == 1);
+    SegmentView { flags: set.map(|(_, letter)| letter).collect(), bytes: segment.bytes, ttl: segment.ttl }
+}
+
+fn owner_view(owner: &Owner) -> OwnerView {
+    let Owner { pid, tid, comm, exiting, exit_signal } = owner;
+    OwnerView { pid: *pid, tid: *tid, comm: comm.clone(), exiting: *exiting, exit_signal: *exit_signal }
+}
+
+fn namespace_view(row: &NamespaceRow) -> NamespaceView {
+    let NamespaceRow { netns, resets_sent, refused_sent, stray_sent, kernel_out_resets, unattributed } = *row;
+    NamespaceView { netns, resets_sent, refused_sent, stray_sent, kernel_out_resets, unattributed }
+}
+
+fn story_view(counts: &StoryCounts) -> StoryView {
+    let StoryCounts { seen, submitted, lost, suppressed, decoded } = *counts;
+    StoryView { seen, submitted, lost, suppressed, decoded }
+}

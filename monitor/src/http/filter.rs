@@ -1,0 +1,211 @@
+//! What to show: the filters of the API and of the command line, which are the same.
+
+use std::net::IpAddr;
+
+use monitor_common::counters::Kind;
+use monitor_common::peer::Role;
+
+use self::pattern::PeerPattern;
+use super::error::ApiError;
+use super::query::{Params, parse_address};
+use crate::classify::Cause;
+use crate::event::{Direction, Told, role_name};
+use crate::snapshot::PeerRow;
+use crate::view::EventView;
+
+pub mod pattern;
+
+/// Which events to show; `None` means all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// The other end.
+    pub peer: Option<PeerPattern>,
+    /// The port of either end.
+    pub port: Option<u16>,
+    /// Sent or received.
+    pub direction: Option<Direction>,
+    /// Our verdict.
+    pub cause: Option<Cause>,
+    /// Kind of story.
+    pub kind: Option<Kind>,
+}
+
+/// What of an event filters look at.
+struct Subject<'a> {
+    remote: Option<IpAddr>,
+    ports: [u16; 2],
+    direction: &'a str,
+    cause: &'a str,
+    kind: &'a str,
+}
+
+impl EventFilter {
+    pub(super) fn from_params(params: &mut Params) -> Result<Self, ApiError> {
+        Ok(Self {
+            peer: params
+                .take("peer", "an address or a network such as 10.0.0.0/24", |text| text.parse().ok())?,
+            port: params.number("port", 0, u16::MAX)?,
+            direction: params.take("direction", "sent or received", direction_from_name)?,
+            cause: params.take("cause", &one_of(Cause::ALL.map(Cause::name)), Cause::from_name)?,
+            kind: params.take("kind", &one_of(Kind::ALL.map(Kind::name)), kind_from_name)?,
+        })
+    }
+
+    /// Whether to show it.
+    pub fn matches(&self, told: &Told) -> bool {
+        self.fits(&Subject {
+            remote: Some(told.event.remote.ip().to_canonical()),
+            ports: [told.event.local.port(), told.event.remote.port()],
+            direction: Direction::of(told.event.kind).name(),
+            cause: told.cause.name(),
+            kind: told.event.kind.name(),
+        })
+    }
+
+    /// The same for an event that came over the API.
+    pub fn matches_view(&self, event: &EventView) -> bool {
+        self.fits(&Subject {
+            remote: parse_address(&event.remote.addr),
+            ports: [event.local.port, event.remote.port],
+            direction: &event.direction,
+            cause: &event.cause,
+            kind: &event.kind,
+        })
+    }
+
+    fn fits(&self, subject: &Subject<'_>) -> bool {
+        let Self { peer, port, direction, cause, kind } = *self;
+        peer.is_none_or(|peer| subject.remote.is_some_and(|remote| peer.has_address(remote)))
+            && port.is_none_or(|port| subject.ports.contains(&port))
+            && direction.is_none_or(|direction| direction.name() == subject.direction)
+            && cause.is_none_or(|cause| cause.name() == subject.cause)
+            && kind.is_none_or(|kind| kind.name() == subject.kind)
+    }
+
+    /// As query parameters, each with a leading `&`. Nothing in them needs escaping.
+    pub fn to_query(&self) -> String {
+        let Self { peer, port, direction, cause, kind } = *self;
+        let mut query = String::new();
+        append(&mut query, "peer", peer);
+        append(&mut query, "port", port);
+        append(&mut query, "direction", direction.map(Direction::name));
+        append(&mut query, "cause", cause.map(Cause::name));
+        append(&mut query, "kind", kind.map(Kind::name));
+        query
+    }
+}
+
+/// Order of peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum PeerSort {
+    /// Most resets, sent and received, first.
+    #[default]
+    Resets,
+    /// Most closed connections first.
+    Closed,
+    /// By address, port and role.
+    Peer,
+}
+
+impl PeerSort {
+    const ALL: [Self; 3] = [Self::Resets, Self::Closed, Self::Peer];
+
+    /// As the query parameter `sort` spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Resets => "resets",
+            Self::Closed => "closed",
+            Self::Peer => "peer",
+        }
+    }
+}
+
+/// Which peers to show, in which order; `None` means all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerFilter {
+    /// The other end.
+    pub peer: Option<PeerPattern>,
+    /// Service port.
+    pub port: Option<u16>,
+    /// Our role.
+    pub role: Option<Role>,
+    /// Inode number of the network namespace.
+    pub netns: Option<u32>,
+    /// In which order.
+    pub sort: PeerSort,
+}
+
+impl PeerFilter {
+    pub(super) fn from_params(params: &mut Params) -> Result<Self, ApiError> {
+        let sort = |name: &str| PeerSort::ALL.into_iter().find(|sort| sort.name() == name);
+        Ok(Self {
+            peer: params.take("peer", PeerPattern::EXPECTED, |text| text.parse().ok())?,
+            port: params.number("port", 0, u16::MAX)?,
+            role: params.take("role", "client or server", role_from_name)?,
+            netns: params.number("netns", 0, u32::MAX)?,
+            sort: params.take("sort", &one_of(PeerSort::ALL.map(PeerSort::name)), sort)?.unwrap_or_default(),
+        })
+    }
+
+    fn matches(&self, row: &PeerRow) -> bool {
+        let Self { peer, port, role, netns, sort: _ } = *self;
+        peer.is_none_or(|peer| peer.has_scope(row.label.scope))
+            && port.is_none_or(|port| row.label.port == Some(port))
+            && role.is_none_or(|role| row.label.role == role)
+            && netns.is_none_or(|netns| row.netns == Some(netns))
+    }
+
+    /// The matching rows in order.
+    pub fn select<'a>(&self, rows: &'a [PeerRow]) -> Vec<&'a PeerRow> {
+        let mut chosen: Vec<&PeerRow> = rows.iter().filter(|row| self.matches(row)).collect();
+        let name = |row: &PeerRow| (row.label, row.netns);
+        match self.sort {
+            PeerSort::Resets => chosen.sort_unstable_by_key(|row| {
+                let resets = row.counts.resets_sent + row.counts.resets_received;
+                (std::cmp::Reverse((resets, row.counts.refused_received)), name(row))
+            }),
+            PeerSort::Closed => {
+                chosen.sort_unstable_by_key(|row| (std::cmp::Reverse(row.counts.closed), name(row)));
+            }
+            PeerSort::Peer => chosen.sort_unstable_by_key(|row| name(row)),
+        }
+        chosen
+    }
+
+    /// As query parameters, each with a leading `&`. Nothing in them needs escaping.
+    pub fn to_query(&self) -> String {
+        let Self { peer, port, role, netns, sort } = *self;
+        let mut query = String::new();
+        append(&mut query, "peer", peer);
+        append(&mut query, "port", port);
+        append(&mut query, "role", role.map(role_name));
+        append(&mut query, "netns", netns);
+        append(&mut query, "sort", Some(sort.name()));
+        query
+    }
+}
+
+/// The direction with that name.
+pub fn direction_from_name(name: &str) -> Option<Direction> {
+    [Direction::Sent, Direction::Received].into_iter().find(|direction| direction.name() == name)
+}
+
+/// The kind with that name.
+pub fn kind_from_name(name: &str) -> Option<Kind> {
+    Kind::ALL.into_iter().find(|kind| kind.name() == name)
+}
+
+/// The role with that name.
+pub fn role_from_name(name: &str) -> Option<Role> {
+    [Role::Client, Role::Server].into_iter().find(|role| role_name(*role) == name)
+}
+
+fn one_of<const N: usize>(names: [&str; N]) -> String {
+    format!("one of {}", names.join(", "))
+}
+
+fn append(query: &mut String, name: &str, value: Option<impl std::fmt::Display>) {
+    if let Some(value) = value {
+        query.extend(["&", name, "=", &value.to_string()]);
+    }
+}

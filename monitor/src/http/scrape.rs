@@ -1,0 +1,30 @@
+//! `/metrics`: a snapshot of now in the format the scraper asks for, to a bounded number of scrapers at a time.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+
+use super::error::ApiError;
+use super::{AppState, held};
+use crate::metrics::negotiate::Format;
+use crate::metrics::process::ProcessRow;
+use crate::metrics::{self, Page};
+
+/// `/metrics`.
+pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let place = held::places(&state.scrapes, 1, "scrapes")?;
+    let accept: Vec<&str> =
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = Format::from_accept(&accept.join(","));
+    let page = Page {
+        snapshot: state.fresh().await,
+        signals: Arc::clone(&state.published.signals),
+        version: state.settings.version.clone(),
+        kernel: state.settings.kernel.clone(),
+        process: ProcessRow::read(state.process),
+    };
+    let text = metrics::encode(page, format).or(Err(ApiError::Internal))?;
+    Ok(held::answer(format.content_type(), text, place))
+}

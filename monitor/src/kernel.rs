@@ -1,0 +1,14 @@
+//! Kernel differences, decided once: facts (I/O) -> plan (pure) -> load; then the truth, read from mapped memory.
+
+pub mod btf;
+pub mod layout;
+
+pub mod attach;
+pub mod facts;
+pub mod load;
+pub mod plan;
+pub mod privileges;
+
+pub mod mapping;
+pub mod namespaces;
+pub mod truth;

@@ -1,0 +1,51 @@
+//! Facts, plan and load in a row, for every command that attaches.
+
+use std::io;
+
+use anyhow::Context as _;
+
+use super::btf::Btf;
+use super::facts::{Facts, read_btf};
+use super::layout::{Resolved, resolve};
+use super::load::{Loaded, Sizes, load};
+use super::plan::{Plan, plan};
+use crate::snapshot::SignalRow;
+
+/// Everything is decided; nothing is loaded.
+#[derive(Debug)]
+pub struct Prepared {
+    facts: Facts,
+    plan: Plan,
+    resolved: Resolved,
+}
+
+/// Everything runs.
+#[expect(missing_debug_implementations, reason = "aya's ring buffer has none")]
+pub struct Attached {
+    /// What kernel this is.
+    pub facts: Facts,
+    /// How each signal is served.
+    pub signals: Vec<SignalRow>,
+    /// The running programs.
+    pub loaded: Loaded,
+}
+
+/// Finds out what can run here.
+pub fn prepare(sizes: &Sizes) -> anyhow::Result<Prepared> {
+    let bytes = read_btf()?;
+    let btf = Btf::parse(&bytes).map_err(io::Error::other).context("understand the running kernel's BTF")?;
+    let facts = Facts::gather(&btf).context("find out what this kernel is")?;
+    let plan = plan(&facts, sizes.budgets.other_slot())?;
+    let resolved = resolve(&btf)?;
+    Ok(Prepared { facts, plan, resolved })
+}
+
+/// Loads and attaches it.
+pub fn attach(prepared: Prepared, sizes: &Sizes) -> anyhow::Result<Attached> {
+    let Prepared { facts, plan, resolved } = prepared;
+    let loaded = load(&plan, &resolved.layout, sizes, facts.cpus)?;
+    for missing in &resolved.missing {
+        tracing::debug!(field = %missing, "this kernel does not have it; stories tell less");
+    }
+    Ok(Attached { facts, signals: plan.signals, loaded })
+}

@@ -1,0 +1,89 @@
+//! What this kernel and this process are: the only I/O before the programs are loaded.
+
+use std::io;
+use std::path::Path;
+
+use caps::{CapSet, Capability};
+
+use super::btf::Btf;
+
+/// Where the running kernel describes itself.
+pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// Facts that the plan is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// `uname -r`. For people only: nothing is decided by it.
+    pub release: String,
+    /// CPUs that may ever come up; sizes the per-CPU totals.
+    pub cpus: u32,
+    /// Capabilities that loading needs and this process lacks, by their usual names.
+    pub missing_capabilities: Vec<&'static str>,
+    /// Arguments of `tcp_send_reset`, `None` when BTF does not have the tracepoint.
+    pub send_reset_arguments: Option<usize>,
+    /// Whether BTF has `tcp_receive_reset`.
+    pub has_receive_reset: bool,
+    /// Whether BTF has `inet_sock_set_state`.
+    pub has_set_state: bool,
+    /// Values and names of the running kernel's `enum sk_rst_reason`; empty before 6.10.
+    pub reset_reasons: Vec<(u32, String)>,
+}
+
+/// The kernel's BTF cannot be read. Its source says why; the remedy does not depend on it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "read {KERNEL_BTF} (reset-monitor needs Linux 5.10 or newer with CONFIG_DEBUG_INFO_BTF=y, and /sys mounted)"
+)]
+pub struct ReadBtfError {
+    /// What the system said.
+    source: io::Error,
+}
+
+/// Reads the running kernel's BTF.
+pub fn read_btf() -> Result<Vec<u8>, ReadBtfError> {
+    std::fs::read(Path::new(KERNEL_BTF)).map_err(|source| ReadBtfError { source })
+}
+
+impl Facts {
+    /// Reads the facts.
+    pub fn gather(btf: &Btf<'_>) -> io::Result<Self> {
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        let cpus = aya::util::nr_cpus().map_err(|(_path, error)| error)?;
+        Ok(Self {
+            release,
+            cpus: u32::try_from(cpus).map_err(io::Error::other)?,
+            missing_capabilities: missing_capabilities()?,
+            send_reset_arguments: btf.tracepoint_arguments("tcp_send_reset"),
+            has_receive_reset: btf.tracepoint_arguments("tcp_receive_reset").is_some(),
+            has_set_state: btf.tracepoint_arguments("inet_sock_set_state").is_some(),
+            reset_reasons: reset_reasons(btf),
+        })
+    }
+}
+
+/// `CAP_BPF` and `CAP_PERFMON` since 5.8; `CAP_SYS_ADMIN` stands for both.
+fn missing_capabilities() -> io::Result<Vec<&'static str>> {
+    let held = caps::read(None, CapSet::Effective).map_err(io::Error::other)?;
+    if held.contains(&Capability::CAP_SYS_ADMIN) {
+        return Ok(Vec::new());
+    }
+    let needed = [(Capability::CAP_BPF, "CAP_BPF"), (Capability::CAP_PERFMON, "CAP_PERFMON")];
+    Ok(needed
+        .into_iter()
+        .filter(|(capability, _)| !held.contains(capability))
+        .map(|(_, name)| name)
+        .collect())
+}
+
+/// Names without their common prefix, as users know them: `TCP_STATE`, `ABORT_ON_CLOSE`, ...
+fn reset_reasons(btf: &Btf<'_>) -> Vec<(u32, String)> {
+    let prefix = "SK_RST_REASON_";
+    btf.enum_values("sk_rst_reason")
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|(name, value)| {
+            let name = name.strip_prefix(prefix).map(str::to_owned).unwrap_or(name);
+            u32::try_from(value).ok().map(|value| (value, name))
+        })
+        .collect()
+}

@@ -1,0 +1,240 @@
+//! Plan to running programs. No decisions: what cannot be done is an error that says what and why.
+
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
+use aya::maps::{HashMap, Map, MapData, MapError, Queue, RingBuf};
+use aya::programs::{ProgramError, RawTracePoint};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use monitor_common::counters::{CpuTotals, NAMESPACES, NamespaceTotals, PORT_COUNTERS, PORTS};
+use monitor_common::layout::Layout;
+use monitor_common::peer::{PeerKey, Role, SCOPE_OTHER, Slot, slot_state};
+use monitor_common::{names, record};
+
+use super::layout::layout_bytes;
+use super::mapping::Mapping;
+use super::plan::{Hook, Plan};
+use super::truth::{Budgets, Truth, key_bytes};
+use crate::snapshot::ProgramRow;
+
+/// The object that `cargo xtask build` embedded; empty in a plain `cargo build`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/programs.o"));
+
+/// Sizes of maps, from the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Slots per budget.
+    pub budgets: Budgets,
+    /// Bytes of the ring, a power of two and at least a page.
+    pub ring_bytes: u32,
+    /// Entries of the closed memory.
+    pub closed_memory: u32,
+}
+
+/// Everything that loading gives.
+#[expect(missing_debug_implementations, reason = "aya's ring buffer has none")]
+pub struct Loaded {
+    /// What keeps it running.
+    pub programs: Programs,
+    /// Records.
+    pub ring: RingBuf<MapData>,
+    /// Counts.
+    pub truth: Truth,
+}
+
+/// Running programs. They detach when this is dropped, and when the process ends in any way.
+#[derive(Debug)]
+pub struct Programs {
+    ebpf: Ebpf,
+    names: Vec<&'static str>,
+}
+
+/// Loading failed; nothing stays attached.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A plain build.
+    #[error(
+        "load BPF programs: this reset-monitor was built without them; build it with `cargo xtask build`"
+    )]
+    ObjectNotBuilt,
+    /// Maps could not be made, or the object is damaged.
+    #[error("load the BPF object into the kernel")]
+    Object(#[from] EbpfError),
+    /// A map is not in the object, or not of its kind.
+    #[error("open BPF map {name}")]
+    Map {
+        /// Its name.
+        name: &'static str,
+        /// What aya said.
+        source: MapError,
+    },
+    /// A map or program that the object should have.
+    #[error("open BPF object: it has no {name}; the object and the daemon are of different builds")]
+    Absent {
+        /// Its name.
+        name: &'static str,
+    },
+    /// A map could not be mapped.
+    #[error("map BPF array {name} into memory")]
+    Mapping {
+        /// Its name.
+        name: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The kernel refused a program.
+    #[error("attach BPF program {program} to tracepoint {tracepoint}: the kernel refused it: {reason}")]
+    Refused {
+        /// Its name.
+        program: &'static str,
+        /// Where to.
+        tracepoint: &'static str,
+        /// What the kernel said.
+        reason: String,
+    },
+}
+
+/// Whether the kernel programs are built in.
+pub const fn has_object() -> bool {
+    !OBJECT.is_empty()
+}
+
+/// Makes the maps, fills the free queues, attaches every program of the plan.
+pub fn load(plan: &Plan, layout: &Layout, sizes: &Sizes, cpus: u32) -> Result<Loaded, LoadError> {
+    if !has_object() {
+        return Err(LoadError::ObjectNotBuilt);
+    }
+    let layout = layout_bytes(layout);
+    let settings = plan.settings.to_bytes();
+    let budgets = sizes.budgets;
+    let mut ebpf = EbpfLoader::new()
+        .override_global(names::LAYOUT, layout.as_slice(), true)
+        .override_global(names::SETTINGS, settings.as_slice(), true)
+        .map_max_entries(names::EVENTS, sizes.ring_bytes)
+        .map_max_entries(names::CLOSED, sizes.closed_memory)
+        .map_max_entries(names::PEERS, budgets.slots())
+        .map_max_entries(names::SLOTS, budgets.slots())
+        .map_max_entries(names::FREE_CLIENT, budgets.client)
+        .map_max_entries(names::FREE_SERVER, budgets.server)
+        .map_max_entries(names::FREE_REFUSED, budgets.refused)
+        .map_max_entries(names::FREE_NETWORK, budgets.networks)
+        .map_max_entries(names::CPU_TOTALS, cpus)
+        .load(OBJECT)?;
+    // Programs are verified while the object still holds the maps' descriptors, and attached when the maps are filled.
+    for hook in &plan.hooks {
+        let program = program(&mut ebpf, hook)?;
+        program.load().map_err(|error| refused(hook, error))?;
+    }
+    let mut truth = open_truth(&mut ebpf, budgets, cpus)?;
+    prepare(&mut truth).map_err(|source| LoadError::Map { name: names::PEERS, source })?;
+    let ring = RingBuf::try_from(take(&mut ebpf, names::EVENTS)?)
+        .map_err(|source| LoadError::Map { name: names::EVENTS, source })?;
+    for hook in &plan.hooks {
+        let program = program(&mut ebpf, hook)?;
+        program.attach(hook.tracepoint).map_err(|error| refused(hook, error))?;
+    }
+    let names = plan.hooks.iter().map(|hook| hook.program).collect();
+    Ok(Loaded { programs: Programs { ebpf, names }, ring, truth })
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, hook: &Hook) -> Result<&'a mut RawTracePoint, LoadError> {
+    let program = ebpf.program_mut(hook.program).ok_or(LoadError::Absent { name: hook.program })?;
+    program.try_into().map_err(|error| refused(hook, error))
+}
+
+/// The kernel's answer on one line; the verifier's log goes to the debug log, where there is room.
+fn refused(hook: &Hook, error: ProgramError) -> LoadError {
+    let Hook { program, tracepoint } = *hook;
+    let reason = match &error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            tracing::debug!(program, %verifier_log, "the verifier's log");
+            io_error.to_string()
+        }
+        ProgramError::SyscallError(error) => error.io_error.to_string(),
+        other => other.to_string().replace('\n', " "),
+    };
+    LoadError::Refused { program, tracepoint, reason }
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {
+    ebpf.take_map(name).ok_or(LoadError::Absent { name })
+}
+
+fn open_truth(ebpf: &mut Ebpf, budgets: Budgets, cpus: u32) -> Result<Truth, LoadError> {
+    let mut queue = |name| {
+        let map = take(ebpf, name)?;
+        Queue::<MapData, u32>::try_from(map).map_err(|source| LoadError::Map { name, source })
+    };
+    let free_client = queue(names::FREE_CLIENT)?;
+    let free_server = queue(names::FREE_SERVER)?;
+    let free_refused = queue(names::FREE_REFUSED)?;
+    let free_network = queue(names::FREE_NETWORK)?;
+    let free_namespaces = queue(names::FREE_NS)?;
+    let peers = HashMap::<MapData, [u8; size_of::<PeerKey>()], u32>::try_from(take(ebpf, names::PEERS)?)
+        .map_err(|source| LoadError::Map { name: names::PEERS, source })?;
+    let held = HashMap::<MapData, u64, [u8; record::RECORD_BYTES]>::try_from(take(ebpf, names::HELD)?)
+        .map_err(|source| LoadError::Map { name: names::HELD, source })?;
+    let slots = map_array::<Slot>(ebpf, names::SLOTS, budgets.slots())?;
+    let ports = map_array::<[u64; PORT_COUNTERS]>(ebpf, names::PORTS, PORTS)?;
+    let namespaces = map_array::<NamespaceTotals>(ebpf, names::NS_TOTALS, NAMESPACES)?;
+    let cpu_totals = map_array::<CpuTotals>(ebpf, names::CPU_TOTALS, cpus)?;
+    Ok(Truth {
+        budgets,
+        slots,
+        ports,
+        namespaces,
+        cpu_totals,
+        peers,
+        held,
+        free_client,
+        free_server,
+        free_refused,
+        free_network,
+        free_namespaces,
+    })
+}
+
+fn map_array<T>(ebpf: &mut Ebpf, name: &'static str, entries: u32) -> Result<Mapping, LoadError> {
+    let map = take(ebpf, name)?;
+    let Map::Array(data) = &map else { return Err(LoadError::Absent { name }) };
+    let words = size_of::<T>() / size_of::<u64>() * entries as usize;
+    // The mapping keeps the map alive; the descriptor is not needed any more.
+    Mapping::new(data.fd().as_fd(), words).map_err(|source| LoadError::Mapping { name, source })
+}
+
+/// Fills the free queues and makes the two `other` slots, before any program can run.
+fn prepare(truth: &mut Truth) -> Result<(), MapError> {
+    let budgets = truth.budgets;
+    for slot in budgets.client_slots() {
+        truth.free_client.push(slot, 0)?;
+    }
+    for slot in budgets.server_slots() {
+        truth.free_server.push(slot, 0)?;
+    }
+    for slot in budgets.refused_slots() {
+        truth.free_refused.push(slot, 0)?;
+    }
+    for slot in budgets.network_slots() {
+        truth.free_network.push(slot, 0)?;
+    }
+    for place in 0..NAMESPACES {
+        truth.free_namespaces.push(place, 0)?;
+    }
+    for (slot, role) in [(budgets.other_slot(), Role::Client), (budgets.other_slot() + 1, Role::Server)] {
+        let key = PeerKey { addr: [0; 16], netns: 0, port: 0, role: role as u8, scope: SCOPE_OTHER };
+        truth.write_key(slot, &key_bytes(&key), slot_state::LIVE);
+    }
+    Ok(())
+}
+
+impl Programs {
+    /// Runs the kernel skipped per program, because it was already running on that CPU (counted from 5.12 on).
+    pub fn rows(&self) -> Vec<ProgramRow> {
+        self.names.iter().map(|&name| ProgramRow { name, missed_runs: self.missed_runs(name) }).collect()
+    }
+
+    fn missed_runs(&self, name: &str) -> Option<u64> {
+        let fd = self.ebpf.program(name)?.fd().ok()?.as_fd().as_raw_fd();
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+        info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
+    }
+}

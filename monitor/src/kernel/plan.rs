@@ -1,0 +1,218 @@
+//! Facts to plan: which programs to attach, with which settings, and what each signal of the product loses. Pure.
+
+use monitor_common::names;
+use monitor_common::settings::{NO_REASON, Settings};
+
+use super::facts::Facts;
+use crate::snapshot::{SignalRow, SignalStatus};
+
+/// How long the stories of refusals and strays may come in a row, per CPU and kind.
+const STORY_BURST: u32 = 64;
+/// One more such story per this many nanoseconds, per CPU and kind: 100 a second.
+const STORY_INTERVAL_NS: u32 = 10_000_000;
+
+/// One program and the raw tracepoint it goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// Program in the object.
+    pub program: &'static str,
+    /// Tracepoint in the kernel.
+    pub tracepoint: &'static str,
+}
+
+/// What to load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Programs to attach, all of them.
+    pub hooks: Vec<Hook>,
+    /// Global settings of the programs.
+    pub settings: Settings,
+    /// How each signal of the product is served.
+    pub signals: Vec<SignalRow>,
+}
+
+/// Nothing useful can run.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PlanError {
+    /// The process may not load programs.
+    #[error("load BPF programs: {} missing; run as root, or give the service these capabilities", .missing.join(" and "))]
+    Privileges {
+        /// By name.
+        missing: Vec<&'static str>,
+    },
+    /// The kernel lacks what counting rests on.
+    #[error(
+        "attach to this kernel: tracepoint {tracepoint} is not in its BTF; reset-monitor needs Linux 5.10 or newer"
+    )]
+    Tracepoint {
+        /// Which one.
+        tracepoint: &'static str,
+    },
+}
+
+/// Decides. `other_slot` is the number of the client-role `other` slot.
+pub fn plan(facts: &Facts, other_slot: u32) -> Result<Plan, PlanError> {
+    if !facts.missing_capabilities.is_empty() {
+        return Err(PlanError::Privileges { missing: facts.missing_capabilities.clone() });
+    }
+    if !facts.has_set_state {
+        return Err(PlanError::Tracepoint { tracepoint: "inet_sock_set_state" });
+    }
+    let Some(arguments) = facts.send_reset_arguments else {
+        return Err(PlanError::Tracepoint { tracepoint: "tcp_send_reset" });
+    };
+    let has_reason = arguments >= 3;
+    let mut hooks = vec![
+        Hook { program: names::SET_STATE, tracepoint: "inet_sock_set_state" },
+        Hook { program: names::SEND_RESET, tracepoint: "tcp_send_reset" },
+    ];
+    if facts.has_receive_reset {
+        hooks.push(Hook { program: names::RECEIVE_RESET, tracepoint: "tcp_receive_reset" });
+    }
+    let reason_keepalive = facts
+        .reset_reasons
+        .iter()
+        .find_map(|(value, name)| (name == "KEEPALIVE_TIMEOUT").then_some(*value))
+        .unwrap_or(NO_REASON);
+    let settings = Settings {
+        story_burst: STORY_BURST,
+        story_interval_ns: STORY_INTERVAL_NS,
+        reason_keepalive,
+        has_reason: u32::from(has_reason),
+        other_slot,
+        reserved: 0,
+    };
+    Ok(Plan { hooks, settings, signals: signals(facts, has_reason) })
+}
+
+const NOT_YET: &str = "needs a function hook (fentry or kprobe), which this version does not have yet";
+
+/// The product's signals and what the tracepoints serve of them (kernel facts: `docs/kernels.md`).
+fn signals(facts: &Facts, has_reason: bool) -> Vec<SignalRow> {
+    use SignalStatus::{Degraded, Missing, Works};
+    let row = |signal, hook, status, why: &str, advice: &str| SignalRow {
+        signal,
+        hook,
+        status,
+        why: why.to_owned(),
+        advice: advice.to_owned(),
+    };
+    vec![
+        row("connections", "raw_tracepoint:inet_sock_set_state", Works, "", ""),
+        row("reset_sent_active", "raw_tracepoint:tcp_send_reset", Works, "", ""),
+        if has_reason {
+            row("reset_sent_passive", "raw_tracepoint:tcp_send_reset", Works, "", "")
+        } else {
+            row(
+                "reset_sent_passive",
+                "raw_tracepoint:tcp_send_reset",
+                Degraded,
+                "before 6.10 the tracepoint is silent for resets from TIME_WAIT and to closed ports",
+                "compare with reset_monitor_unattributed, or use Linux 6.10 or newer",
+            )
+        },
+        row(
+            "reset_sent_netfilter",
+            "none",
+            Missing,
+            NOT_YET,
+            "count REJECT rules with nft counters meanwhile",
+        ),
+        if facts.has_receive_reset {
+            row(
+                "reset_received",
+                "raw_tracepoint:tcp_receive_reset",
+                Degraded,
+                "the tracepoint has no segment: TTL and sequence numbers of the reset are unknown",
+                "",
+            )
+        } else {
+            row(
+                "reset_received",
+                "none",
+                Missing,
+                "tracepoint tcp_receive_reset is not in this kernel's BTF",
+                "",
+            )
+        },
+        row("reset_received_time_wait", "none", Missing, NOT_YET, ""),
+        row("stray_received", "none", Missing, NOT_YET, ""),
+        row(
+            "accept_overflow_syn",
+            "none",
+            Missing,
+            NOT_YET,
+            "watch TcpExt ListenOverflows (nstat -az) meanwhile",
+        ),
+        row(
+            "accept_overflow_ack",
+            "none",
+            Missing,
+            NOT_YET,
+            "watch TcpExt ListenOverflows (nstat -az) meanwhile",
+        ),
+        row("ttl_baseline_server", "socket:mc_ttl", Works, "", ""),
+        row("ttl_baseline_client", "none", Missing, NOT_YET, ""),
+        row("conntrack_full", "none", Missing, NOT_YET, "watch the kernel log for 'table full' meanwhile"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> Facts {
+        Facts {
+            release: "6.18.0".into(),
+            cpus: 2,
+            missing_capabilities: vec![],
+            send_reset_arguments: Some(3),
+            has_receive_reset: true,
+            has_set_state: true,
+            reset_reasons: vec![(0, "NOT_SPECIFIED".into()), (15, "KEEPALIVE_TIMEOUT".into())],
+        }
+    }
+
+    fn status(plan: &Plan, signal: &str) -> SignalStatus {
+        plan.signals.iter().find(|row| row.signal == signal).unwrap().status
+    }
+
+    #[test]
+    fn a_new_kernel_gets_all_three_tracepoints_and_its_reasons() {
+        let plan = plan(&facts(), 7).unwrap();
+        assert_eq!(plan.hooks.len(), 3);
+        assert_eq!(plan.settings.reason_keepalive, 15);
+        assert_eq!(plan.settings.has_reason, 1);
+        assert_eq!(plan.settings.other_slot, 7);
+        assert_eq!(status(&plan, "reset_sent_passive"), SignalStatus::Works);
+    }
+
+    #[test]
+    fn a_kernel_without_reasons_is_degraded_not_fatal() {
+        let old = Facts { send_reset_arguments: Some(2), reset_reasons: vec![], ..facts() };
+        let plan = plan(&old, 0).unwrap();
+        assert_eq!(plan.settings.has_reason, 0);
+        assert_eq!(plan.settings.reason_keepalive, NO_REASON);
+        assert_eq!(status(&plan, "reset_sent_passive"), SignalStatus::Degraded);
+    }
+
+    #[test]
+    fn a_missing_receive_tracepoint_costs_that_signal_only() {
+        let plan = plan(&Facts { has_receive_reset: false, ..facts() }, 0).unwrap();
+        assert_eq!(plan.hooks.len(), 2);
+        assert_eq!(status(&plan, "reset_received"), SignalStatus::Missing);
+    }
+
+    #[test]
+    fn missing_capabilities_are_named() {
+        let poor = Facts { missing_capabilities: vec!["CAP_BPF", "CAP_PERFMON"], ..facts() };
+        let message = plan(&poor, 0).unwrap_err().to_string();
+        assert!(message.contains("CAP_BPF and CAP_PERFMON missing"), "{message}");
+    }
+
+    #[test]
+    fn a_kernel_without_the_state_tracepoint_is_refused_by_its_name() {
+        let message = plan(&Facts { has_set_state: false, ..facts() }, 0).unwrap_err().to_string();
+        assert!(message.contains("inet_sock_set_state"), "{message}");
+    }
+}

@@ -1,0 +1,25 @@
+//! Privileges after start: everything is attached and mapped, so nearly nothing is needed any more.
+
+use caps::{CapSet, Capability, CapsHashSet};
+
+/// What reading the counters of other namespaces needs: `/proc/PID/ns/net` of processes that hold more than we do.
+const KEPT: [Capability; 1] = [Capability::CAP_SYS_PTRACE];
+
+/// Drops every capability of this thread, and so of the threads it makes from now on, but those still needed. Freeing a
+/// quiet peer's slot is a map system call on a descriptor we hold, which needs no capability from 5.19 on; before, slots
+/// are then not freed, and newcomers beyond the budget stay in `other`.
+pub fn drop_all_but_needed() {
+    let held = caps::read(None, CapSet::Permitted).unwrap_or_default();
+    let kept: CapsHashSet = KEPT.into_iter().filter(|capability| held.contains(capability)).collect();
+    let dropped = caps::clear(None, CapSet::Ambient)
+        .and_then(|()| caps::clear(None, CapSet::Inheritable))
+        .and_then(|()| caps::set(None, CapSet::Effective, &kept))
+        .and_then(|()| caps::set(None, CapSet::Permitted, &kept));
+    match dropped {
+        Ok(()) => tracing::debug!(?kept, "dropped all other capabilities"),
+        Err(error) => tracing::warn!(%error, "capabilities could not be dropped; running on with them"),
+    }
+    if let Err(error) = rustix::thread::set_no_new_privs(true) {
+        tracing::warn!(%error, "new privileges could not be ruled out; running on");
+    }
+}

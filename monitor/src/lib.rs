@@ -1,0 +1,29 @@
+//! reset-monitor's daemon and command line.
+//!
+//! Modules in the order in which an event passes them; `ARCHITECTURE.md` walks one event through them.
+
+// The event's way: bytes from the ring -> decode -> enrich -> classify -> aggregate -> publish.
+pub mod aggregate;
+pub mod classify;
+pub mod counts;
+pub mod decode;
+pub mod enrich;
+pub mod event;
+pub mod pipeline;
+pub mod publish;
+pub mod snapshot;
+pub mod source;
+
+// What readers get.
+pub mod http;
+pub mod metrics;
+pub mod view;
+
+// Start-up: what was typed, what it means, what this kernel can do.
+pub mod cli;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod kernel;
+pub mod lock;
+pub mod terminal;

@@ -1,0 +1,78 @@
+//! A snapshot as Prometheus metrics: names, types and help texts are here and in the submodules, and nowhere else.
+//!
+//! Every value is created at the scrape from one snapshot, so vanished peers leave no stale series and two scrapes
+//! cannot disturb each other. Nothing here reads a clock or the kernel, except [`process`], which reads `/proc/self`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::registry::Registry;
+
+use self::negotiate::Format;
+use self::process::ProcessRow;
+use crate::snapshot::{SignalRow, Snapshot};
+
+pub mod negotiate;
+pub mod process;
+
+mod classic;
+mod daemon;
+mod family;
+mod peers;
+mod ports;
+mod stories;
+
+/// First part of every name that is ours.
+const PREFIX: &str = "reset_monitor";
+/// Usual length of a line in bytes, to allocate the text once.
+const LINE_BYTES: usize = 110;
+
+/// Everything that one scrape shows.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The counts.
+    pub snapshot: Arc<Snapshot>,
+    /// How each signal is served.
+    pub signals: Arc<[SignalRow]>,
+    /// Version of the daemon.
+    pub version: String,
+    /// Release of the running kernel.
+    pub kernel: String,
+    /// The daemon's own process; `None` hides it.
+    pub process: Option<ProcessRow>,
+}
+
+/// The text of one scrape.
+pub fn encode(page: Page, format: Format) -> Result<String, fmt::Error> {
+    let lines = 200 + page.snapshot.series.len() * 10 + page.snapshot.ports.len() * 3;
+    let mut process = Registry::default();
+    if let Some(row) = page.process {
+        process.register_collector(Box::new(row));
+    }
+    let mut ours = Registry::with_prefix(PREFIX);
+    ours.register_collector(Box::new(page));
+
+    let mut text = String::with_capacity(lines * LINE_BYTES);
+    encode_registry(&mut text, &ours)?;
+    encode_registry(&mut text, &process)?;
+    match format {
+        Format::Classic => Ok(classic::from_open_metrics(&text)),
+        Format::OpenMetrics100 | Format::OpenMetrics001 => {
+            encode_eof(&mut text)?;
+            Ok(text)
+        }
+    }
+}
+
+impl Collector for Page {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        peers::encode(encoder, &self.snapshot.series)?;
+        ports::encode(encoder, &self.snapshot.ports)?;
+        stories::encode(encoder, &self.snapshot)?;
+        daemon::encode(encoder, self)
+    }
+}

@@ -1,0 +1,73 @@
+//! Families about the monitor itself: what it sees, how full it is, and how it compares with the kernel.
+
+use std::fmt;
+
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::registry::Unit;
+
+use super::Page;
+use super::family::{Counter, Gauge, Info};
+use crate::snapshot::SignalRow;
+
+pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, page: &Page) -> fmt::Result {
+    let Page { snapshot, signals, version, kernel, process: _ } = page;
+
+    Gauge::new(
+        encoder,
+        "unattributed",
+        "Difference between resets counted here and by the kernel, absolute and summed over network namespaces.",
+    )?
+    .line(&[("counter", "OutRsts")], snapshot.unattributed)?;
+
+    let mut info =
+        Info::new(encoder, "signal", "How each signal is served on this kernel: its hook and status.")?;
+    for SignalRow { signal, hook, status, why: _, advice: _ } in signals.iter() {
+        info.line(&[("signal", signal), ("hook", hook), ("status", status.name())])?;
+    }
+    Info::new(encoder, "build", "Version of the daemon and release of the kernel it runs on.")?
+        .line(&[("version", version), ("kernel", kernel)])?;
+
+    let mut entries =
+        Gauge::new(encoder, "map_entries", "Used entries of a bounded map; of `ring_bytes` the bytes.")?;
+    for (fill, used) in snapshot.fills.iter().filter_map(|fill| fill.used.map(|used| (fill, used))) {
+        entries.line(&[("map", fill.name)], used)?;
+    }
+    let mut capacity = Gauge::new(
+        encoder,
+        "map_capacity",
+        "Entries that a bounded map can hold; of `ring_bytes` the bytes.",
+    )?;
+    for fill in &snapshot.fills {
+        capacity.line(&[("map", fill.name)], fill.capacity)?;
+    }
+
+    Gauge::single(
+        encoder,
+        "snapshot_duration",
+        Some(&Unit::Seconds),
+        "Time in seconds that reading the kernel's counters for this page took.",
+        snapshot.read_seconds,
+    )?;
+    let mut missed = Counter::new(
+        encoder,
+        "program_missed_runs",
+        "Runs of a kernel program that the kernel skipped; each may be a missed event.",
+    )?;
+    for (program, runs) in
+        snapshot.programs.iter().filter_map(|row| row.missed_runs.map(|runs| (row.name, runs)))
+    {
+        missed.line(&[("program", program)], runs)?;
+    }
+    Counter::single(
+        encoder,
+        "failed_reads",
+        "Reads of kernel memory that failed; anything but 0 means offsets that do not fit this kernel.",
+        snapshot.failed_reads,
+    )?;
+    Counter::single(
+        encoder,
+        "over_budget",
+        "Counts that went to a network or to `other` because the budget for peers was used up.",
+        snapshot.over_budget,
+    )
+}

@@ -1,0 +1,85 @@
+//! One metric family while it is written: its metadata first, then a line per set of labels.
+//!
+//! prometheus-client (0.25) escapes label values itself. It does not escape help texts; those are constants of ours.
+
+use std::fmt;
+
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
+
+/// Names and values of a line's labels.
+pub(super) type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
+
+/// A counter; `_total` is added to its name.
+pub(super) struct Counter<'a>(MetricEncoder<'a>);
+
+/// A gauge.
+pub(super) struct Gauge<'a>(MetricEncoder<'a>);
+
+/// Facts as labels of the constant 1; `_info` is added to its name.
+pub(super) struct Info<'a>(MetricEncoder<'a>);
+
+impl<'a> Counter<'a> {
+    pub(super) fn new(
+        encoder: &'a mut DescriptorEncoder<'_>,
+        name: &'a str,
+        help: &str,
+    ) -> Result<Self, fmt::Error> {
+        encoder.encode_descriptor(name, help, None, MetricType::Counter).map(Self)
+    }
+
+    /// One without labels.
+    pub(super) fn single(
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: u64,
+    ) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        family.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    pub(super) fn line<const N: usize>(&mut self, labels: &Labels<'_, N>, value: u64) -> fmt::Result {
+        self.0.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+}
+
+impl<'a> Gauge<'a> {
+    pub(super) fn new(
+        encoder: &'a mut DescriptorEncoder<'_>,
+        name: &'a str,
+        help: &str,
+    ) -> Result<Self, fmt::Error> {
+        encoder.encode_descriptor(name, help, None, MetricType::Gauge).map(Self)
+    }
+
+    /// One without labels. `unit` is added to its name.
+    pub(super) fn single<V: EncodeGaugeValue + Copy>(
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        unit: Option<&Unit>,
+        help: &str,
+        value: V,
+    ) -> fmt::Result {
+        encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    pub(super) fn line<const N: usize>(&mut self, labels: &Labels<'_, N>, value: u64) -> fmt::Result {
+        self.0.encode_family(labels)?.encode_gauge(&value)
+    }
+}
+
+impl<'a> Info<'a> {
+    pub(super) fn new(
+        encoder: &'a mut DescriptorEncoder<'_>,
+        name: &'a str,
+        help: &str,
+    ) -> Result<Self, fmt::Error> {
+        encoder.encode_descriptor(name, help, None, MetricType::Info).map(Self)
+    }
+
+    pub(super) fn line<const N: usize>(&mut self, labels: &Labels<'_, N>) -> fmt::Result {
+        self.0.encode_info(labels)
+    }
+}

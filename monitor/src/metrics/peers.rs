@@ -1,0 +1,108 @@
+//! Families per peer. The sum over the series of each equals the snapshot's total: `other` and `retired` are among them.
+
+use std::fmt;
+
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::family::Counter;
+use crate::classify::{CAUSES, Cause};
+use crate::counts::PeerCounts;
+use crate::event::role_name;
+use crate::snapshot::PeerSeries;
+
+/// A counter of [`PeerCounts`] without a label for the cause.
+struct PeerFamily {
+    name: &'static str,
+    help: &'static str,
+    value: fn(&PeerCounts) -> u64,
+}
+
+const FAMILIES: [PeerFamily; 6] = [
+    PeerFamily {
+        name: "connections_opened",
+        help: "Connections with the peer that became established.",
+        value: |counts| counts.opened,
+    },
+    PeerFamily {
+        name: "connections_closed",
+        help: "Established connections with the peer that ended, in whatever way.",
+        value: |counts| counts.closed,
+    },
+    PeerFamily {
+        name: "connections_reset",
+        help: "Established connections with the peer that ended by a reset, or whose late request met one, once each.",
+        value: |counts| counts.reset,
+    },
+    PeerFamily {
+        name: "connections_aborted",
+        help: "Established connections with the peer that were reset on purpose or without ever carrying data.",
+        value: |counts| counts.aborted,
+    },
+    PeerFamily {
+        name: "exchanges",
+        help: "Request and response turns with the peer, estimated from data segments when a connection ends.",
+        value: |counts| counts.exchanges,
+    },
+    PeerFamily {
+        name: "refused_received",
+        help: "Resets received from the peer in answer to our SYN.",
+        value: |counts| counts.refused_received,
+    },
+];
+
+/// Which of the two counts per cause a family shows.
+struct CauseFamily {
+    name: &'static str,
+    help: &'static str,
+    counts: fn(&PeerSeries) -> &[u64; CAUSES],
+}
+
+const BY_CAUSE: [CauseFamily; 2] = [
+    CauseFamily {
+        name: "resets_received",
+        help: "Resets received on established connections with the peer, by cause.",
+        counts: |series| &series.causes.received,
+    },
+    CauseFamily {
+        name: "resets_sent",
+        help: "Resets sent on connections with the peer, by cause.",
+        counts: |series| &series.causes.sent,
+    },
+];
+
+/// A series with its label values spelled out once for all families.
+struct Row<'a> {
+    series: &'a PeerSeries,
+    peer: String,
+    port: String,
+    role: &'static str,
+}
+
+pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, series: &[PeerSeries]) -> fmt::Result {
+    let rows: Vec<Row<'_>> = series.iter().map(row).collect();
+    for CauseFamily { name, help, counts } in &BY_CAUSE {
+        let mut family = Counter::new(encoder, name, help)?;
+        for Row { series, peer, port, role } in &rows {
+            // A cause appears with its first reset: most peers see two or three of them in their life.
+            for (cause, count) in Cause::ALL.iter().zip(counts(series)).filter(|(_, count)| **count > 0) {
+                family.line(
+                    &[("peer", peer), ("port", port), ("role", role), ("cause", cause.name())],
+                    *count,
+                )?;
+            }
+        }
+    }
+    for PeerFamily { name, help, value } in &FAMILIES {
+        let mut family = Counter::new(encoder, name, help)?;
+        for Row { series, peer, port, role } in &rows {
+            family.line(&[("peer", peer), ("port", port), ("role", role)], value(&series.counts))?;
+        }
+    }
+    Ok(())
+}
+
+fn row(series: &PeerSeries) -> Row<'_> {
+    let peer = series.label.scope.to_string();
+    let port = series.label.port.map_or_else(|| peer.clone(), |port| port.to_string());
+    Row { series, peer, port, role: role_name(series.label.role) }
+}

@@ -1,0 +1,45 @@
+//! Families per local port: what strangers can cause.
+
+use std::fmt;
+
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::family::Counter;
+use crate::counts::PortCounts;
+use crate::snapshot::PortSeries;
+
+/// A counter of [`PortCounts`].
+struct PortFamily {
+    name: &'static str,
+    help: &'static str,
+    value: fn(&PortCounts) -> u64,
+}
+
+const FAMILIES: [PortFamily; 3] = [
+    PortFamily {
+        name: "refused_sent",
+        help: "Resets sent in answer to a SYN, by local port.",
+        value: |counts| counts.refused_sent,
+    },
+    PortFamily {
+        name: "stray_sent",
+        help: "Resets sent in answer to a segment of no remembered connection, by local port.",
+        value: |counts| counts.stray_sent,
+    },
+    PortFamily {
+        name: "stray_received",
+        help: "Resets received for no remembered connection, by local port.",
+        value: |counts| counts.stray_received,
+    },
+];
+
+pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, ports: &[PortSeries]) -> fmt::Result {
+    for PortFamily { name, help, value } in &FAMILIES {
+        let mut family = Counter::new(encoder, name, help)?;
+        for PortSeries { port, counts } in ports {
+            let port = port.map_or_else(|| "other".to_owned(), |port| port.to_string());
+            family.line(&[("port", &port)], value(counts))?;
+        }
+    }
+    Ok(())
+}

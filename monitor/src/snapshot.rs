@@ -1,0 +1,242 @@
+//! What readers see: everything counted, at one moment, complete and consistent.
+//!
+//! The pipeline builds a snapshot from one reading of the kernel's maps and shares it behind an `Arc`; the metrics
+//! page, the API and the page at `/` only read it. Sums over peers in it always equal its totals.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use monitor_common::peer::Role;
+
+use crate::classify::{CAUSES, Cause};
+use crate::counts::{PeerCounts, PortCounts, Stories};
+
+/// Who a row of counts belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// One address.
+    Address(IpAddr),
+    /// All of a network: peers that came when the budget for single addresses was used up.
+    Network(IpAddr, u8),
+    /// Every other peer.
+    Other,
+    /// Peers that were quiet for long enough to give up their place.
+    Retired,
+}
+
+impl std::fmt::Display for Scope {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(out),
+            Self::Network(address, bits) => write!(out, "{address}/{bits}"),
+            Self::Other => out.write_str("other"),
+            Self::Retired => out.write_str("retired"),
+        }
+    }
+}
+
+/// The labels of a peer's series. Namespaces are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerLabel {
+    /// The other end.
+    pub scope: Scope,
+    /// Service port; `None` for `other` and `retired`, which the label spells like the peer.
+    pub port: Option<u16>,
+    /// Our role.
+    pub role: Role,
+}
+
+/// Resets per direction and cause, from stories; [`crate::classify::Cause::Unclassified`] is the kernel's count of untold ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CauseCounts {
+    /// Sent, indexed by [`crate::classify::Cause`].
+    pub sent: [u64; CAUSES],
+    /// Received, likewise.
+    pub received: [u64; CAUSES],
+}
+
+impl CauseCounts {
+    /// With the resets that have no story, which only the kernel counted.
+    #[must_use]
+    pub const fn with_untold(mut self, counts: &PeerCounts) -> Self {
+        self.sent[Cause::Unclassified as usize] = counts.untold_sent;
+        self.received[Cause::Unclassified as usize] = counts.untold_received;
+        self
+    }
+
+    /// Sum with another peer's.
+    #[must_use]
+    pub fn plus(mut self, other: &Self) -> Self {
+        for (mine, theirs) in self.sent.iter_mut().zip(other.sent) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.received.iter_mut().zip(other.received) {
+            *mine += theirs;
+        }
+        self
+    }
+
+    /// What was added since an earlier reading of the same counts.
+    #[must_use]
+    pub fn since(mut self, earlier: &Self) -> Self {
+        for (mine, theirs) in self.sent.iter_mut().zip(earlier.sent) {
+            *mine = mine.saturating_sub(theirs);
+        }
+        for (mine, theirs) in self.received.iter_mut().zip(earlier.received) {
+            *mine = mine.saturating_sub(theirs);
+        }
+        self
+    }
+}
+
+/// One peer of one namespace, for the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerRow {
+    /// Who.
+    pub label: PeerLabel,
+    /// Namespace; `None` for `other` and `retired`, which span them all.
+    pub netns: Option<u32>,
+    /// How many.
+    pub counts: PeerCounts,
+    /// Why; `None` while no reset was ever sent or received, which is most peers.
+    pub causes: Option<Box<CauseCounts>>,
+}
+
+/// One series set of the metrics page: a peer among the top K, `other`, or `retired`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerSeries {
+    /// The labels.
+    pub label: PeerLabel,
+    /// How many.
+    pub counts: PeerCounts,
+    /// Why.
+    pub causes: CauseCounts,
+}
+
+/// A local port's series; `None` is the port label `other`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortSeries {
+    /// The port.
+    pub port: Option<u16>,
+    /// How many.
+    pub counts: PortCounts,
+}
+
+/// Ours against the kernel's, for one network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamespaceRow {
+    /// Inode number.
+    pub netns: u32,
+    /// Resets sent on peers' connections.
+    pub resets_sent: u64,
+    /// Refusals sent.
+    pub refused_sent: u64,
+    /// Strays sent.
+    pub stray_sent: u64,
+    /// `Tcp: OutRsts` since we attached; `None` when no process of the namespace could be read.
+    pub kernel_out_resets: Option<u64>,
+    /// Ours minus the kernel's; `None` as above.
+    pub unattributed: Option<i64>,
+}
+
+/// How full a bounded thing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// Its name: `client_peers`, `server_peers`, `refused_peers`, `networks`, `closed_memory`, `namespaces`, `ring_bytes`.
+    pub name: &'static str,
+    /// Used entries; `None` where the kernel does not tell.
+    pub used: Option<u64>,
+    /// Capacity.
+    pub capacity: u64,
+}
+
+/// A signal of the product, how it is served on this kernel, and what that misses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignalRow {
+    /// Name of the signal.
+    pub signal: &'static str,
+    /// The hook that serves it, `none` if nothing does.
+    pub hook: &'static str,
+    /// How well.
+    pub status: SignalStatus,
+    /// Why it is not better; empty when it works.
+    pub why: String,
+    /// What a user can do about it; empty when nothing.
+    pub advice: String,
+}
+
+/// How well a signal is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SignalStatus {
+    /// As designed.
+    Works,
+    /// In part.
+    Degraded,
+    /// Not at all.
+    Missing,
+}
+
+impl SignalStatus {
+    /// As labels, JSON and `check` spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Works => "works",
+            Self::Degraded => "degraded",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// A kernel program's own account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramRow {
+    /// Its name.
+    pub name: &'static str,
+    /// Runs the kernel skipped because the program was already running on that CPU: each may be a missed event.
+    /// `None` before 5.12, which does not count them.
+    pub missed_runs: Option<u64>,
+}
+
+/// Everything counted, at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// When the maps were read.
+    pub taken: Timestamp,
+    /// When the daemon attached.
+    pub started: Timestamp,
+    /// Seconds since it attached.
+    pub uptime_seconds: f64,
+    /// How long reading the maps and building this took, in seconds.
+    pub read_seconds: f64,
+    /// Every live peer per namespace, then `other`, then `retired`.
+    pub peers: Vec<PeerRow>,
+    /// What the metrics page shows: at most K peers, then `other` and `retired` of both roles.
+    pub series: Vec<PeerSeries>,
+    /// Every local port with refusals or strays, for the API.
+    pub port_rows: Vec<(u16, PortCounts)>,
+    /// What the metrics page shows of them: a bounded number of ports, then the rest.
+    pub ports: Vec<PortSeries>,
+    /// Sum over all of `peers`.
+    pub total: PeerCounts,
+    /// The kernel programs' independent sum of the same; equal at rest.
+    pub kernel_total: PeerCounts,
+    /// Sum over all local ports.
+    pub ports_total: PortCounts,
+    /// Namespaces with resets sent.
+    pub namespaces: Vec<NamespaceRow>,
+    /// Sum of the absolute `unattributed` of all namespaces.
+    pub unattributed: u64,
+    /// Stories.
+    pub stories: Stories,
+    /// Sent and received resets per kernel reason name.
+    pub reasons: Vec<(crate::event::Direction, Arc<str>, u64)>,
+    /// Bounded things.
+    pub fills: Vec<Fill>,
+    /// Counts that went to a network or to `other` for want of a slot.
+    pub over_budget: u64,
+    /// Kernel reads that failed.
+    pub failed_reads: u64,
+    /// The kernel programs.
+    pub programs: Vec<ProgramRow>,
+}

@@ -1,0 +1,317 @@
+//! The API over the router: shapes, filters, refusals, and who may ask.
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use monitor::view::{ErrorView, EventsView, PeerView, PeersView, SignalsView, StatusView};
+use serde_json::Value;
+use tower::ServiceExt;
+
+use crate::support::{Daemon, long_ago, refusal, request, signals, snapshot, told};
+
+/// Peers of an answer, by name.
+async fn peers(daemon: &Daemon, query: &str) -> Vec<String> {
+    let answer = daemon.get(&format!("/api/v1/peers?{query}")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.text);
+    answer.json::<PeersView>().peers.into_iter().map(|peer| peer.peer).collect()
+}
+
+/// Ids of an answer's events.
+async fn events(daemon: &Daemon, query: &str) -> Vec<u64> {
+    let answer = daemon.get(&format!("/api/v1/events?{query}")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.text);
+    answer.json::<EventsView>().events.into_iter().map(|event| event.id).collect()
+}
+
+#[tokio::test]
+async fn status_tells_the_totals_and_the_account_of_stories() {
+    let status: StatusView = Daemon::new().get("/api/v1/status").await.json();
+    assert_eq!((status.version.as_str(), status.kernel.as_str()), ("0.1.0", "6.18.1-test"));
+    assert_eq!(status.started, "2026-11-20T02:00:00Z");
+    assert_eq!(status.total.resets_sent, 21 + 5);
+    assert_eq!(status.total, status.kernel_total);
+    assert_eq!(status.stories["stray_sent"].lost, 4);
+    assert_eq!(status.fills["closed_memory"].used, None);
+    assert_eq!(status.missed_runs["set_state"], None);
+    assert_eq!(status.namespaces[0].unattributed, Some(1));
+}
+
+#[tokio::test]
+async fn a_peer_has_its_counts_beside_its_name_and_unknown_is_null() {
+    let answer: Value = Daemon::new().get("/api/v1/peers?peer=10.0.0.1").await.json();
+    let peer = &answer["peers"][0];
+    assert_eq!(peer["peer"], "10.0.0.1");
+    assert_eq!((&peer["port"], &peer["role"], &peer["netns"]), (&8080.into(), &"client".into(), &1.into()));
+    assert_eq!((&peer["resets_sent"], &peer["resets_received"]), (&11.into(), &20.into()));
+    assert_eq!(peer["causes_sent"], serde_json::json!({"linger_abort": 10, "unclassified": 1}));
+    let other: Value = Daemon::new().get("/api/v1/peers?peer=other").await.json();
+    assert_eq!(other["peers"][0]["port"], Value::Null);
+}
+
+#[tokio::test]
+async fn peers_come_with_the_most_resets_first_unless_asked_otherwise() {
+    let daemon = Daemon::new();
+    let by_resets = ["10.0.0.1", "192.0.2.0/24", "2001:db8::7", "retired", "other"];
+    assert_eq!(peers(&daemon, "").await, by_resets);
+    assert_eq!(peers(&daemon, "sort=closed").await, by_resets);
+    assert_eq!(
+        peers(&daemon, "sort=peer").await,
+        ["10.0.0.1", "2001:db8::7", "192.0.2.0/24", "other", "retired"]
+    );
+}
+
+#[tokio::test]
+async fn peers_are_filtered_and_paged() {
+    let daemon = Daemon::new();
+    assert_eq!(peers(&daemon, "limit=2&offset=1").await, ["192.0.2.0/24", "2001:db8::7"]);
+    assert_eq!(peers(&daemon, "role=client").await, ["10.0.0.1", "retired"]);
+    assert_eq!(peers(&daemon, "port=443&netns=2").await, ["192.0.2.0/24"]);
+    assert_eq!(peers(&daemon, "peer=192.0.2.0%2F24").await, ["192.0.2.0/24"]);
+    assert_eq!(peers(&daemon, "peer=10.0.0.0/8").await, ["10.0.0.1"]);
+    assert_eq!(peers(&daemon, "peer=10.0.0.2").await, [""; 0]);
+    let page: PeersView = daemon.get("/api/v1/peers?limit=1&port=443").await.json();
+    assert_eq!((page.peers.len(), page.matching), (1, 2));
+    assert_eq!(page.total.opened, 21_000, "the total is over all peers, whatever is shown");
+    assert_eq!(page.ports.len(), 2);
+}
+
+#[tokio::test]
+async fn ports_beyond_the_limit_are_summed_up() {
+    let all: PeersView = Daemon::new().get("/api/v1/peers").await.json();
+    assert_eq!(all.ports.iter().map(|row| row.port).collect::<Vec<_>>(), [Some(8080), Some(1)]);
+    let page: PeersView = Daemon::new().get("/api/v1/peers?limit=1").await.json();
+    let ports: Vec<_> = page.ports.iter().map(|row| (row.port, row.refused_sent, row.stray_sent)).collect();
+    assert_eq!(ports, [(Some(8080), 1, 2), (None, 4, 0)]);
+}
+
+#[tokio::test]
+async fn lists_on_their_way_to_readers_are_bounded_in_sum() {
+    let mut busy = snapshot();
+    busy.peers = busy.peers.iter().cycle().take(60_000).cloned().collect();
+    let daemon = Daemon::with(busy, signals());
+    let list = || async {
+        let request = request(Method::GET, "/api/v1/peers?limit=200000").body(Body::empty()).unwrap();
+        daemon.router.clone().oneshot(request).await.unwrap()
+    };
+    let mut unread = Vec::new();
+    for _ in 0..4 {
+        unread.push(list().await);
+    }
+    assert!(unread.iter().all(|answer| answer.status() == StatusCode::OK));
+    let refused = list().await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(daemon.get("/api/v1/peers?limit=20").await.status, StatusCode::OK);
+    unread.pop();
+    assert_eq!(list().await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn peers_and_total_of_an_answer_agree() {
+    let page: PeersView = Daemon::new().get("/api/v1/peers").await.json();
+    let sum = |value: fn(&PeerView) -> u64| page.peers.iter().map(value).sum::<u64>();
+    assert_eq!(sum(|peer| peer.counts.resets_sent), page.total.resets_sent);
+    assert_eq!(sum(|peer| peer.causes_sent.values().sum()), page.total.resets_sent);
+    assert_eq!(sum(|peer| peer.causes_received.values().sum()), page.total.resets_received);
+}
+
+#[tokio::test]
+async fn an_event_tells_all_that_is_known_and_null_for_the_rest() {
+    let daemon = Daemon::new();
+    daemon.publish([1]);
+    daemon.publisher.event(refusal(2).into());
+    let answer: Value = daemon.get("/api/v1/events").await.json();
+    let expected = serde_json::json!({
+        "id": 1, "time": "2026-11-20T03:00:00.123456Z", "kind": "reset_sent", "direction": "sent",
+        "netns": 4_026_531_840_u32,
+        "local": {"addr": "10.0.0.9", "port": 443}, "remote": {"addr": "10.0.0.1", "port": 51000},
+        "peer": {"peer": "10.0.0.1", "port": 443, "role": "server"},
+        "state": "CLOSE", "state_before": "ESTABLISHED",
+        "reason": {"name": "TCP_ABORT_ON_CLOSE", "code": 1}, "cause": "unread_data", "counted": "reset",
+        "socket": {"bytes_in": 120, "bytes_out": 4096, "data_segments_in": 1, "data_segments_out": 2,
+                   "srtt_seconds": 0.00025, "unread_bytes": 7, "probes": 0, "linger_zero": false},
+        "segment": {"flags": "P.", "bytes": 10, "ttl": 63},
+        "owner": {"pid": 42, "tid": 43, "comm": "nginx", "exiting": false, "exit_signal": null},
+        "since_close_seconds": 1.5,
+    });
+    assert_eq!(answer["events"][0], expected);
+    for unknown in ["peer", "reason", "socket", "segment", "owner", "counted", "state", "since_close_seconds"]
+    {
+        assert_eq!(answer["events"][1][unknown], Value::Null, "{unknown}");
+    }
+}
+
+#[tokio::test]
+async fn events_are_the_last_ones_oldest_first_or_the_next_ones_after_an_id() {
+    let daemon = Daemon::new();
+    daemon.publish(1..=150);
+    assert_eq!(events(&daemon, "").await, (51..=150).collect::<Vec<_>>());
+    assert_eq!(events(&daemon, "limit=2").await, [149, 150]);
+    assert_eq!(events(&daemon, "limit=2&after=7").await, [8, 9]);
+    assert_eq!(events(&daemon, "after=150").await, [0; 0]);
+}
+
+#[tokio::test]
+async fn events_are_filtered_by_each_of_their_properties() {
+    let daemon = Daemon::new();
+    daemon.publisher.event(told(1).into());
+    daemon.publisher.event(refusal(2).into());
+    for (query, expected) in [
+        ("peer=10.0.0.0/24", vec![1]),
+        ("peer=::ffff:127.0.0.1", vec![2]),
+        ("port=443", vec![1]),
+        ("port=40000", vec![2]),
+        ("direction=sent", vec![1, 2]),
+        ("direction=received", vec![]),
+        ("cause=refused", vec![2]),
+        ("kind=reset_sent", vec![1]),
+        ("kind=reset_sent&cause=refused", vec![]),
+        ("peer=other", vec![]),
+    ] {
+        assert_eq!(events(&daemon, query).await, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn signals_say_what_is_missing_and_what_to_do() {
+    let signals: SignalsView = Daemon::new().get("/api/v1/signals").await.json();
+    assert_eq!(signals.kernel, "6.18.1-test");
+    assert_eq!((signals.signals[0].status.as_str(), &signals.signals[0].why), ("works", &None));
+    assert_eq!(signals.signals[1].advice.as_deref(), Some("use 6.1 or newer"));
+}
+
+#[tokio::test]
+async fn a_query_that_cannot_be_meant_is_refused_by_name() {
+    let daemon = Daemon::new();
+    for (path, named) in [
+        ("/api/v1/peers?limt=5", "limt"),
+        ("/api/v1/peers?limit=0", "limit"),
+        ("/api/v1/peers?limit=200001", "limit"),
+        ("/api/v1/peers?limit=%2B5", "limit"),
+        ("/api/v1/peers?offset=-1", "offset"),
+        ("/api/v1/peers?role=proxy", "role"),
+        ("/api/v1/peers?peer=10.0.0", "peer"),
+        ("/api/v1/peers?port=65536", "port"),
+        ("/api/v1/peers?netns=x", "netns"),
+        ("/api/v1/peers?sort=size", "sort"),
+        ("/api/v1/peers?port=1&port=2", "port"),
+        ("/api/v1/status?x", "x"),
+        ("/api/v1/signals?x=1", "x"),
+        ("/api/v1/events?limit=10001", "limit"),
+        ("/api/v1/events?after=yesterday", "after"),
+        ("/api/v1/events?direction=up", "direction"),
+        ("/api/v1/events?cause=magic", "cause"),
+        ("/api/v1/events?kind=kind", "kind"),
+        ("/api/v1/events/stream?limit=1", "limit"),
+        ("/api/v1/events/stream?after=x", "after"),
+    ] {
+        let answer = daemon.get(path).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
+        let ErrorView { error } = answer.json();
+        assert!(error.contains(&format!("`{named}`")), "{path}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_text_repeats_only_the_beginning_of_a_long_request() {
+    let answer = Daemon::new().get(&format!("/api/v1/peers?{}=1", "x".repeat(5000))).await;
+    assert!(answer.text.len() < 400, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_refused_as_json() {
+    let daemon = Daemon::new();
+    let missing = daemon.get("/api/v2/peers").await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
+    assert!(missing.json::<ErrorView>().error.contains("/api/v2/peers"));
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+        let refused = daemon.ask(request(method, "/api/v1/peers")).await;
+        assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED);
+        refused.json::<ErrorView>();
+        assert!(refused.header("allow").contains("GET"));
+        assert!(!refused.headers.contains_key("access-control-allow-origin"));
+    }
+    assert_eq!(daemon.ask(request(Method::HEAD, "/api/v1/peers")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_request_with_a_body_is_refused() {
+    let daemon = Daemon::new();
+    let request = request(Method::GET, "/api/v1/status").header(header::CONTENT_LENGTH, "5");
+    assert_eq!(daemon.ask(request).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn pages_and_api_answer_to_known_hosts_only() {
+    let daemon = Daemon::new();
+    for path in ["/", "/assets/page.css", "/api/v1/status", "/api/v1/events/stream", "/nothing"] {
+        for host in ["evil.example", "127.0.0.1.evil.example:9777", "localhost@evil.example", ""] {
+            let answer = daemon.ask(Request::get(path).header(header::HOST, host)).await;
+            assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST, "{path} {host}");
+            answer.json::<ErrorView>();
+        }
+    }
+    assert_eq!(daemon.ask(Request::get("/api/v1/status")).await.status, StatusCode::MISDIRECTED_REQUEST);
+    for host in ["localhost", "127.0.0.1:9777", "[::1]:9777", "192.0.2.1", "NODE-7.example:80"] {
+        let answer = daemon.ask(Request::get("/api/v1/status").header(header::HOST, host)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_host_cannot_hide_behind_a_good_one() {
+    let daemon = Daemon::new();
+    let twice = Request::get("/").header(header::HOST, "localhost").header(header::HOST, "evil.example");
+    assert_eq!(daemon.ask(twice).await.status, StatusCode::MISDIRECTED_REQUEST);
+    let absolute = Request::get("http://evil.example/").header(header::HOST, "localhost");
+    assert_eq!(daemon.ask(absolute).await.status, StatusCode::MISDIRECTED_REQUEST);
+}
+
+#[tokio::test]
+async fn scrapers_and_probes_may_use_any_host() {
+    let daemon = Daemon::new();
+    for path in ["/metrics", "/healthz", "/readyz"] {
+        let answer = daemon.ask(Request::get(path).header(header::HOST, "pod-7.svc")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_is_refused() {
+    let daemon = Daemon::new();
+    for (origin, status) in [
+        ("http://evil.example", StatusCode::FORBIDDEN),
+        ("null", StatusCode::FORBIDDEN),
+        ("http://localhost:9777", StatusCode::OK),
+    ] {
+        let answer = daemon.ask(request(Method::GET, "/api/v1/status").header(header::ORIGIN, origin)).await;
+        assert_eq!(answer.status, status, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_the_safety_headers() {
+    let daemon = Daemon::new();
+    let paths =
+        ["/", "/assets/page.css", "/metrics", "/healthz", "/api/v1/status", "/api/v1/status?x=1", "/nothing"];
+    for path in paths {
+        let answer = daemon.get(path).await;
+        assert!(answer.header("content-security-policy").starts_with("default-src 'none'"), "{path}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
+        assert!(!answer.headers.contains_key("access-control-allow-origin"), "{path}");
+        let expected = if path.starts_with("/assets/") { "no-cache" } else { "no-store" };
+        assert_eq!(answer.header("cache-control"), expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn ready_means_that_the_counters_are_read_regularly() {
+    assert_eq!(Daemon::new().get("/readyz").await.status, StatusCode::OK);
+    let mut old = snapshot();
+    old.taken = long_ago();
+    let stuck = Daemon::with(old, signals());
+    let answer = stuck.get("/readyz").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.json::<ErrorView>().error.contains("counters"));
+    assert_eq!(stuck.get("/healthz").await.text, "ok\n");
+}

@@ -1,0 +1,172 @@
+//! What the command-line clients print, and what they say when the daemon does not answer.
+
+use std::io;
+
+use monitor::command::client::{ClientError, Server, ServerArgs};
+use monitor::command::events::{EventPrinter, Reader};
+use monitor::command::peers;
+use monitor::event::{Event, Told};
+use monitor::http::convert::{event_view, peer_view};
+use monitor::http::filter::EventFilter;
+use monitor::terminal::Output;
+use monitor::view::{CountsView, EventView, EventsView, PeersView};
+use monitor_common::counters::Kind;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::support::{Daemon, owner, refusal, snapshot, told};
+
+fn print(output: Output, filter: EventFilter, events: &[Told]) -> String {
+    let mut out = Vec::new();
+    let mut printer = EventPrinter::new(output, filter, &mut out);
+    for event in events {
+        assert_eq!(printer.print_told(event).unwrap(), Reader::Listens);
+    }
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn events_stand_in_aligned_columns() {
+    let text = print(Output::Table, EventFilter::default(), &[told(1), refusal(2)]);
+    let expected = "\
+TIME                         DIR       PEER              PORT  ROLE    CAUSE         REASON              COUNTED    IN/OUT  OWNER
+2026-11-20T03:00:00.123456Z  sent      10.0.0.1           443  server  unread_data   TCP_ABORT_ON_CLOSE  reset    120/4096  nginx[42]
+1970-01-01T00:00:00.000000Z  sent      127.0.0.1            1  -       refused       -                   -               -  -
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn json_is_one_event_per_line_and_reads_back() {
+    let text = print(Output::Json, EventFilter::default(), &[told(1), refusal(2)]);
+    let events: Vec<EventView> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events, [event_view(&told(1)), event_view(&refusal(2))]);
+}
+
+#[test]
+fn only_events_of_the_filter_are_printed() {
+    let filter = EventFilter { kind: Some(Kind::RefusedSent), ..EventFilter::default() };
+    let text = print(Output::Json, filter, &[told(1), refusal(2), told(3)]);
+    assert_eq!(text.lines().count(), 1);
+}
+
+#[test]
+fn a_hostile_process_name_cannot_act_on_the_terminal() {
+    let hostile = "\x1b]0;x\x07\u{9b}2J\n\u{202e}";
+    let event = Event { owner: Some(owner(hostile)), ..told(1).event };
+    let told = Told { event, ..told(1) };
+    let table = print(Output::Table, EventFilter::default(), std::slice::from_ref(&told));
+    assert!(table.ends_with("?]0;x??2J??[42]\n"), "{table:?}");
+    let json = print(Output::Json, EventFilter::default(), std::slice::from_ref(&told));
+    assert!(json.trim_end().chars().all(|character| !monitor::terminal::is_hostile(character)), "{json:?}");
+    let back: EventView = serde_json::from_str(&json).unwrap();
+    assert_eq!(back.owner.unwrap().comm, hostile);
+}
+
+#[test]
+fn a_reader_that_has_left_is_no_failure() {
+    struct Closed;
+    impl io::Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut printer = EventPrinter::new(Output::Json, EventFilter::default(), Closed);
+    assert_eq!(printer.print_told(&told(1)).unwrap(), Reader::Left);
+}
+
+#[test]
+fn peers_stand_in_aligned_columns() {
+    let snapshot = snapshot();
+    let answer = PeersView {
+        time: String::new(),
+        peers: snapshot.peers.iter().map(peer_view).collect(),
+        matching: snapshot.peers.len(),
+        total: CountsView::default(),
+        ports: Vec::new(),
+    };
+    let mut out = Vec::new();
+    peers::print(&answer, Output::Table, false, &mut out).unwrap();
+    let expected = "\
+PEER          PORT  ROLE    OPENED  CLOSED  RESET  RATIO  RECV  SENT  REFUSED  ABORTED  TOP CAUSE
+10.0.0.1      8080  client   10000    9000     10  0.11%    20    11        1       10  other
+2001:db8::7    443  server    3000    2700      3  0.11%     6     4        0        3  other
+192.0.2.0/24   443  server    5000    4500      5  0.11%    10     6        0        5  other
+other            -  server    1000     900      1  0.11%     2     2        0        1  other
+retired          -  client    2000    1800      2  0.11%     4     3        1        2  other
+";
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+}
+
+/// A daemon on loopback, and a client for it.
+async fn serve(daemon: Daemon) -> (Server, watch::Sender<bool>, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = client(&format!("http://{}", listener.local_addr().unwrap()));
+    let mut task = JoinSet::new();
+    task.spawn(monitor::http::server::serve(listener, daemon.router, daemon.shutdown.subscribe()));
+    (server, daemon.shutdown, task)
+}
+
+fn client(url: &str) -> Server {
+    Server::new(&ServerArgs { server: url.to_owned() }).unwrap()
+}
+
+#[tokio::test]
+async fn a_client_reads_what_the_daemon_writes() {
+    let daemon = Daemon::new();
+    daemon.publish(1..=3);
+    let (server, _shutdown, _task) = serve(daemon).await;
+    let past: EventsView = server.get("/api/v1/events?limit=2").await.unwrap();
+    assert_eq!(past.events, [event_view(&told(2)), event_view(&told(3))]);
+
+    let mut stream = server.stream("/api/v1/events/stream?after=2").await.unwrap();
+    let message = stream.next().await.unwrap().unwrap();
+    assert_eq!(message.event, "reset");
+    assert_eq!(serde_json::from_str::<EventView>(&message.data).unwrap(), event_view(&told(3)));
+}
+
+#[tokio::test]
+async fn a_stream_ends_for_its_client_when_the_daemon_stops() {
+    let (server, shutdown, _task) = serve(Daemon::new()).await;
+    let mut stream = server.stream("/api/v1/events/stream").await.unwrap();
+    shutdown.send_replace(true);
+    assert_eq!(stream.next().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_refusal_repeats_the_daemons_own_words() {
+    let (server, _shutdown, _task) = serve(Daemon::new()).await;
+    let error = server.get::<EventsView>("/api/v1/events?limit=0").await.unwrap_err();
+    assert!(matches!(error, ClientError::Refused { .. }));
+    assert!(error.to_string().contains("`limit`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_not_there_gives_one_line_that_says_what_to_do() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = client(&url).get::<EventsView>("/api/v1/events").await.unwrap_err().to_string();
+    for part in [url.as_str(), "onnection refused", "is it running?", "reset-monitor run", "--server"] {
+        assert!(error.contains(part), "{part} is not in {error}");
+    }
+    assert!(!error.contains('\n'));
+}
+
+#[tokio::test]
+async fn another_program_at_the_address_is_recognised() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let other = axum::Router::new().route("/api/v1/events", axum::routing::get(|| async { "<html>" }));
+    let (_shutdown, stop) = watch::channel(false);
+    let mut task = JoinSet::new();
+    task.spawn(monitor::http::server::serve(listener, other, stop));
+    let error = client(&url).get::<EventsView>("/api/v1/events").await.unwrap_err();
+    assert!(matches!(error, ClientError::Understand { .. }), "{error}");
+    let error = client(&url).get::<EventsView>("/nothing").await.unwrap_err();
+    assert!(error.to_string().contains("does not look like reset-monitor"), "{error}");
+}

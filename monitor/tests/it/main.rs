@@ -1,0 +1,17 @@
+//! Tests that need no privileges: one binary, a module per part of the product.
+
+#[cfg(test)]
+mod support;
+
+#[cfg(test)]
+mod api;
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod page;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod stream;

@@ -1,0 +1,220 @@
+//! The metrics page: its text in both formats, and that its numbers add up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Method, StatusCode, header};
+use monitor::metrics::negotiate::Format;
+use monitor::metrics::process::ProcessRow;
+use monitor::metrics::{Page, encode};
+use monitor::snapshot::Snapshot;
+use tower::ServiceExt;
+
+use crate::support::{Daemon, request, signals, snapshot};
+
+fn page(snapshot: Snapshot) -> Page {
+    Page {
+        snapshot: Arc::new(snapshot),
+        signals: signals().into(),
+        version: "0.1.0".to_owned(),
+        kernel: "6.18.1-test".to_owned(),
+        process: Some(ProcessRow {
+            start_seconds: Some(1_795_000_000.25),
+            cpu_seconds: 1.5,
+            resident_bytes: 1 << 24,
+            virtual_bytes: 1 << 30,
+            open_fds: Some(12),
+            max_fds: None,
+        }),
+    }
+}
+
+/// A sample line.
+#[derive(Debug)]
+struct Sample {
+    name: String,
+    labels: BTreeMap<String, String>,
+    value: f64,
+}
+
+/// Every sample of a page. Panics on anything that is not well-formed.
+fn samples(text: &str) -> Vec<Sample> {
+    text.lines().filter(|line| !line.starts_with('#')).map(sample).collect()
+}
+
+fn sample(line: &str) -> Sample {
+    let end = line.find(['{', ' ']).unwrap();
+    let (name, mut rest) = line.split_at(end);
+    assert!(
+        name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+        "{line}"
+    );
+    let mut labels = BTreeMap::new();
+    if let Some(inner) = rest.strip_prefix('{') {
+        rest = inner;
+        while !rest.starts_with('}') {
+            let (key, after) = rest.split_once("=\"").unwrap();
+            let (value, after) = unescape(after);
+            assert!(labels.insert(key.to_owned(), value).is_none(), "{line}");
+            rest = after.strip_prefix(',').unwrap_or(after);
+        }
+        rest = rest.strip_prefix('}').unwrap();
+    }
+    Sample { name: name.to_owned(), labels, value: rest.strip_prefix(' ').unwrap().parse().unwrap() }
+}
+
+/// A label value up to its closing quote, and what follows.
+fn unescape(text: &str) -> (String, &str) {
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    while let Some((index, character)) = characters.next() {
+        match character {
+            '"' => return (value, &text[index + 1..]),
+            '\\' => value.push(match characters.next().unwrap().1 {
+                'n' => '\n',
+                other @ ('\\' | '"') => other,
+                other => panic!("unknown escape {other}"),
+            }),
+            plain => value.push(plain),
+        }
+    }
+    panic!("no closing quote in {text}");
+}
+
+/// Line by line, so that a difference is one line of output and not the page.
+#[track_caller]
+fn assert_golden(text: &str, golden: &str) {
+    for (number, (ours, wanted)) in text.lines().zip(golden.lines()).enumerate() {
+        assert_eq!(ours, wanted, "line {}", number + 1);
+    }
+    assert_eq!(text.lines().count(), golden.lines().count());
+}
+
+#[test]
+fn the_text_format_is_as_promised() {
+    let text = encode(page(snapshot()), Format::Classic).unwrap();
+    assert_golden(&text, include_str!("golden/metrics.txt"));
+}
+
+#[test]
+fn the_openmetrics_format_is_as_promised() {
+    let text = encode(page(snapshot()), Format::OpenMetrics100).unwrap();
+    assert_golden(&text, include_str!("golden/metrics.openmetrics.txt"));
+}
+
+#[test]
+fn sums_over_peers_are_the_snapshots_totals_and_sums_over_causes_the_kernels_count() {
+    let snapshot = snapshot();
+    let total = snapshot.total;
+    let ports = snapshot.ports_total;
+    let samples = samples(&encode(page(snapshot), Format::Classic).unwrap());
+    for (name, expected) in [
+        ("connections_opened", total.opened),
+        ("connections_closed", total.closed),
+        ("connections_reset", total.reset),
+        ("connections_aborted", total.aborted),
+        ("exchanges", total.exchanges),
+        ("refused_received", total.refused_received),
+        ("resets_sent", total.resets_sent),
+        ("resets_received", total.resets_received),
+        ("refused_sent", ports.refused_sent),
+        ("stray_sent", ports.stray_sent),
+        ("stray_received", ports.stray_received),
+    ] {
+        let name = format!("reset_monitor_{name}_total");
+        let sum: f64 = samples.iter().filter(|sample| sample.name == name).map(|sample| sample.value).sum();
+        assert_eq!(sum.to_string(), expected.to_string(), "{name}");
+    }
+}
+
+#[test]
+fn a_cause_without_resets_has_no_series() {
+    let samples = samples(&encode(page(snapshot()), Format::Classic).unwrap());
+    let causes: BTreeSet<&str> =
+        samples.iter().filter_map(|sample| sample.labels.get("cause")).map(|cause| &**cause).collect();
+    assert_eq!(causes, BTreeSet::from(["linger_abort", "other", "unclassified"]));
+}
+
+#[test]
+fn every_line_of_either_format_is_preceded_by_its_own_metadata() {
+    for (format, suffixes) in
+        [(Format::Classic, [""].as_slice()), (Format::OpenMetrics001, &["", "_total", "_info"])]
+    {
+        let text = encode(page(snapshot()), format).unwrap();
+        let mut seen = BTreeSet::new();
+        let mut family = String::new();
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                let (name, help) = rest.split_once(' ').unwrap();
+                assert!(help.ends_with('.') && !help.contains(['\\', '"']), "{help}");
+                assert!(seen.insert(name.to_owned()), "{name} comes twice");
+                name.clone_into(&mut family);
+            } else if let Some(rest) = line.strip_prefix("# TYPE ").or_else(|| line.strip_prefix("# UNIT ")) {
+                assert_eq!(rest.split_once(' ').unwrap().0, family);
+            } else if line != "# EOF" {
+                let name = sample(line).name;
+                assert!(
+                    suffixes.iter().any(|suffix| name == format!("{family}{suffix}")),
+                    "{name} under {family}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn no_series_comes_twice() {
+    let mut seen = BTreeSet::new();
+    for sample in samples(&encode(page(snapshot()), Format::Classic).unwrap()) {
+        assert!(seen.insert((sample.name.clone(), sample.labels.clone())), "{sample:?}");
+    }
+}
+
+#[test]
+fn hostile_label_values_stay_inside_their_quotes() {
+    let hostile = "a\"} 1\nreset_monitor_evil_total{x=\"\\";
+    let mut page = page(snapshot());
+    page.kernel = hostile.to_owned();
+    for format in [Format::Classic, Format::OpenMetrics100] {
+        let samples = samples(&encode(page.clone(), format).unwrap());
+        let build = samples.iter().find(|sample| sample.name == "reset_monitor_build_info").unwrap();
+        assert_eq!(build.labels["kernel"], hostile);
+        assert!(!samples.iter().any(|sample| sample.name.contains("evil")));
+    }
+}
+
+#[tokio::test]
+async fn the_format_is_the_one_the_scraper_asks_for() {
+    let daemon = Daemon::new();
+    let classic = daemon.get("/metrics").await;
+    assert_eq!(classic.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(classic.header("content-length"), classic.text.len().to_string());
+    assert!(!classic.text.contains("# EOF"));
+    let accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
+    let open = daemon.ask(request(Method::GET, "/metrics").header(header::ACCEPT, accept)).await;
+    assert_eq!(open.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(open.text.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn scrapes_beyond_the_limit_are_sent_away_until_a_place_is_free() {
+    let daemon = Daemon::new();
+    let scrape = || async {
+        daemon
+            .router
+            .clone()
+            .oneshot(request(Method::GET, "/metrics").body(Body::empty()).unwrap())
+            .await
+            .unwrap()
+    };
+    let mut open = Vec::new();
+    for _ in 0..40 {
+        open.push(scrape().await);
+    }
+    let refused = daemon.get("/metrics").await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.header("retry-after"), "1");
+    open.pop();
+    assert_eq!(daemon.get("/metrics").await.status, StatusCode::OK);
+}

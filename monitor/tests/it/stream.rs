@@ -1,0 +1,165 @@
+//! The event stream over the router: replay, filters, readers that fall behind, and its end.
+
+use axum::body::Body;
+use axum::http::{Method, StatusCode};
+use http_body_util::BodyExt;
+use monitor::publish::HISTORY;
+use monitor::view::{EventView, LaggedView};
+use tower::ServiceExt;
+
+use crate::support::{Daemon, refusal, request};
+
+/// One message of a stream.
+#[derive(Debug, PartialEq, Eq)]
+enum Message {
+    Reset(u64),
+    Lagged(u64),
+}
+
+struct Stream(Body);
+
+impl Stream {
+    async fn open(daemon: &Daemon, query: &str, last_event_id: Option<&str>) -> Self {
+        let mut request = request(Method::GET, &format!("/api/v1/events/stream?{query}"));
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        let answer = daemon.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        Self(answer.into_body())
+    }
+
+    /// The next message; `None` at the end.
+    async fn next(&mut self) -> Option<Message> {
+        loop {
+            let frame = self.0.frame().await?.unwrap().into_data().unwrap();
+            let text = std::str::from_utf8(&frame).unwrap();
+            if text != ":\n\n" {
+                return Some(parse(text));
+            }
+        }
+    }
+
+    async fn take(&mut self, count: usize) -> Vec<Message> {
+        let mut messages = Vec::new();
+        while messages.len() < count {
+            messages.push(self.next().await.unwrap());
+        }
+        messages
+    }
+}
+
+/// Strict about the form: `id` for events only, one line of data, an empty line.
+fn parse(text: &str) -> Message {
+    if let Some(data) = text.strip_prefix("event: lagged\ndata: ") {
+        let LaggedView { missed } = serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap();
+        return Message::Lagged(missed);
+    }
+    let (id, rest) = text.strip_prefix("id: ").unwrap().split_once("\nevent: reset\ndata: ").unwrap();
+    let data = rest.strip_suffix("\n\n").unwrap();
+    assert!(!data.contains('\n'));
+    let event: EventView = serde_json::from_str(data).unwrap();
+    assert_eq!(event.id.to_string(), id);
+    Message::Reset(event.id)
+}
+
+fn resets(ids: impl IntoIterator<Item = u64>) -> Vec<Message> {
+    ids.into_iter().map(Message::Reset).collect()
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_what_happens_next() {
+    let daemon = Daemon::new();
+    daemon.publish(1..=5);
+    let mut stream = Stream::open(&daemon, "", None).await;
+    daemon.publish(6..=7);
+    assert_eq!(stream.take(2).await, resets(6..=7));
+}
+
+#[tokio::test]
+async fn replay_joins_the_live_events_without_gap_or_repetition() {
+    let daemon = Daemon::new();
+    daemon.publish(1..=5);
+    let mut stream = Stream::open(&daemon, "after=2", None).await;
+    daemon.publish(6..=6);
+    assert_eq!(stream.take(4).await, resets(3..=6));
+    daemon.publish(7..=8);
+    assert_eq!(stream.take(2).await, resets(7..=8));
+}
+
+#[tokio::test]
+async fn a_browser_that_reconnects_goes_on_where_it_was() {
+    let daemon = Daemon::new();
+    daemon.publish(1..=5);
+    let mut stream = Stream::open(&daemon, "after=1", Some("4")).await;
+    assert_eq!(stream.take(1).await, resets([5]));
+}
+
+#[tokio::test]
+async fn an_id_from_before_a_restart_replays_all_there_is() {
+    let daemon = Daemon::new();
+    daemon.publish(1..=3);
+    let mut stream = Stream::open(&daemon, "", Some("5000")).await;
+    assert_eq!(stream.take(3).await, resets(1..=3));
+}
+
+#[tokio::test]
+async fn a_stream_is_filtered_like_the_list() {
+    let daemon = Daemon::new();
+    daemon.publish([1]);
+    daemon.publisher.event(refusal(2).into());
+    let mut stream = Stream::open(&daemon, "after=0&kind=refused_sent", None).await;
+    daemon.publish([3]);
+    daemon.publisher.event(refusal(4).into());
+    assert_eq!(stream.take(2).await, resets([2, 4]));
+}
+
+#[tokio::test]
+async fn a_reader_behind_the_live_queue_misses_nothing_that_is_still_kept() {
+    let daemon = Daemon::new();
+    let mut stream = Stream::open(&daemon, "", None).await;
+    let many = HISTORY as u64;
+    daemon.publish(1..=many);
+    assert_eq!(stream.take(HISTORY).await, resets(1..=many));
+}
+
+#[tokio::test]
+async fn a_reader_behind_the_history_is_told_how_many_it_missed() {
+    let daemon = Daemon::new();
+    let mut stream = Stream::open(&daemon, "", None).await;
+    let many = HISTORY as u64;
+    daemon.publish(1..=many + 50);
+    assert_eq!(stream.next().await, Some(Message::Lagged(50)));
+    assert_eq!(stream.take(HISTORY).await, resets(51..=many + 50));
+
+    let mut resumed = Stream::open(&daemon, "after=43", None).await;
+    assert_eq!(resumed.next().await, Some(Message::Lagged(7)));
+    assert_eq!(resumed.next().await, Some(Message::Reset(51)));
+
+    let mut all = Stream::open(&daemon, "after=0", None).await;
+    assert_eq!(all.next().await, Some(Message::Reset(51)), "what is kept is all that was asked for");
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_the_daemon_does() {
+    let daemon = Daemon::new();
+    let mut stream = Stream::open(&daemon, "", None).await;
+    daemon.shutdown.send(true).unwrap();
+    assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test]
+async fn streams_are_bounded_and_their_places_come_back() {
+    let daemon = Daemon::new();
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        open.push(Stream::open(&daemon, "", None).await);
+    }
+    let refused = daemon.get("/api/v1/events/stream").await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(daemon.get("/metrics").await.status, StatusCode::OK);
+    open.pop();
+    Stream::open(&daemon, "", None).await;
+}

@@ -1,0 +1,268 @@
+//! A daemon's published state without a kernel, and requests to its router without a socket.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use jiff::Timestamp;
+use monitor::classify::{CAUSES, Cause};
+use monitor::counts::{PeerCounts, PortCounts, Stories, StoryCounts};
+use monitor::event::{Counted, Direction, Event, Owner, Reason, Segment, SocketFacts, TcpState, Told};
+use monitor::http::{AppState, Settings, router};
+use monitor::publish::{self, Publisher};
+use monitor::snapshot::{
+    CauseCounts, Fill, NamespaceRow, PeerLabel, PeerRow, PeerSeries, PortSeries, ProgramRow, Scope,
+    SignalRow, SignalStatus, Snapshot,
+};
+use monitor_common::counters::Kind;
+use monitor_common::peer::Role;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+/// A router, and the ends that the daemon would hold.
+pub(crate) struct Daemon {
+    pub(crate) router: Router,
+    pub(crate) publisher: Publisher,
+    pub(crate) shutdown: watch::Sender<bool>,
+}
+
+impl Daemon {
+    pub(crate) fn new() -> Self {
+        Self::with(snapshot(), signals())
+    }
+
+    pub(crate) fn with(snapshot: Snapshot, signals: Vec<SignalRow>) -> Self {
+        // Nobody takes requests for a fresh snapshot, so the latest one answers them.
+        let (publisher, published, _) = publish::channel(Arc::new(snapshot), signals.into());
+        let (shutdown, stop) = watch::channel(false);
+        let settings = Settings {
+            allowed_hosts: vec!["node-7.example".to_owned()],
+            kernel: "6.18.1-test".to_owned(),
+            version: "0.1.0".to_owned(),
+        };
+        Self { router: router(AppState::new(published, settings, stop)), publisher, shutdown }
+    }
+
+    pub(crate) fn publish(&self, ids: impl IntoIterator<Item = u64>) {
+        for id in ids {
+            self.publisher.event(Arc::new(told(id)));
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(Request::get(path).header(header::HOST, "localhost:9777")).await
+    }
+
+    pub(crate) async fn ask(&self, request: axum::http::request::Builder) -> Answer {
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        }
+    }
+}
+
+/// A complete answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> T {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("no {name} in {self:?}")).to_str().unwrap()
+    }
+}
+
+/// Any method on any path.
+pub(crate) fn request(method: Method, path: &str) -> axum::http::request::Builder {
+    Request::builder().method(method).uri(path).header(header::HOST, "localhost:9777")
+}
+
+/// An event of a server-role connection that `nginx` cut off.
+pub(crate) fn told(id: u64) -> Told {
+    let socket = SocketFacts {
+        data_segments_in: 1,
+        data_segments_out: 2,
+        bytes_in: Some(120),
+        bytes_out: Some(4096),
+        srtt_us: Some(250),
+        sent_age_jiffies: 0,
+        received_age_jiffies: 0,
+        ack_age_jiffies: None,
+        unread_bytes: Some(7),
+        probes: Some(0),
+        linger_zero: Some(false),
+        shutdown: Some(0),
+    };
+    let event = Event {
+        time: "2026-11-20T03:00:00.123456789Z".parse().unwrap(),
+        netns: 4_026_531_840,
+        local: address("10.0.0.9:443"),
+        remote: address("10.0.0.1:51000"),
+        role: Some(Role::Server),
+        slot: Some(3),
+        state: Some(TcpState(7)),
+        state_before: Some(TcpState(1)),
+        reason: Some(Reason { code: 1, name: Some("TCP_ABORT_ON_CLOSE".into()) }),
+        active: true,
+        carried_data: true,
+        counted: Some(Counted::Reset),
+        socket: Some(socket),
+        segment: Some(Segment { flags: 0x18, bytes: 10, ttl: 63, ifindex: 2 }),
+        owner: Some(owner("nginx")),
+        since_close_ns: Some(1_500_000_000),
+        ..Event::of_kind(Kind::ResetSent)
+    };
+    Told { id, event, cause: Cause::UnreadData }
+}
+
+/// A refusal we sent: no peer, no socket, no owner.
+pub(crate) fn refusal(id: u64) -> Told {
+    let event = Event {
+        local: address("127.0.0.1:1"),
+        remote: address("127.0.0.1:40000"),
+        ..Event::of_kind(Kind::RefusedSent)
+    };
+    Told { id, event, cause: Cause::Refused }
+}
+
+pub(crate) fn owner(comm: &str) -> Owner {
+    Owner { pid: 42, tid: 43, comm: comm.to_owned(), exiting: false, exit_signal: None }
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+pub(crate) fn label(scope: Scope, port: Option<u16>, role: Role) -> PeerLabel {
+    PeerLabel { scope, port, role }
+}
+
+/// A few peers of each kind, with counts that add up.
+pub(crate) fn snapshot() -> Snapshot {
+    let peers = vec![
+        row(Scope::Address("10.0.0.1".parse().unwrap()), Some(8080), Role::Client, Some(1), 10),
+        row(Scope::Address("2001:db8::7".parse().unwrap()), Some(443), Role::Server, Some(1), 3),
+        row(Scope::Network("192.0.2.0".parse().unwrap(), 24), Some(443), Role::Server, Some(2), 5),
+        row(Scope::Other, None, Role::Server, None, 1),
+        row(Scope::Retired, None, Role::Client, None, 2),
+    ];
+    let series = peers
+        .iter()
+        .map(|row| PeerSeries {
+            label: row.label,
+            counts: row.counts,
+            causes: row.causes.as_deref().copied().unwrap_or_default(),
+        })
+        .collect();
+    let ports = vec![
+        PortSeries { port: Some(1), counts: PortCounts { refused_sent: 4, ..PortCounts::default() } },
+        PortSeries { port: None, counts: PortCounts { refused_sent: 1, stray_sent: 2, stray_received: 3 } },
+    ];
+    let total = peers.iter().map(|row| row.counts).sum();
+    let story = StoryCounts { seen: 40, submitted: 30, lost: 4, suppressed: 6, decoded: 30 };
+    Snapshot {
+        taken: monitor::clock::now(),
+        started: "2026-11-20T02:00:00Z".parse().unwrap(),
+        uptime_seconds: 3600.5,
+        read_seconds: 0.000_25,
+        series,
+        total,
+        kernel_total: total,
+        ports_total: ports.iter().map(|row| row.counts).sum(),
+        port_rows: vec![
+            (1, PortCounts { refused_sent: 4, ..PortCounts::default() }),
+            (8080, PortCounts { refused_sent: 1, stray_sent: 2, stray_received: 3 }),
+        ],
+        ports,
+        peers,
+        namespaces: vec![NamespaceRow {
+            netns: 1,
+            resets_sent: 20,
+            refused_sent: 5,
+            stray_sent: 2,
+            kernel_out_resets: Some(26),
+            unattributed: Some(1),
+        }],
+        unattributed: 1,
+        stories: Stories { kinds: [story; 6], undecodable: 9 },
+        reasons: vec![
+            (Direction::Received, "TCP_RFC5961".into(), 2),
+            (Direction::Sent, "NO_SOCKET".into(), 7),
+        ],
+        fills: vec![
+            Fill { name: "client_peers", used: Some(1), capacity: 1000 },
+            Fill { name: "closed_memory", used: None, capacity: 65_536 },
+        ],
+        over_budget: 5,
+        failed_reads: 0,
+        programs: vec![
+            ProgramRow { name: "send_reset", missed_runs: Some(0) },
+            ProgramRow { name: "set_state", missed_runs: None },
+        ],
+    }
+}
+
+/// A peer with `size` as the measure of its counts.
+fn row(scope: Scope, port: Option<u16>, role: Role, netns: Option<u32>, size: u64) -> PeerRow {
+    let mut causes = CauseCounts { sent: [0; CAUSES], received: [0; CAUSES] };
+    causes.sent[Cause::LingerAbort as usize] = size;
+    causes.sent[Cause::Unclassified as usize] = 1;
+    causes.received[Cause::Other as usize] = 2 * size;
+    let counts = PeerCounts {
+        opened: 1000 * size,
+        closed: 900 * size,
+        reset: size,
+        aborted: size,
+        exchanges: 5000 * size,
+        resets_sent: size + 1,
+        resets_received: 2 * size,
+        refused_received: u64::from(role == Role::Client),
+        untold_sent: 1,
+        untold_received: 0,
+    };
+    PeerRow { label: label(scope, port, role), netns, counts, causes: Some(Box::new(causes)) }
+}
+
+pub(crate) fn signals() -> Vec<SignalRow> {
+    vec![
+        SignalRow {
+            signal: "reset_sent",
+            hook: "tcp_send_reset",
+            status: SignalStatus::Works,
+            why: String::new(),
+            advice: String::new(),
+        },
+        SignalRow {
+            signal: "reset_received",
+            hook: "none",
+            status: SignalStatus::Missing,
+            why: "no such \"hook\" here".to_owned(),
+            advice: "use 6.1 or newer".to_owned(),
+        },
+    ]
+}
+
+/// A time long before any test runs.
+pub(crate) fn long_ago() -> Timestamp {
+    "2020-01-01T00:00:00Z".parse().unwrap()
+}

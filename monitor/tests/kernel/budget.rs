@@ -1,0 +1,187 @@
+//! Ten times as many peers as there is room for: the sums stay exact, nothing goes down, memory stays bounded.
+
+use std::io::{Write as _, stderr};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use anyhow::{Context as _, Result, ensure};
+use monitor::view::{CountsView, PeersView};
+use rustix::process::Signal;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::WithOwn;
+use crate::api::Api;
+use crate::daemon::Daemon;
+use crate::exposition::Counters;
+use crate::ledger::{ended, times, zip};
+use crate::netns::Namespace;
+use crate::oracle::{self, Snmp};
+use crate::sockets::{Place, abort, unique_port, wait_for_data, wait_for_reset};
+use crate::wait;
+
+pub(crate) const TRIALS: &[WithOwn] =
+    &[("100,000 real peers in budgets of 10,000 are summed exactly at every scrape", far_over_budget)];
+
+const PEERS: u32 = 100_000;
+const BUDGET: usize = 10_000;
+const NETWORKS: usize = 100;
+const RESIDENT_LIMIT: u64 = 64 << 20;
+
+fn far_over_budget() -> Result<()> {
+    let daemon = Daemon::start(&["--client-peers", "10000", "--server-peers", "10000", "--networks", "100"])?;
+    let api = &daemon.api;
+    let namespace = Namespace::create()?;
+    // The daemon's own requests get their rows first, and so stay out of `other`.
+    let before = our_sum(&api.peers()?, namespace.inum);
+    let kernel = namespace.enter(|| {
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let scraper = scope.spawn(|| scrape_until(api, &done));
+            let made = make_peers();
+            done.store(true, Ordering::Relaxed);
+            let scraped = scraper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            made.and(scraped)
+        })?;
+        oracle::until_quiet()?;
+        Snmp::read()
+    })?;
+    let expected = expected();
+    ensure!(kernel.active_opens + kernel.passive_opens == expected.opened, "the trial is wrong: {kernel:?}");
+    ensure!(kernel.out_resets == expected.resets_sent, "the trial is wrong: {kernel:?}");
+    let last = wait::until("the sum over all peers to be the trial's", || {
+        let view = api.peers()?;
+        let found = zip(our_sum(&view, namespace.inum), before, |now, before| now - before);
+        Ok(if found == expected {
+            Ok(view)
+        } else {
+            Err(format!("expected {expected:?}\nfound    {found:?}"))
+        })
+    })?;
+    for (role, most) in [("client", BUDGET), ("server", BUDGET + NETWORKS)] {
+        let rows = last.peers.iter().filter(|peer| peer.role == role && peer.netns.is_some()).count();
+        ensure!(rows <= most && rows > BUDGET / 2, "{rows} rows of role {role}");
+    }
+    wait::until("the peers' sum to equal the kernel programs' own", || {
+        let status = api.status()?;
+        ensure!(status.over_budget > 0, "nothing was over budget");
+        let equal = status.total == status.kernel_total;
+        Ok(if equal { Ok(()) } else { Err(format!("{:?}\n{:?}", status.total, status.kernel_total)) })
+    })?;
+    let resident = daemon.resident_bytes()?;
+    writeln!(stderr(), "daemon with {} rows: {} KiB resident", last.matching, resident / 1024)?;
+    ensure!(resident <= RESIDENT_LIMIT, "{resident} bytes resident");
+    daemon.stop(Signal::TERM)
+}
+
+/// What the daemon counted for this namespace, with the sums that belong to none.
+fn our_sum(view: &PeersView, netns: u32) -> CountsView {
+    let ours = view.peers.iter().filter(|peer| peer.netns.is_none_or(|of| of == netns));
+    ours.fold(CountsView::default(), |sum, peer| add(sum, peer.counts))
+}
+
+fn add(one: CountsView, two: CountsView) -> CountsView {
+    zip(one, two, |one, two| one + two)
+}
+
+/// Both ends of every connection, in four ways in turn.
+fn expected() -> CountsView {
+    let quarter = u64::from(PEERS / 4);
+    let aborted = CountsView { aborted: 1, resets_sent: 1, ..ended(0) };
+    let abort_received = CountsView { reset: 1, resets_received: 1, ..ended(0) };
+    let unread = CountsView { reset: 1, resets_sent: 1, ..ended(0) };
+    let unread_received = CountsView { reset: 1, resets_received: 1, ..ended(0) };
+    let each =
+        [times(ended(0), 2), times(ended(1), 2), add(aborted, abort_received), add(unread, unread_received)];
+    times(each.into_iter().fold(CountsView::default(), add), quarter)
+}
+
+/// One connection from and to each of [`PEERS`] loopback addresses.
+fn make_peers() -> Result<()> {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    let port = unique_port();
+    listener.bind(&std::net::SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
+    listener.listen(128)?;
+    for number in 0..PEERS {
+        let address = IpAddr::V4(Ipv4Addr::from_bits(Ipv4Addr::new(127, 32, 0, 1).to_bits() + number));
+        let place = Place::between(address, address).with_port(port);
+        let client = place.connect().with_context(|| format!("peer {address}"))?;
+        let (server, _) = listener.accept()?;
+        server.set_read_timeout(Some(wait::DEADLINE))?;
+        let pair = crate::sockets::Pair { client, server, client_port: 0, service_port: port };
+        match number % 4 {
+            0 => pair.finish(),
+            1 => {
+                pair.exchange(1)?;
+                pair.finish();
+            }
+            2 => {
+                crate::sockets::send(&pair.client, b"one way")?;
+                crate::sockets::receive(&pair.server, 7)?;
+                abort(pair.client)?;
+                wait_for_reset(&pair.server)?;
+            }
+            _ => {
+                crate::sockets::send(&pair.client, b"unread")?;
+                wait_for_data(&pair.server)?;
+                drop(pair.server);
+                wait_for_reset(&pair.client)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The metric of each count, and how to find the count.
+type Metric = (&'static str, fn(&CountsView) -> u64);
+
+const METRICS: [Metric; 8] = [
+    ("reset_monitor_connections_opened_total", |counts| counts.opened),
+    ("reset_monitor_connections_closed_total", |counts| counts.closed),
+    ("reset_monitor_connections_reset_total", |counts| counts.reset),
+    ("reset_monitor_connections_aborted_total", |counts| counts.aborted),
+    ("reset_monitor_exchanges_total", |counts| counts.exchanges),
+    ("reset_monitor_resets_sent_total", |counts| counts.resets_sent),
+    ("reset_monitor_resets_received_total", |counts| counts.resets_received),
+    ("reset_monitor_refused_received_total", |counts| counts.refused_received),
+];
+
+/// Scrapes until told to stop: every answer's rows add up to its total, and no series ever goes down.
+fn scrape_until(api: &Api, done: &AtomicBool) -> Result<()> {
+    let mut earlier = Counters::parse(&api.metrics()?)?;
+    let mut scrapes = 0;
+    loop {
+        let last = done.load(Ordering::Relaxed);
+        let before = api.peers()?;
+        let counters = Counters::parse(&api.metrics()?)?;
+        let after = api.peers()?;
+        for view in [&before, &after] {
+            let sum = view.peers.iter().fold(CountsView::default(), |sum, peer| add(sum, peer.counts));
+            ensure!(
+                sum == view.total,
+                "scrape {scrapes}: the rows give {sum:?}, the total is {:?}",
+                view.total
+            );
+        }
+        for (name, count) in METRICS {
+            let (least, found, most) =
+                (number(count(&before.total))?, counters.sum(name), number(count(&after.total))?);
+            ensure!(
+                least <= found && found <= most,
+                "scrape {scrapes}: {name} is {found}, and the total was {least} before and {most} after"
+            );
+        }
+        let fallen = counters.fallen_since(&earlier);
+        ensure!(fallen.is_empty(), "scrape {scrapes}: went down:\n{}", fallen.join("\n"));
+        earlier = counters;
+        scrapes += 1;
+        if last {
+            ensure!(scrapes > 3, "only {scrapes} scrapes");
+            return Ok(());
+        }
+    }
+}
+
+fn number(count: u64) -> Result<f64> {
+    Ok(u32::try_from(count)?.into())
+}

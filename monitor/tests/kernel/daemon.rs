@@ -1,0 +1,183 @@
+//! Daemons under test: started on a free port, watched, and never left behind.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::api::Api;
+use crate::helper;
+use crate::wait;
+
+/// The daemon's binary.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_reset-monitor");
+
+/// A directory of a trial, removed with it.
+#[derive(Debug)]
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// A new one among the build's own temporary files.
+    pub(crate) fn create() -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("kernel-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// The path of a file in it.
+    pub(crate) fn file(&self, name: &str) -> Result<String> {
+        self.0.join(name).into_os_string().into_string().ok().context("a path that is not UTF-8")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// A child process whose stderr is kept line by line.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Watched {
+    /// Starts it.
+    pub(crate) fn spawn(command: &mut Command) -> Result<Self> {
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("RESET_MONITOR_") {
+                command.env_remove(name);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+        let stderr = child.stderr.take().context("no stderr")?;
+        let lines = Arc::default();
+        let sink = Arc::clone(&lines);
+        thread::spawn(move || keep_lines(stderr, &sink));
+        Ok(Self { child, lines })
+    }
+
+    /// What it wrote to stderr so far.
+    pub(crate) fn stderr(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(self.child.id().try_into()?).context("no process id")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Waits for its end; the exit code, or `None` if a signal ended it.
+    pub(crate) fn wait(&mut self) -> Result<Option<i32>> {
+        let lines = Arc::clone(&self.lines);
+        let status = wait::until("the end of the daemon", || {
+            Ok(self.child.try_wait()?.ok_or_else(|| "it is still running".to_owned()))
+        })?;
+        // The reader drops its half at the end of the file; only then are all lines there.
+        wait::until_true("the end of stderr", || Ok(Arc::strong_count(&lines) <= 2))?;
+        Ok(status.code())
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // Both fail when it ended already, which is the usual case.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn keep_lines(stderr: impl Read, sink: &Mutex<Vec<String>>) {
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        sink.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    process: Watched,
+    /// Its HTTP interface.
+    pub(crate) api: Api,
+    directory: Scratch,
+}
+
+impl Daemon {
+    /// Starts one in the calling thread's namespace, with these options besides the usual ones.
+    pub(crate) fn start(options: &[&str]) -> Result<Self> {
+        Self::start_in(Scratch::create()?, options)
+    }
+
+    /// [`Self::start`] with the lock file in this directory.
+    pub(crate) fn start_in(directory: Scratch, options: &[&str]) -> Result<Self> {
+        let lock = directory.file("lock")?;
+        let mut command = helper::dying_with_parent(BINARY)?;
+        command
+            .args(["run", "--listen", "127.0.0.1:0", "--log-level", "info", "--lock-file", &lock])
+            .args(options);
+        let mut process = Watched::spawn(&mut command)?;
+        let address = wait::until("the daemon to listen", || {
+            let lines = process.stderr();
+            if let Some(status) = process.child.try_wait()? {
+                bail!("the daemon ended at start ({status}):\n{}", lines.join("\n"));
+            }
+            Ok(lines.iter().find_map(|line| listening_at(line)).ok_or_else(|| lines.join("\n")))
+        })?;
+        Ok(Self { process, api: Api::at(address)?, directory })
+    }
+
+    /// Its process.
+    pub(crate) fn process(&self) -> &Watched {
+        &self.process
+    }
+
+    /// Its lock file.
+    pub(crate) fn lock_file(&self) -> Result<String> {
+        self.directory.file("lock")
+    }
+
+    /// Ends it by a signal, as a service manager or a terminal does, and checks that it ends well.
+    pub(crate) fn stop(mut self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)?;
+        let code = self.process.wait()?;
+        ensure!(
+            code == Some(0),
+            "exit code {code:?} after {signal:?}:\n{}",
+            self.process.stderr().join("\n")
+        );
+        Ok(())
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.process.pid()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kilobytes = line.split_whitespace().next().context("no number in VmRSS")?;
+        Ok(kilobytes.parse::<u64>()? * 1024)
+    }
+}
+
+/// The address in a log line that tells where the daemon listens.
+fn listening_at(line: &str) -> Option<SocketAddr> {
+    let (_, address) = line.split_once("listening on http://")?;
+    let end = address.find(|c: char| !(c.is_ascii_hexdigit() || ".:[]".contains(c))).unwrap_or(address.len());
+    address.get(..end)?.parse().ok()
+}

@@ -1,0 +1,128 @@
+//! What this binary does as a helper process of its own trials.
+
+use std::io::{Read as _, Write as _, stdin, stdout};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::sockets::{Place, receive, send};
+
+/// First argument: run the rest of the arguments as a command that dies with its parent.
+const DIE_WITH_PARENT: &str = "die-with-parent";
+/// First argument: a server that accepts, answers once each, and then neither reads nor closes.
+const SERVE_AND_HOLD: &str = "serve-and-hold";
+
+/// Does a helper's work if the arguments ask for one; `None` if this is the test run itself.
+pub(crate) fn dispatch() -> Option<Result<()>> {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some(DIE_WITH_PARENT) => Some(die_with_parent(arguments.get(2..).unwrap_or_default())),
+        Some(SERVE_AND_HOLD) => Some(serve_and_hold(arguments.get(2..).unwrap_or_default())),
+        _ => None,
+    }
+}
+
+/// A command whose process is killed when the thread that started it ends, however that happens.
+pub(crate) fn dying_with_parent(program: &str) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args([DIE_WITH_PARENT, &std::process::id().to_string(), program]);
+    Ok(command)
+}
+
+fn die_with_parent(arguments: &[String]) -> Result<()> {
+    let [parent, program, arguments @ ..] = arguments else {
+        bail!("usage: {DIE_WITH_PARENT} PID COMMAND...")
+    };
+    bind_life_to(parent)?;
+    Err(Command::new(program).args(arguments).exec()).with_context(|| format!("cannot run {program}"))
+}
+
+fn bind_life_to(parent: &str) -> Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let now = getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+    ensure!(parent.parse() == Ok(now), "the parent is gone already");
+    Ok(())
+}
+
+/// The server process of the kill trials.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    child: Child,
+    output: ChildStdout,
+}
+
+impl Holder {
+    /// Starts it in the calling thread's namespace; it listens when this returns.
+    pub(crate) fn start(place: &Place, connections: usize) -> Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args([SERVE_AND_HOLD, &std::process::id().to_string(), &place.target().to_string()])
+            .arg(connections.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let output = child.stdout.take().context("no stdout")?;
+        let mut holder = Self { child, output };
+        holder.hear(*b"listening\n")?;
+        Ok(holder)
+    }
+
+    /// Waits until it has answered every connection.
+    pub(crate) fn wait_until_answered(&mut self) -> Result<()> {
+        self.hear(*b"answered\n")
+    }
+
+    fn hear<const N: usize>(&mut self, expected: [u8; N]) -> Result<()> {
+        let mut line = [0; N];
+        self.output.read_exact(&mut line).context("the helper process ended early")?;
+        ensure!(line == expected, "unexpected word from the helper process");
+        Ok(())
+    }
+
+    /// Kills it as `kill -9` does, and waits for its end.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // After a failed trial there is nothing better to do with an error.
+        drop(self.kill());
+    }
+}
+
+fn serve_and_hold(arguments: &[String]) -> Result<()> {
+    let [parent, address, connections] = arguments else {
+        bail!("usage: {SERVE_AND_HOLD} PID ADDRESS NUMBER")
+    };
+    bind_life_to(parent)?;
+    let address: SocketAddr = address.parse()?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(128)?;
+    stdout().write_all(b"listening\n")?;
+    stdout().flush()?;
+    let mut held = Vec::new();
+    for _ in 0..connections.parse()? {
+        let (connection, _) = socket.accept()?;
+        receive(&connection, 7)?;
+        send(&connection, b"response")?;
+        held.push(connection);
+    }
+    stdout().write_all(b"answered\n")?;
+    stdout().flush()?;
+    // Held until the trial kills this process, or is itself at its end.
+    let mut nothing = Vec::new();
+    stdin().read_to_end(&mut nothing)?;
+    drop(held);
+    Ok(())
+}

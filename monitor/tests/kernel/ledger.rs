@@ -1,0 +1,250 @@
+//! A trial's own book of what it did, and its comparison with the kernel's counters and with the daemon's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use anyhow::{Result, ensure};
+use monitor::view::{CountsView, NamespaceView, PeerView, PortView};
+
+use crate::api::Api;
+use crate::netns::Namespace;
+use crate::oracle::{self, Snmp};
+use crate::sockets::Place;
+use crate::wait;
+
+/// Our role in a connection, as the JSON names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    Client,
+    Server,
+}
+
+impl Role {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// A peer within a namespace: address, service port, role.
+type PeerKey = (String, u16, &'static str);
+
+/// Counts of a connection that was opened, had these exchanges and ended, without any reset.
+pub(crate) const fn ended(exchanges: u64) -> CountsView {
+    CountsView {
+        opened: 1,
+        closed: 1,
+        exchanges,
+        reset: 0,
+        aborted: 0,
+        resets_sent: 0,
+        resets_received: 0,
+        refused_received: 0,
+    }
+}
+
+/// The counts times a number.
+pub(crate) const fn times(counts: CountsView, number: u64) -> CountsView {
+    let CountsView {
+        opened,
+        closed,
+        reset,
+        aborted,
+        exchanges,
+        resets_sent,
+        resets_received,
+        refused_received,
+    } = counts;
+    CountsView {
+        opened: opened * number,
+        closed: closed * number,
+        reset: reset * number,
+        aborted: aborted * number,
+        exchanges: exchanges * number,
+        resets_sent: resets_sent * number,
+        resets_received: resets_received * number,
+        refused_received: refused_received * number,
+    }
+}
+
+/// Applies `change` to each pair of counters.
+pub(crate) fn zip(one: CountsView, two: CountsView, change: impl Fn(u64, u64) -> u64) -> CountsView {
+    CountsView {
+        opened: change(one.opened, two.opened),
+        closed: change(one.closed, two.closed),
+        reset: change(one.reset, two.reset),
+        aborted: change(one.aborted, two.aborted),
+        exchanges: change(one.exchanges, two.exchanges),
+        resets_sent: change(one.resets_sent, two.resets_sent),
+        resets_received: change(one.resets_received, two.resets_received),
+        refused_received: change(one.refused_received, two.refused_received),
+    }
+}
+
+/// Resets sent as a namespace's totals sort them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) resets: u64,
+    pub(crate) refusals: u64,
+    pub(crate) strays: u64,
+}
+
+impl Sent {
+    /// Of a namespace in the daemon's status.
+    pub(crate) fn of(namespaces: &[NamespaceView], netns: u32) -> Self {
+        namespaces.iter().find(|view| view.netns == netns).map_or_else(Self::default, |view| Self {
+            resets: view.resets_sent,
+            refusals: view.refused_sent,
+            strays: view.stray_sent,
+        })
+    }
+
+    pub(crate) const fn sum(self) -> u64 {
+        self.resets + self.refusals + self.strays
+    }
+
+    pub(crate) const fn minus(self, other: Self) -> Self {
+        Self {
+            resets: self.resets - other.resets,
+            refusals: self.refusals - other.refusals,
+            strays: self.strays - other.strays,
+        }
+    }
+}
+
+/// The book of one namespace, opened before the first packet.
+#[derive(Debug)]
+pub(crate) struct Ledger<'a> {
+    api: &'a Api,
+    namespace: &'a Namespace,
+    rows: BTreeMap<PeerKey, CountsView>,
+    refused_sent: BTreeMap<u16, u64>,
+    stray_sent: BTreeMap<u16, u64>,
+    resets_before: u64,
+    // An inode number returns once its namespace is gone, so a daemon may have counts under it already.
+    rows_before: BTreeMap<PeerKey, CountsView>,
+    sent_before: Sent,
+}
+
+impl<'a> Ledger<'a> {
+    /// Opens the book.
+    pub(crate) fn open(api: &'a Api, namespace: &'a Namespace) -> Result<Self> {
+        let resets_before = namespace.enter(Snmp::read)?.out_resets;
+        let rows_before = rows_of(&api.peers_of(namespace.inum)?.peers);
+        let sent_before = Sent::of(&api.status()?.namespaces, namespace.inum);
+        let (rows, refused_sent, stray_sent) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Ok(Self { api, namespace, rows, refused_sent, stray_sent, resets_before, rows_before, sent_before })
+    }
+
+    /// Notes counts of one end.
+    pub(crate) fn note(&mut self, peer: IpAddr, port: u16, role: Role, counts: CountsView) {
+        let row = self.rows.entry((peer.to_string(), port, role.name())).or_default();
+        *row = zip(*row, counts, |one, two| one + two);
+    }
+
+    /// Notes counts of the client's end of connections at this place.
+    pub(crate) fn client(&mut self, place: &Place, counts: CountsView) {
+        self.note(place.server, place.port, Role::Client, counts);
+    }
+
+    /// Notes counts of the server's end.
+    pub(crate) fn server(&mut self, place: &Place, counts: CountsView) {
+        self.note(place.client, place.port, Role::Server, counts);
+    }
+
+    /// Notes resets that answered SYNs to a local port.
+    pub(crate) fn refused_sent(&mut self, port: u16, number: u64) {
+        *self.refused_sent.entry(port).or_default() += number;
+    }
+
+    /// Notes resets that answered segments of no connection at a local port.
+    pub(crate) fn stray_sent(&mut self, port: u16, number: u64) {
+        *self.stray_sent.entry(port).or_default() += number;
+    }
+
+    /// How many resets the kernel has sent in this namespace since the book was opened.
+    pub(crate) fn resets_by_kernel(&self) -> Result<u64> {
+        Ok(self.namespace.enter(Snmp::read)?.out_resets - self.resets_before)
+    }
+
+    /// What the namespace's totals must be.
+    fn sent(&self) -> Sent {
+        Sent {
+            resets: self.rows.values().map(|counts| counts.resets_sent).sum(),
+            refusals: self.refused_sent.values().sum(),
+            strays: self.stray_sent.values().sum(),
+        }
+    }
+
+    /// Closes the book once every socket of the namespace is gone: the trial's own count equals the kernel's, and
+    /// the daemon's equals both, row by row and nothing besides.
+    pub(crate) fn balance(mut self) -> Result<()> {
+        self.namespace.enter(oracle::until_quiet)?;
+        let (ours, kernel) = (self.sent(), self.resets_by_kernel()?);
+        ensure!(
+            ours.sum() == kernel,
+            "the trial is wrong: it knows of {ours:?}, the kernel sent {kernel} resets"
+        );
+        if std::env::var_os("KTEST_ORACLE_ONLY").is_some() {
+            return Ok(());
+        } // TEMPORARY
+        self.rows.retain(|_, counts| *counts != CountsView::default());
+        wait::until("the daemon's counts to be the trial's", || {
+            Ok(self.compare()?.map_err(|wrong| wrong.join("\n")))
+        })
+    }
+
+    fn compare(&self) -> Result<std::result::Result<(), Vec<String>>> {
+        let view = self.api.peers_of(self.namespace.inum)?;
+        let mut wrong = Vec::new();
+        let now = rows_of(&view.peers);
+        let keys: BTreeSet<_> = now.keys().chain(self.rows.keys()).chain(self.rows_before.keys()).collect();
+        for key in keys {
+            let of = |rows: &BTreeMap<PeerKey, CountsView>| rows.get(key).copied().unwrap_or_default();
+            let expected = zip(of(&self.rows), of(&self.rows_before), |one, two| one + two);
+            if of(&now) != expected {
+                wrong.push(format!("{key:?}:\n  expected {expected:?}\n  found    {:?}", of(&now)));
+            }
+        }
+        for peer in &view.peers {
+            let (sent, received) = (sum(&peer.causes_sent), sum(&peer.causes_received));
+            if (sent, received) != (peer.counts.resets_sent, peer.counts.resets_received) {
+                wrong.push(format!("the causes do not add up: {peer:?}"));
+            }
+        }
+        for port in self.refused_sent.keys().chain(self.stray_sent.keys()) {
+            let of = |table: &BTreeMap<u16, u64>| table.get(port).copied().unwrap_or_default();
+            let expected = (of(&self.refused_sent), of(&self.stray_sent));
+            let found = of_port(&view.ports, *port);
+            if found != expected {
+                wrong.push(format!("port {port}: expected refused and stray {expected:?}, found {found:?}"));
+            }
+        }
+        let found = Sent::of(&self.api.status()?.namespaces, self.namespace.inum).minus(self.sent_before);
+        if found != self.sent() {
+            wrong.push(format!("the namespace: expected {:?}, found {found:?}", self.sent()));
+        }
+        Ok(if wrong.is_empty() { Ok(()) } else { Err(wrong) })
+    }
+}
+
+fn sum(causes: &BTreeMap<String, u64>) -> u64 {
+    causes.values().sum()
+}
+
+/// Refused and stray resets sent from a local port.
+fn of_port(ports: &[PortView], port: u16) -> (u64, u64) {
+    let view = ports.iter().find(|view| view.port == Some(port));
+    view.map_or((0, 0), |view| (view.refused_sent, view.stray_sent))
+}
+
+/// The rows of peers and networks; the two sums that belong to no namespace are left out.
+fn rows_of(peers: &[PeerView]) -> BTreeMap<PeerKey, CountsView> {
+    let row = |peer: &PeerView| {
+        let role = if peer.role == Role::Client.name() { Role::Client } else { Role::Server };
+        Some(((peer.peer.clone(), peer.port?, role.name()), peer.counts))
+    };
+    peers.iter().filter_map(row).collect()
+}

@@ -1,0 +1,117 @@
+//! Real sockets and real resets: what the daemon counts against what the trials did and what the kernel counted.
+//!
+//! Every trial makes network namespaces of its own, so nothing is left behind and nothing disturbs it. Scenarios
+//! share one daemon and run side by side; storms have a daemon of their own and run alone. Needs root.
+//! Modules in reading order: `scenarios` and `ledger` show what is proved, the rest is how.
+
+mod scenarios;
+
+mod budget;
+mod format;
+mod lifecycle;
+mod overload;
+mod spoof;
+mod volume;
+
+mod ledger;
+mod oracle;
+
+mod api;
+mod daemon;
+mod exposition;
+mod helper;
+mod netns;
+mod packets;
+mod sockets;
+mod wait;
+
+use std::io::{Write as _, stderr};
+use std::process::ExitCode;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::{Context as _, Result};
+use libtest_mimic::{Arguments, Failed, Trial};
+use rustix::process::Signal;
+
+use crate::api::Api;
+use crate::daemon::Daemon;
+
+/// What a trial with the shared daemon, and one without, does.
+type WithShared = (&'static str, fn(&Api) -> Result<()>);
+type WithOwn = (&'static str, fn() -> Result<()>);
+
+fn main() -> ExitCode {
+    if let Some(outcome) = helper::dispatch() {
+        return finish(outcome);
+    }
+    let mut arguments = Arguments::from_args();
+    // Two at a time: enough to overlap their waiting, and few enough for small machines.
+    arguments.test_threads.get_or_insert(2);
+    let daemon =
+        if arguments.list { Ok(None) } else { Daemon::start(&[]).map(|daemon| Some(Arc::new(daemon))) };
+    let daemon = match daemon {
+        Ok(daemon) => daemon,
+        Err(error) => return finish(Err(error.context("cannot start the shared daemon"))),
+    };
+    let conclusion = libtest_mimic::run(&arguments, trials(daemon.as_ref()));
+    let stopped = daemon.and_then(Arc::into_inner).map_or(Ok(()), |daemon| daemon.stop(Signal::TERM));
+    if conclusion.has_failed() { conclusion.exit_code() } else { finish(stopped) }
+}
+
+fn finish(outcome: Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without a stderr there is nobody to tell.
+            drop(writeln!(stderr(), "kernel trials: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn trials(daemon: Option<&Arc<Daemon>>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for scenario in scenarios::on_loopback() {
+        for &family in scenario.families {
+            let name = format!("{} ({})", scenario.name, family.name());
+            trials.push(beside_others(name, shared(daemon, move |api| scenario.run(api, family))));
+        }
+    }
+    trials.extend(scenarios::JOINED.iter().map(|(name, run)| beside_others(*name, shared(daemon, run))));
+    trials.extend(lifecycle::TRIALS.iter().map(|(name, run)| beside_others(*name, run)));
+    let storms = [volume::TRIALS, format::TRIALS, overload::TRIALS_WITH_SHARED].concat();
+    trials.extend(storms.into_iter().map(|(name, run)| alone(name, shared(daemon, run))));
+    let storms = [overload::TRIALS, spoof::TRIALS, budget::TRIALS].concat();
+    trials.extend(storms.into_iter().map(|(name, run)| alone(name, run)));
+    trials
+}
+
+fn shared(
+    daemon: Option<&Arc<Daemon>>,
+    run: impl FnOnce(&Api) -> Result<()> + Send + 'static,
+) -> impl FnOnce() -> Result<()> + Send + 'static {
+    let daemon = daemon.map(Arc::clone);
+    move || run(&daemon.context("no daemon was started")?.api)
+}
+
+/// Readers run side by side; a writer has the machine and the daemon's counters to itself.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+fn beside_others(name: impl Into<String>, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    Trial::test(name, || {
+        let _machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        run().map_err(failed)
+    })
+}
+
+fn alone(name: impl Into<String>, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    Trial::test(name, || {
+        let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+        run().map_err(failed)
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over by value")]
+fn failed(error: anyhow::Error) -> Failed {
+    format!("{error:#}").into()
+}

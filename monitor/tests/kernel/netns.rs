@@ -1,0 +1,142 @@
+//! Network namespaces of our own. They live as long as a file descriptor holds them, so nothing is left behind.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::panic::resume_unwind;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+
+/// Addresses every namespace of ours has on its loopback device, besides 127.0.0.0/8 and `::1`.
+pub(crate) const EXTRA_V6: [&str; 2] = ["fd00::a", "fd00::b"];
+
+/// A network namespace.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    handle: File,
+    /// Its inode number, as the daemon names it.
+    pub(crate) inum: u32,
+}
+
+impl Namespace {
+    /// The calling thread's.
+    pub(crate) fn current() -> Result<Self> {
+        let handle = File::open("/proc/thread-self/ns/net").context("cannot open this thread's namespace")?;
+        let inum = u32::try_from(handle.metadata()?.ino())?;
+        Ok(Self { handle, inum })
+    }
+
+    /// A new one: loopback up, with [`EXTRA_V6`].
+    pub(crate) fn create() -> Result<Self> {
+        on_thread(|| {
+            leave_for_a_new_one().context("cannot make a network namespace (root is needed)")?;
+            ip("link set lo up\n")?;
+            for address in EXTRA_V6 {
+                ip(&format!("addr add {address}/128 dev lo nodad\n"))?;
+            }
+            Self::current()
+        })
+    }
+
+    /// Runs `body` on a thread in this namespace. What it spawns is in the namespace too.
+    pub(crate) fn enter<T: Send>(&self, body: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        on_thread(|| {
+            move_into_link_name_space(self.handle.as_fd(), Some(LinkNameSpaceType::Network))
+                .context("cannot enter the network namespace")?;
+            body()
+        })
+    }
+
+    /// A path by which any process of ours can name the namespace.
+    pub(crate) fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.handle.as_raw_fd())
+    }
+}
+
+/// Runs `body` on a thread of its own and hands its panic on.
+fn on_thread<T: Send>(body: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    thread::scope(|scope| scope.spawn(body).join().unwrap_or_else(|panic| resume_unwind(panic)))
+}
+
+#[expect(
+    deprecated,
+    reason = "its unsafe successor differs only for the file table, which is not touched here"
+)]
+fn leave_for_a_new_one() -> rustix::io::Result<()> {
+    rustix::thread::unshare(UnshareFlags::NEWNET)
+}
+
+/// Runs lines of `ip` commands in the calling thread's namespace.
+pub(crate) fn ip(commands: &str) -> Result<()> {
+    let mut child = Command::new("ip")
+        .args(["-batch", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot run `ip` (package iproute2)")?;
+    child.stdin.take().context("no stdin")?.write_all(commands.as_bytes())?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "`ip` failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Sets a sysctl of the calling thread's namespace, named by its path under `/proc/sys/net`.
+pub(crate) fn sysctl(name: &str, value: &str) -> Result<()> {
+    fs::write(format!("/proc/sys/net/{name}"), value).with_context(|| format!("cannot set net/{name}"))
+}
+
+/// Two namespaces joined by a veth pair with IPv4 and IPv6 addresses.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    /// Has [`Joined::ADDRESSES`]`[0]`.
+    pub(crate) one: Namespace,
+    /// Has [`Joined::ADDRESSES`]`[1]`.
+    pub(crate) two: Namespace,
+}
+
+impl Joined {
+    /// Each side's IPv4 and IPv6 address.
+    pub(crate) const ADDRESSES: [[&str; 2]; 2] = [["10.77.0.1", "fd77::1"], ["10.77.0.2", "fd77::2"]];
+    /// Each side's link-layer address.
+    pub(crate) const LINKS: [&str; 2] = ["02:00:00:00:77:01", "02:00:00:00:77:02"];
+    /// The interface's name on both sides.
+    pub(crate) const INTERFACE: &str = "joined";
+
+    /// Makes and joins them.
+    pub(crate) fn create() -> Result<Self> {
+        let (one, two) = (Namespace::create()?, Namespace::create()?);
+        let name = Self::INTERFACE;
+        let [link_one, link_two] = Self::LINKS;
+        let other = two.path();
+        one.enter(|| {
+            ip(&format!(
+                "link add {name} address {link_one} type veth peer name {name} address {link_two} netns {other}\n"
+            ))
+        })?;
+        for (side, [v4, v6]) in [&one, &two].into_iter().zip(Self::ADDRESSES) {
+            side.enter(|| {
+                ip(&format!(
+                    "addr add {v4}/24 dev {name}\naddr add {v6}/64 dev {name} nodad\nlink set {name} up\n"
+                ))
+            })?;
+        }
+        Ok(Self { one, two })
+    }
+
+    /// Sets, on both sides, the link-layer address that the other side's IPv4 address is thought to have.
+    pub(crate) fn believe(&self, links: [&str; 2]) -> Result<()> {
+        let name = Self::INTERFACE;
+        let [[address_one, _], [address_two, _]] = Self::ADDRESSES;
+        let [link_one, link_two] = links;
+        for (side, address, link) in [(&self.one, address_two, link_two), (&self.two, address_one, link_one)]
+        {
+            side.enter(|| ip(&format!("neigh replace {address} lladdr {link} dev {name} nud permanent\n")))?;
+        }
+        Ok(())
+    }
+}

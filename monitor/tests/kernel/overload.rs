@@ -1,0 +1,113 @@
+//! A storm while nobody reads: stories may be lost, counts and the books about the stories may not.
+
+use anyhow::{Context as _, Result, ensure};
+use monitor::view::{CountsView, StatusView, StoryView};
+use rustix::process::Signal;
+
+use crate::api::Api;
+use crate::daemon::Daemon;
+use crate::ledger::{Ledger, ended, times};
+use crate::netns::Namespace;
+use crate::sockets::{Family, Place, abort, wait_for_reset};
+use crate::{WithOwn, WithShared, wait};
+
+pub(crate) const TRIALS: &[WithOwn] =
+    &[("counts stay exact with the smallest ring and its reader stopped", stopped_reader)];
+
+pub(crate) const TRIALS_WITH_SHARED: &[WithShared] =
+    &[("after all this the books about stories balance", balance_of_stories)];
+
+const REFUSALS: u64 = 50_000;
+const ABORTS: u64 = 5_000;
+
+fn stopped_reader() -> Result<()> {
+    let daemon = Daemon::start(&["--ring-bytes", "4096"])?;
+    let namespace = Namespace::create()?;
+    let before = daemon.api.status()?;
+    namespace.enter(|| {
+        let mut ledger = Ledger::open(&daemon.api, &namespace)?;
+        daemon.process().signal(Signal::STOP)?;
+        storm(&mut ledger)?;
+        daemon.process().signal(Signal::CONT)?;
+        ledger.balance()
+    })?;
+    let status = wait_for_books(&daemon.api)?;
+    let delta = |kind: &str| -> Result<StoryView> {
+        let (now, before) = (story(&status, kind)?, story(&before, kind)?);
+        Ok(StoryView { seen: now.seen - before.seen, lost: now.lost - before.lost, ..now })
+    };
+    for kind in ["reset_sent", "reset_received"] {
+        let story = delta(kind)?;
+        ensure!(story.seen >= ABORTS && story.lost > 0, "{kind} should have lost stories: {story:?}");
+        ensure!(story.suppressed == 0, "{kind} is never suppressed: {story:?}");
+    }
+    for kind in ["refused_sent", "refused_received"] {
+        let story = delta(kind)?;
+        ensure!(story.seen >= REFUSALS && story.suppressed > 0, "{kind} should be suppressed: {story:?}");
+    }
+    daemon.stop(Signal::TERM)
+}
+
+fn storm(ledger: &mut Ledger<'_>) -> Result<()> {
+    let closed = Place::on_loopback(Family::V4);
+    let place = Place::on_loopback(Family::V6);
+    let service = place.listen()?;
+    for number in 0..REFUSALS {
+        ensure!(closed.connect().is_err(), "the port is not closed");
+        if number % (REFUSALS / ABORTS) == 0 {
+            let pair = service.pair()?;
+            pair.exchange(1)?;
+            abort(pair.client)?;
+            wait_for_reset(&pair.server)?;
+        }
+    }
+    ledger.client(&closed, CountsView { refused_received: REFUSALS, ..CountsView::default() });
+    ledger.refused_sent(closed.port, REFUSALS);
+    ledger.client(&place, times(CountsView { aborted: 1, resets_sent: 1, ..ended(1) }, ABORTS));
+    ledger.server(&place, times(CountsView { reset: 1, resets_received: 1, ..ended(1) }, ABORTS));
+    Ok(())
+}
+
+/// The account of one kind.
+pub(crate) fn story(status: &StatusView, kind: &str) -> Result<StoryView> {
+    status.stories.get(kind).copied().with_context(|| format!("no account of {kind}"))
+}
+
+/// Waits until every record handed to the ring was read, and returns the books, which must balance.
+pub(crate) fn wait_for_books(api: &Api) -> Result<StatusView> {
+    wait::until("the books about stories to balance", || {
+        let status = api.status()?;
+        let mut submitted = 0;
+        let mut decoded = 0;
+        for (kind, story) in &status.stories {
+            if story.seen != story.submitted + story.lost + story.suppressed {
+                return Ok(Err(format!("{kind} does not add up: {story:?}")));
+            }
+            submitted += story.submitted;
+            decoded += story.decoded;
+        }
+        if submitted != decoded + status.undecodable {
+            return Ok(Err(format!(
+                "submitted {submitted}, decoded {decoded}, undecodable {}",
+                status.undecodable
+            )));
+        }
+        Ok(Ok(status))
+    })
+}
+
+fn balance_of_stories(api: &Api) -> Result<()> {
+    let status = wait_for_books(api)?;
+    ensure!(status.stories.len() == 6, "kinds are missing: {:?}", status.stories);
+    ensure!(status.undecodable == 0, "{} records were not understood", status.undecodable);
+    ensure!(status.failed_reads == 0, "{} kernel reads failed", status.failed_reads);
+    for (program, missed) in &status.missed_runs {
+        ensure!(missed.unwrap_or_default() == 0, "the kernel skipped {missed:?} runs of {program}");
+    }
+    // Other processes of the machine may be busy, so the two sums may be read at different moments.
+    wait::until("the peers' sum to equal the kernel programs' own", || {
+        let status = api.status()?;
+        let equal = status.total == status.kernel_total;
+        Ok(if equal { Ok(()) } else { Err(format!("{:?}\n{:?}", status.total, status.kernel_total)) })
+    })
+}

@@ -1,0 +1,185 @@
+//! Resets by which one side ends a live connection.
+
+use anyhow::{Result, ensure};
+use monitor::view::CountsView;
+use rustix::net::connect_unspec;
+use socket2::{Protocol, TcpKeepalive};
+use std::process::Command;
+use std::time::Duration;
+
+use super::{Scenario, Stage};
+use crate::ledger::ended;
+use crate::sockets::{Family, Pair, abort, lose_everything, receive, send, wait_for_data, wait_for_reset};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario::on_all("closing with unread data is a reset, by the server", unread_by_server),
+    Scenario::on_all("closing with unread data is a reset, by the client", unread_by_client),
+    Scenario::on_all("closing with SO_LINGER 0 is an abort, by the client", linger_by_client),
+    Scenario::on_all("closing with SO_LINGER 0 is an abort, by the server", linger_by_server),
+    Scenario::on_all("unread data weighs more than SO_LINGER 0", linger_with_unread),
+    Scenario::on_all("without any data a reset is an abort on both sides, by the server", empty_by_server),
+    Scenario::on_all("without any data a reset is an abort on both sides, by the client", empty_by_client),
+    Scenario::on_all("ss -K is an abort", killed_by_ss),
+    Scenario::on_all("ss -K without any data is an abort on both sides", killed_by_ss_empty),
+    Scenario::on(
+        &[Family::V4, Family::V6],
+        "disconnecting a socket is an abort, and it connects again",
+        disconnect,
+    ),
+    Scenario::on(&[Family::V4], "a silent peer is reset by the keep-alive timer", keepalive),
+];
+
+/// The sender's and the receiver's counts of a reset that counts as reset.
+fn reset(exchanges: u64) -> (CountsView, CountsView) {
+    (
+        CountsView { reset: 1, resets_sent: 1, ..ended(exchanges) },
+        CountsView { reset: 1, resets_received: 1, ..ended(exchanges) },
+    )
+}
+
+/// The sender's and the receiver's counts of an abort after data.
+fn aborted(exchanges: u64) -> (CountsView, CountsView) {
+    let (sender, receiver) = reset(exchanges);
+    (CountsView { reset: 0, aborted: 1, ..sender }, receiver)
+}
+
+/// The sender's and the receiver's counts of an abort before any data.
+fn aborted_empty() -> (CountsView, CountsView) {
+    let (sender, receiver) = aborted(0);
+    (sender, CountsView { reset: 0, aborted: 1, ..receiver })
+}
+
+/// The client's and the server's counts when the client sends the reset.
+const fn by_client((sender, receiver): (CountsView, CountsView)) -> (CountsView, CountsView) {
+    (sender, receiver)
+}
+
+/// The client's and the server's counts when the server sends the reset.
+const fn by_server((sender, receiver): (CountsView, CountsView)) -> (CountsView, CountsView) {
+    (receiver, sender)
+}
+
+/// One connection: `act` ends it.
+fn play(
+    stage: &mut Stage<'_>,
+    (client, server): (CountsView, CountsView),
+    act: impl FnOnce(Pair) -> Result<()>,
+) -> Result<()> {
+    let service = stage.place.listen()?;
+    act(service.pair()?)?;
+    stage.ledger.client(&stage.place, client);
+    stage.ledger.server(&stage.place, server);
+    Ok(())
+}
+
+fn unread_by_server(stage: &mut Stage<'_>) -> Result<()> {
+    play(stage, by_server(reset(0)), |pair| {
+        send(&pair.client, b"request")?;
+        wait_for_data(&pair.server)?;
+        drop(pair.server);
+        wait_for_reset(&pair.client)
+    })
+}
+
+fn unread_by_client(stage: &mut Stage<'_>) -> Result<()> {
+    play(stage, by_client(reset(1)), |pair| {
+        send(&pair.client, b"request")?;
+        receive(&pair.server, 7)?;
+        send(&pair.server, b"response")?;
+        wait_for_data(&pair.client)?;
+        drop(pair.client);
+        wait_for_reset(&pair.server)
+    })
+}
+
+fn linger_by_client(stage: &mut Stage<'_>) -> Result<()> {
+    play(stage, by_client(aborted(1)), |pair| {
+        pair.exchange(1)?;
+        abort(pair.client)?;
+        wait_for_reset(&pair.server)
+    })
+}
+
+fn linger_by_server(stage: &mut Stage<'_>) -> Result<()> {
+    play(stage, by_server(aborted(2)), |pair| {
+        pair.exchange(2)?;
+        abort(pair.server)?;
+        wait_for_reset(&pair.client)
+    })
+}
+
+fn linger_with_unread(stage: &mut Stage<'_>) -> Result<()> {
+    play(stage, by_server(reset(0)), |pair| {
+        send(&pair.client, b"request")?;
+        wait_for_data(&pair.server)?;
+        abort(pair.server)?;
+        wait_for_reset(&pair.client)
+    })
+}
+
+fn empty_by_server(stage: &mut Stage<'_>) -> Result<()> {
+    play(stage, by_server(aborted_empty()), |pair| {
+        abort(pair.server)?;
+        wait_for_reset(&pair.client)
+    })
+}
+
+fn empty_by_client(stage: &mut Stage<'_>) -> Result<()> {
+    play(stage, by_client(aborted_empty()), |pair| {
+        abort(pair.client)?;
+        wait_for_reset(&pair.server)
+    })
+}
+
+/// `ss -K` for the client's socket.
+fn ss_kill(pair: &Pair) -> Result<()> {
+    // It asks every protocol and complains about those that cannot be killed; what counts is that the socket is gone.
+    let ports = (pair.client_port.to_string(), pair.service_port.to_string());
+    let output = Command::new("ss").args(["-tK", "sport", "=", &ports.0, "dport", "=", &ports.1]).output()?;
+    ensure!(output.status.success(), "`ss -K` failed: {}", String::from_utf8_lossy(&output.stderr));
+    wait_for_reset(&pair.server)
+}
+
+fn killed_by_ss(stage: &mut Stage<'_>) -> Result<()> {
+    play(stage, by_client(aborted(1)), |pair| {
+        pair.exchange(1)?;
+        ss_kill(&pair)
+    })
+}
+
+fn killed_by_ss_empty(stage: &mut Stage<'_>) -> Result<()> {
+    play(stage, by_client(aborted_empty()), |pair| ss_kill(&pair))
+}
+
+fn disconnect(stage: &mut Stage<'_>) -> Result<()> {
+    let service = stage.place.listen()?;
+    let mut client = stage.place.client_socket(Protocol::TCP, 0)?;
+    for _ in 0..2 {
+        client.connect(&stage.place.target().into())?;
+        let pair = service.pair_of(client)?;
+        pair.exchange(1)?;
+        connect_unspec(&pair.client)?;
+        wait_for_reset(&pair.server)?;
+        client = pair.client;
+        let (ours, theirs) = by_client(aborted(1));
+        stage.ledger.client(&stage.place, ours);
+        stage.ledger.server(&stage.place, theirs);
+    }
+    Ok(())
+}
+
+fn keepalive(stage: &mut Stage<'_>) -> Result<()> {
+    let service = stage.place.listen()?;
+    let pair = service.pair()?;
+    pair.exchange(1)?;
+    lose_everything(&pair.client)?;
+    let second = Duration::from_secs(1);
+    pair.server
+        .set_tcp_keepalive(&TcpKeepalive::new().with_time(second).with_interval(second).with_retries(1))?;
+    wait_for_reset(&pair.server)?;
+    // The client never heard of it, and aborts what no longer exists.
+    abort(pair.client)?;
+    stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: 1, ..ended(1) });
+    stage.ledger.client(&stage.place, CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
+    Ok(())
+}

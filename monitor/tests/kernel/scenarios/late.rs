@@ -1,0 +1,159 @@
+//! Late requests: the server has closed, its socket is a minisock or gone, and the client still sends.
+
+use anyhow::{Result, ensure};
+use monitor::view::CountsView;
+use socket2::Protocol;
+
+use super::{Scenario, Stage};
+use crate::ledger::{ended, times};
+use crate::netns::sysctl;
+use crate::oracle;
+use crate::sockets::{Family, abort, send, wait_for_reset};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario::on_all("a late request to a minisock is a reset", to_minisock),
+    Scenario::on_all("a late first request is a reset though no data was carried before", first_request),
+    Scenario::on_all("a late request without a socket is a reset", without_socket),
+    Scenario::on(&[Family::V4], "a late request is a reset after FIN_WAIT2 has timed out", after_timeout),
+    Scenario::on_all("a late request of many segments is one reset", many_segments),
+    Scenario::on_all(
+        "a late request of many segments without a socket is one reset",
+        many_segments_without_socket,
+    ),
+    Scenario::on(&[Family::V4, Family::V6], "a tuple used again is a connection of its own", tuple_again),
+    Scenario::on(
+        &[Family::V4, Family::V6],
+        "a reset to a minisock ends nothing a second time",
+        reset_to_minisock,
+    ),
+    Scenario::on(&[Family::V4], "a late end without data is no late request", late_end),
+];
+
+/// The two ends of a connection whose late request was answered by one reset.
+fn note_late(stage: &mut Stage<'_>, exchanges: u64) {
+    stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: 1, ..ended(exchanges) });
+    stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(exchanges) });
+}
+
+/// From here on, closed sockets leave no minisock behind in this namespace.
+fn without_minisocks() -> Result<()> {
+    sysctl("ipv4/tcp_max_tw_buckets", "0")
+}
+
+fn to_minisock(stage: &mut Stage<'_>) -> Result<()> {
+    let pair = stage.place.listen()?.pair()?;
+    pair.exchange(1)?;
+    let left = pair.close_server()?;
+    send(&left.client, b"late")?;
+    wait_for_reset(&left.client)?;
+    note_late(stage, 1);
+    Ok(())
+}
+
+fn first_request(stage: &mut Stage<'_>) -> Result<()> {
+    let left = stage.place.listen()?.pair()?.close_server()?;
+    send(&left.client, b"late")?;
+    wait_for_reset(&left.client)?;
+    note_late(stage, 0);
+    Ok(())
+}
+
+fn without_socket(stage: &mut Stage<'_>) -> Result<()> {
+    without_minisocks()?;
+    let pair = stage.place.listen()?.pair()?;
+    pair.exchange(1)?;
+    drop(pair.server);
+    oracle::until_gone(pair.service_port, pair.client_port)?;
+    send(&pair.client, b"late")?;
+    wait_for_reset(&pair.client)?;
+    note_late(stage, 1);
+    Ok(())
+}
+
+fn after_timeout(stage: &mut Stage<'_>) -> Result<()> {
+    sysctl("ipv4/tcp_fin_timeout", "1")?;
+    let pair = stage.place.listen()?.pair()?;
+    pair.exchange(1)?;
+    let left = pair.close_server()?;
+    oracle::until_gone(left.service_port, left.client_port)?;
+    send(&left.client, b"late")?;
+    wait_for_reset(&left.client)?;
+    note_late(stage, 1);
+    Ok(())
+}
+
+/// Each segment of the request may draw a reset of its own; the client accepts the first.
+fn note_many(stage: &mut Stage<'_>) -> Result<()> {
+    let drawn = stage.ledger.resets_by_kernel()?;
+    ensure!(drawn > 1, "the request drew {drawn} resets, so it shows nothing");
+    stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: drawn, ..ended(1) });
+    stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
+    Ok(())
+}
+
+fn many_segments(stage: &mut Stage<'_>) -> Result<()> {
+    let pair = stage.place.listen()?.pair()?;
+    pair.exchange(1)?;
+    let left = pair.close_server()?;
+    // The reset may come while it is still sending.
+    drop(send(&left.client, &vec![0; 200_000]));
+    wait_for_reset(&left.client)?;
+    note_many(stage)
+}
+
+fn many_segments_without_socket(stage: &mut Stage<'_>) -> Result<()> {
+    without_minisocks()?;
+    let pair = stage.place.listen()?.pair()?;
+    pair.exchange(1)?;
+    drop(pair.server);
+    oracle::until_gone(pair.service_port, pair.client_port)?;
+    drop(send(&pair.client, &vec![0; 200_000]));
+    wait_for_reset(&pair.client)?;
+    note_many(stage)
+}
+
+fn tuple_again(stage: &mut Stage<'_>) -> Result<()> {
+    let service = stage.place.listen()?;
+    let mut port = 0;
+    for _ in 0..3 {
+        let client = stage.place.client_socket(Protocol::TCP, port)?;
+        client.connect(&stage.place.target().into())?;
+        let pair = service.pair_of(client)?;
+        pair.exchange(1)?;
+        port = pair.client_port;
+        // The reset ends the minisock, and so frees the tuple at once.
+        let left = pair.close_server()?;
+        send(&left.client, b"late")?;
+        wait_for_reset(&left.client)?;
+        note_late(stage, 1);
+    }
+    Ok(())
+}
+
+fn reset_to_minisock(stage: &mut Stage<'_>) -> Result<()> {
+    let pair = stage.place.listen()?.pair()?;
+    pair.exchange(1)?;
+    let left = pair.close_server()?;
+    abort(left.client)?;
+    oracle::until_gone(left.service_port, left.client_port)?;
+    // The server's connection had ended before; that a reset reached its minisock no tracepoint tells.
+    stage.ledger.server(&stage.place, ended(1));
+    stage.ledger.client(&stage.place, CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
+    Ok(())
+}
+
+fn late_end(stage: &mut Stage<'_>) -> Result<()> {
+    without_minisocks()?;
+    let service = stage.place.listen()?;
+    for _ in 0..2 {
+        let pair = service.pair()?;
+        pair.exchange(1)?;
+        drop(pair.server);
+        oracle::until_gone(pair.service_port, pair.client_port)?;
+        // Its FIN finds no socket, and the answer ends the client's closing.
+        drop(pair.client);
+    }
+    stage.ledger.server(&stage.place, CountsView { resets_sent: 2, ..times(ended(1), 2) });
+    stage.ledger.client(&stage.place, CountsView { reset: 2, resets_received: 2, ..times(ended(1), 2) });
+    Ok(())
+}

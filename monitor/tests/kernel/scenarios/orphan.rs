@@ -1,0 +1,130 @@
+//! Orphans: the server has closed, but its full socket is still there. Here the kernel's own tracepoint of received
+//! resets also fires for data, and here resets are really received. Nothing may be mistaken for the other.
+
+use anyhow::Result;
+use monitor::view::CountsView;
+
+use super::{Scenario, Stage};
+use crate::ledger::ended;
+use crate::netns::sysctl;
+use crate::oracle::{self, state};
+use crate::sockets::{Family, Left, Pair, abort, lose_fins, send, wait_for_reset};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario::on_all("data that crosses the FIN is one reset sent and none received", data_in_fin_wait1),
+    Scenario::on_all(
+        "a first request that crosses the FIN is one reset sent and none received",
+        first_data_in_fin_wait1,
+    ),
+    Scenario::on_all("many segments that cross the FIN are one reset", many_segments_in_fin_wait1),
+    Scenario::on(
+        &[Family::V4, Family::V6],
+        "data to an orphan in FIN_WAIT2 is one reset sent and none received",
+        data_in_fin_wait2,
+    ),
+    Scenario::on_all("a reset received by an orphan in FIN_WAIT1 is one received", reset_in_fin_wait1),
+    Scenario::on(
+        &[Family::V4, Family::V6],
+        "a reset received by an orphan in FIN_WAIT2 is one received",
+        reset_in_fin_wait2,
+    ),
+    Scenario::on(
+        &[Family::V4],
+        "a reset received by a half-closed socket is one received",
+        reset_after_shutdown,
+    ),
+];
+
+/// The server closes, and its FIN gets lost.
+fn close_in_fin_wait1(stage: &Stage<'_>, exchanges: usize) -> Result<Left> {
+    let pair = stage.place.listen()?.pair()?;
+    let Pair { client_port, service_port, .. } = pair;
+    pair.exchange(exchanges)?;
+    lose_fins(&pair.client)?;
+    drop(pair.server);
+    oracle::until_state(service_port, client_port, state::FIN_WAIT1)?;
+    oracle::until_state(client_port, service_port, state::ESTABLISHED)?;
+    Ok(Left { client: pair.client, client_port, service_port })
+}
+
+/// The server closes, its FIN is acknowledged, and its socket stays a full one.
+fn close_in_fin_wait2(stage: &Stage<'_>) -> Result<Left> {
+    // Beyond the 60 s of TIME_WAIT the kernel keeps the socket itself for the rest.
+    sysctl("ipv4/tcp_fin_timeout", "100")?;
+    let pair = stage.place.listen()?.pair()?;
+    pair.exchange(1)?;
+    pair.close_server()
+}
+
+/// Data met an orphan: the server sent one reset, the client received it.
+fn note_data(stage: &mut Stage<'_>, exchanges: u64) {
+    stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: 1, ..ended(exchanges) });
+    stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(exchanges) });
+}
+
+/// The client aborted: the orphan received one reset.
+fn note_reset(stage: &mut Stage<'_>) {
+    stage.ledger.server(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
+    stage.ledger.client(&stage.place, CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
+}
+
+fn data_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
+    let left = close_in_fin_wait1(stage, 1)?;
+    send(&left.client, b"crossing")?;
+    wait_for_reset(&left.client)?;
+    note_data(stage, 1);
+    Ok(())
+}
+
+fn first_data_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
+    let left = close_in_fin_wait1(stage, 0)?;
+    send(&left.client, b"crossing")?;
+    wait_for_reset(&left.client)?;
+    note_data(stage, 0);
+    Ok(())
+}
+
+fn many_segments_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
+    let left = close_in_fin_wait1(stage, 1)?;
+    drop(send(&left.client, &vec![0; 200_000]));
+    wait_for_reset(&left.client)?;
+    let drawn = stage.ledger.resets_by_kernel()?;
+    stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: drawn, ..ended(1) });
+    stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
+    Ok(())
+}
+
+fn data_in_fin_wait2(stage: &mut Stage<'_>) -> Result<()> {
+    let left = close_in_fin_wait2(stage)?;
+    send(&left.client, b"late")?;
+    wait_for_reset(&left.client)?;
+    note_data(stage, 1);
+    Ok(())
+}
+
+fn reset_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
+    let left = close_in_fin_wait1(stage, 1)?;
+    abort(left.client)?;
+    oracle::until_gone(left.service_port, left.client_port)?;
+    note_reset(stage);
+    Ok(())
+}
+
+fn reset_in_fin_wait2(stage: &mut Stage<'_>) -> Result<()> {
+    let left = close_in_fin_wait2(stage)?;
+    abort(left.client)?;
+    oracle::until_gone(left.service_port, left.client_port)?;
+    note_reset(stage);
+    Ok(())
+}
+
+fn reset_after_shutdown(stage: &mut Stage<'_>) -> Result<()> {
+    let pair = stage.place.listen()?.pair()?;
+    pair.exchange(1)?;
+    pair.server.shutdown(std::net::Shutdown::Both)?;
+    oracle::until_state(pair.service_port, pair.client_port, state::FIN_WAIT2)?;
+    abort(pair.client)?;
+    wait_for_reset(&pair.server)?;
+    note_reset(stage);
+    Ok(())
+}

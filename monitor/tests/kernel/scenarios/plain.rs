@@ -1,0 +1,156 @@
+//! Connections that end well, refusals, strays, and unusual ways to connect.
+
+use anyhow::{Result, ensure};
+use monitor::view::CountsView;
+use socket2::{Protocol, SockAddr};
+
+use super::{Scenario, Stage};
+use crate::ledger::{ended, times};
+use crate::netns::sysctl;
+use crate::packets::{Flags, RawSocket, Segment};
+use crate::sockets::{Family, Place, abort, receive, receive_end, send, wait_for_reset};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario::on_all("requests and responses are exchanges and no reset", exchanges),
+    Scenario::on_all("a half-closed connection that ends well is no reset", half_close),
+    Scenario::on_all("a closed port refuses, and both sides count it", closed_port),
+    Scenario::on(&[Family::V4], "segments of no connection are strays of their port", strays),
+    Scenario::on(&[Family::V4, Family::V6], "an MPTCP connection counts its TCP subflow once", mptcp),
+    Scenario::on(&[Family::V4], "an aborted MPTCP connection counts its TCP subflow once", mptcp_abort),
+    Scenario::on(&[Family::V4, Family::V6], "a socket connected to itself is one connection", self_connect),
+    Scenario::on(&[Family::V4], "a connection with data in its SYN counts as any other", fast_open),
+    Scenario::on(&[Family::V4, Family::Mapped], "an IPv4 and a v4-mapped client are one peer", one_peer),
+];
+
+fn exchanges(stage: &mut Stage<'_>) -> Result<()> {
+    let service = stage.place.listen()?;
+    for number in [0, 1, 10] {
+        let pair = service.pair()?;
+        pair.exchange(number)?;
+        pair.finish();
+        stage.ledger.client(&stage.place, ended(number.try_into()?));
+        stage.ledger.server(&stage.place, ended(number.try_into()?));
+    }
+    Ok(())
+}
+
+fn half_close(stage: &mut Stage<'_>) -> Result<()> {
+    let pair = stage.place.listen()?.pair()?;
+    send(&pair.client, b"request")?;
+    pair.client.shutdown(std::net::Shutdown::Write)?;
+    receive(&pair.server, 7)?;
+    receive_end(&pair.server)?;
+    send(&pair.server, b"response")?;
+    receive(&pair.client, 8)?;
+    pair.finish();
+    stage.ledger.client(&stage.place, ended(1));
+    stage.ledger.server(&stage.place, ended(1));
+    Ok(())
+}
+
+fn closed_port(stage: &mut Stage<'_>) -> Result<()> {
+    for _ in 0..3 {
+        ensure!(stage.place.connect().is_err(), "the port is not closed");
+    }
+    stage.ledger.client(&stage.place, CountsView { refused_received: 3, ..CountsView::default() });
+    stage.ledger.refused_sent(stage.place.port, 3);
+    Ok(())
+}
+
+fn strays(stage: &mut Stage<'_>) -> Result<()> {
+    let closed = Place::on_loopback(Family::V4);
+    let raw = RawSocket::open()?;
+    let segment = |port, flags| Segment {
+        from: [127, 0, 0, 3].into(),
+        from_port: 9,
+        to: [127, 0, 0, 2].into(),
+        port,
+        flags,
+    };
+    // To a port without a socket.
+    raw.send(segment(closed.port, Flags::ACK))?;
+    raw.send(segment(closed.port, Flags::FIN | Flags::ACK))?;
+    stage.ledger.stray_sent(closed.port, 2);
+    // To a listener: an ACK that completes no handshake.
+    let service = stage.place.listen()?;
+    raw.send(segment(stage.place.port, Flags::ACK))?;
+    stage.ledger.stray_sent(stage.place.port, 1);
+    // An RST for nothing is answered by nothing.
+    raw.send(segment(closed.port, Flags::RST))?;
+    raw.send(segment(stage.place.port, Flags::RST))?;
+    drop(service);
+    Ok(())
+}
+
+fn mptcp(stage: &mut Stage<'_>) -> Result<()> {
+    let service = stage.place.listen_as(Protocol::MPTCP)?;
+    let client = stage.place.client_socket(Protocol::MPTCP, 0)?;
+    client.connect(&stage.place.target().into())?;
+    let pair = service.pair_of(client)?;
+    pair.exchange(2)?;
+    drop(pair.client);
+    receive_end(&pair.server)?;
+    drop(pair.server);
+    drop(service);
+    stage.ledger.client(&stage.place, ended(2));
+    stage.ledger.server(&stage.place, ended(2));
+    Ok(())
+}
+
+fn mptcp_abort(stage: &mut Stage<'_>) -> Result<()> {
+    let service = stage.place.listen_as(Protocol::MPTCP)?;
+    let client = stage.place.client_socket(Protocol::MPTCP, 0)?;
+    client.connect(&stage.place.target().into())?;
+    let pair = service.pair_of(client)?;
+    pair.exchange(1)?;
+    abort(pair.client)?;
+    wait_for_reset(&pair.server)?;
+    stage.ledger.client(&stage.place, CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
+    stage.ledger.server(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
+    Ok(())
+}
+
+fn self_connect(stage: &mut Stage<'_>) -> Result<()> {
+    let place = Place { client: stage.place.server, ..stage.place };
+    let socket = place.client_socket(Protocol::TCP, place.port)?;
+    socket.connect(&place.target().into())?;
+    send(&socket, b"note to self")?;
+    receive(&socket, 12)?;
+    drop(socket);
+    stage.ledger.client(&place, ended(1));
+    Ok(())
+}
+
+fn fast_open(stage: &mut Stage<'_>) -> Result<()> {
+    const MSG_FASTOPEN: i32 = 0x2000_0000;
+    // Client and server, both without cookies, and every listener takes part.
+    sysctl("ipv4/tcp_fastopen", "1543")?;
+    let service = stage.place.listen()?;
+    let client = stage.place.client_socket(Protocol::TCP, 0)?;
+    let sent = client.send_to_with_flags(b"request", &SockAddr::from(stage.place.target()), MSG_FASTOPEN)?;
+    ensure!(sent == 7, "the SYN took {sent} bytes");
+    let pair = service.pair_of(client)?;
+    receive(&pair.server, 7)?;
+    send(&pair.server, b"response")?;
+    receive(&pair.client, 8)?;
+    pair.finish();
+    stage.ledger.client(&stage.place, ended(1));
+    stage.ledger.server(&stage.place, ended(1));
+    Ok(())
+}
+
+fn one_peer(stage: &mut Stage<'_>) -> Result<()> {
+    // The service is dual-stack even when the stage is IPv4; both clients reach it over IPv4.
+    let mapped = Place::on_loopback(Family::Mapped);
+    let plain = Place::on_loopback(Family::V4);
+    let (first, second) = if stage.place.family == Family::V4 { (plain, mapped) } else { (mapped, plain) };
+    let service = mapped.listen()?;
+    for place in [first, second] {
+        let pair = service.pair_of(place.with_port(mapped.port).connect()?)?;
+        pair.exchange(1)?;
+        pair.finish();
+    }
+    stage.ledger.client(&mapped, times(ended(1), 2));
+    stage.ledger.server(&mapped, times(ended(1), 2));
+    Ok(())
+}

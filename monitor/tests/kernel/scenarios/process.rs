@@ -1,0 +1,87 @@
+//! What happens to connections when their process or their listener goes away.
+
+use anyhow::Result;
+use monitor::view::CountsView;
+
+use super::{Scenario, Stage};
+use crate::helper::Holder;
+use crate::ledger::{ended, times};
+use crate::oracle::{self, state};
+use crate::sockets::{Family, port_of, receive, send, wait_for_reset};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario::on_all("kill -9 resets the connections with unread data, and closes the others", kill),
+    Scenario::on_all("a closed listener resets the connections nobody accepted", close_listener),
+    Scenario::on(&[Family::V4], "late requests after kill -9 are resets", late_after_kill),
+];
+
+fn kill(stage: &mut Stage<'_>) -> Result<()> {
+    let mut holder = Holder::start(&stage.place, 5)?;
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        let client = stage.place.connect()?;
+        send(&client, b"request")?;
+        receive(&client, 8)?;
+        clients.push(client);
+    }
+    holder.wait_until_answered()?;
+    let quiet = clients.split_off(3);
+    for client in &clients {
+        send(client, b"another")?;
+        oracle::until_unread(stage.place.port, port_of(client)?, 7)?;
+    }
+    holder.kill()?;
+    for client in &clients {
+        wait_for_reset(client)?;
+    }
+    for client in &quiet {
+        oracle::until_state(port_of(client)?, stage.place.port, state::CLOSE_WAIT)?;
+        oracle::until_state(stage.place.port, port_of(client)?, state::FIN_WAIT2)?;
+    }
+    drop(quiet);
+    stage.ledger.server(&stage.place, times(CountsView { reset: 1, resets_sent: 1, ..ended(1) }, 3));
+    stage.ledger.client(&stage.place, times(CountsView { reset: 1, resets_received: 1, ..ended(1) }, 3));
+    stage.ledger.server(&stage.place, times(ended(1), 2));
+    stage.ledger.client(&stage.place, times(ended(1), 2));
+    Ok(())
+}
+
+fn late_after_kill(stage: &mut Stage<'_>) -> Result<()> {
+    let mut holder = Holder::start(&stage.place, 2)?;
+    let clients = [stage.place.connect()?, stage.place.connect()?];
+    for client in &clients {
+        send(client, b"request")?;
+        receive(client, 8)?;
+    }
+    holder.wait_until_answered()?;
+    holder.kill()?;
+    for client in &clients {
+        oracle::until_state(stage.place.port, port_of(client)?, state::FIN_WAIT2)?;
+        send(client, b"late")?;
+        wait_for_reset(client)?;
+    }
+    stage.ledger.server(&stage.place, times(CountsView { reset: 1, resets_sent: 1, ..ended(1) }, 2));
+    stage.ledger.client(&stage.place, times(CountsView { reset: 1, resets_received: 1, ..ended(1) }, 2));
+    Ok(())
+}
+
+fn close_listener(stage: &mut Stage<'_>) -> Result<()> {
+    let service = stage.place.listen()?;
+    let silent = stage.place.connect()?;
+    let asking = [stage.place.connect()?, stage.place.connect()?];
+    for client in &asking {
+        send(client, b"request")?;
+        oracle::until_unread(stage.place.port, port_of(client)?, 7)?;
+    }
+    oracle::until_state(stage.place.port, port_of(&silent)?, state::ESTABLISHED)?;
+    drop(service);
+    for client in asking.iter().chain([&silent]) {
+        wait_for_reset(client)?;
+    }
+    // Those that had asked left their request unread: that is a reset as any other. The silent one carried no data.
+    stage.ledger.server(&stage.place, times(CountsView { reset: 1, resets_sent: 1, ..ended(0) }, 2));
+    stage.ledger.client(&stage.place, times(CountsView { reset: 1, resets_received: 1, ..ended(0) }, 2));
+    stage.ledger.server(&stage.place, CountsView { aborted: 1, resets_sent: 1, ..ended(0) });
+    stage.ledger.client(&stage.place, CountsView { aborted: 1, resets_received: 1, ..ended(0) });
+    Ok(())
+}

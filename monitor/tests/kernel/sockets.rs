@@ -1,0 +1,282 @@
+//! Sockets to make traffic with: a service in one of three address families, and connected pairs.
+
+use std::io::{Read as _, Write as _};
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+
+use crate::oracle::{self, state};
+use crate::wait::DEADLINE;
+
+/// A port of this run that no other trial uses: the daemon counts ports over all namespaces.
+pub(crate) fn unique_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// How the two ends address each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Plain IPv4.
+    V4,
+    /// Plain IPv6.
+    V6,
+    /// IPv4 on the wire between IPv6 sockets: the server is dual-stack, the client connects to `::ffff:a.b.c.d`.
+    Mapped,
+}
+
+impl Family {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::V4, Self::V6, Self::Mapped];
+
+    /// The name in a trial's name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+            Self::Mapped => "v4-mapped",
+        }
+    }
+}
+
+/// Where a service is, and from where its clients come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// As the users of the daemon see the server.
+    pub(crate) server: IpAddr,
+    /// As they see the client.
+    pub(crate) client: IpAddr,
+    /// The service port.
+    pub(crate) port: u16,
+    pub(crate) family: Family,
+}
+
+impl Place {
+    /// On loopback, with a port of its own and different addresses of server and client.
+    pub(crate) fn on_loopback(family: Family) -> Self {
+        let (server, client) = match family {
+            Family::V4 | Family::Mapped => {
+                (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), Ipv4Addr::new(127, 0, 0, 3).into())
+            }
+            Family::V6 => (
+                Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0xa).into(),
+                Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0xb).into(),
+            ),
+        };
+        Self { server, client, port: unique_port(), family }
+    }
+
+    /// Between two addresses of one family, with a port of its own.
+    pub(crate) fn between(server: IpAddr, client: IpAddr) -> Self {
+        let family = if server.is_ipv4() { Family::V4 } else { Family::V6 };
+        Self { server, client, port: unique_port(), family }
+    }
+
+    /// The same at another port.
+    pub(crate) const fn with_port(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
+
+    /// The address as the sockets of this family write it.
+    fn written(&self, address: IpAddr) -> IpAddr {
+        match (self.family, address) {
+            (Family::Mapped, IpAddr::V4(v4)) => v4.to_ipv6_mapped().into(),
+            (_, address) => address,
+        }
+    }
+
+    fn socket(&self, protocol: Protocol) -> Result<Socket> {
+        let domain = if self.family == Family::V4 { Domain::IPV4 } else { Domain::IPV6 };
+        let socket = Socket::new(domain, Type::STREAM, Some(protocol))?;
+        if self.family == Family::Mapped {
+            socket.set_only_v6(false)?;
+        }
+        socket.set_read_timeout(Some(DEADLINE))?;
+        Ok(socket)
+    }
+
+    /// Listens.
+    pub(crate) fn listen(self) -> Result<Service> {
+        self.listen_as(Protocol::TCP)
+    }
+
+    /// Listens, for TCP or MPTCP.
+    pub(crate) fn listen_as(self, protocol: Protocol) -> Result<Service> {
+        let socket = self.socket(protocol)?;
+        socket.set_reuse_address(true)?;
+        // The dual-stack server listens on the unspecified address, as such servers do.
+        let address = if self.family == Family::Mapped {
+            Ipv6Addr::UNSPECIFIED.into()
+        } else {
+            self.written(self.server)
+        };
+        socket.bind(&SocketAddr::new(address, self.port).into())?;
+        socket.listen(1024)?;
+        Ok(Service { place: self, socket })
+    }
+
+    /// A client socket bound to the client's address, and to a port if one is given.
+    pub(crate) fn client_socket(&self, protocol: Protocol, port: u16) -> Result<Socket> {
+        let socket = self.socket(protocol)?;
+        if port != 0 {
+            socket.set_reuse_address(true)?;
+        }
+        socket.bind(&SocketAddr::new(self.written(self.client), port).into())?;
+        Ok(socket)
+    }
+
+    /// Where clients connect to.
+    pub(crate) fn target(&self) -> SocketAddr {
+        SocketAddr::new(self.written(self.server), self.port)
+    }
+
+    /// Connects a new client.
+    pub(crate) fn connect(&self) -> Result<Socket> {
+        let socket = self.client_socket(Protocol::TCP, 0)?;
+        socket.connect(&self.target().into()).context("cannot connect")?;
+        Ok(socket)
+    }
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) place: Place,
+    pub(crate) socket: Socket,
+}
+
+impl Service {
+    /// Accepts a connection.
+    pub(crate) fn accept(&self) -> Result<Socket> {
+        let (server, _) = self.socket.accept().context("cannot accept")?;
+        server.set_read_timeout(Some(DEADLINE))?;
+        Ok(server)
+    }
+
+    /// Both ends of a new connection.
+    pub(crate) fn pair(&self) -> Result<Pair> {
+        self.pair_of(self.place.connect()?)
+    }
+
+    /// Both ends of a connection that is already on its way.
+    pub(crate) fn pair_of(&self, client: Socket) -> Result<Pair> {
+        let client_port = port_of(&client)?;
+        Ok(Pair { client, server: self.accept()?, client_port, service_port: self.place.port })
+    }
+}
+
+/// Both ends of a connection.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) client: Socket,
+    pub(crate) server: Socket,
+    pub(crate) client_port: u16,
+    pub(crate) service_port: u16,
+}
+
+impl Pair {
+    /// Requests with their responses.
+    pub(crate) fn exchange(&self, times: usize) -> Result<()> {
+        for _ in 0..times {
+            send(&self.client, b"request")?;
+            receive(&self.server, 7)?;
+            send(&self.server, b"response")?;
+            receive(&self.client, 8)?;
+        }
+        Ok(())
+    }
+
+    /// Closes both ends, the client first.
+    pub(crate) fn finish(self) {
+        drop(self.client);
+        drop(self.server);
+    }
+
+    /// Closes the server's end and waits until only its minisock is left.
+    pub(crate) fn close_server(self) -> Result<Left> {
+        drop(self.server);
+        oracle::until_state(self.service_port, self.client_port, state::FIN_WAIT2)?;
+        oracle::until_state(self.client_port, self.service_port, state::CLOSE_WAIT)?;
+        Ok(Left { client: self.client, client_port: self.client_port, service_port: self.service_port })
+    }
+}
+
+/// A client whose server has closed.
+#[derive(Debug)]
+pub(crate) struct Left {
+    pub(crate) client: Socket,
+    pub(crate) client_port: u16,
+    pub(crate) service_port: u16,
+}
+
+/// The local port of a socket.
+pub(crate) fn port_of(socket: &Socket) -> Result<u16> {
+    Ok(socket.local_addr()?.as_socket().context("not an internet socket")?.port())
+}
+
+/// Writes all of `data`.
+pub(crate) fn send(mut socket: &Socket, data: &[u8]) -> Result<()> {
+    socket.write_all(data).context("cannot send")
+}
+
+/// Reads exactly this many bytes.
+pub(crate) fn receive(mut socket: &Socket, bytes: usize) -> Result<()> {
+    socket.read_exact(&mut vec![0; bytes]).context("cannot receive")
+}
+
+/// Waits for the other end's FIN.
+pub(crate) fn receive_end(mut socket: &Socket) -> Result<()> {
+    let bytes = socket.read(&mut [0; 16]).context("no end of the connection")?;
+    ensure!(bytes == 0, "expected the end of the connection, not {bytes} bytes");
+    Ok(())
+}
+
+/// Waits until something can be read, and leaves it unread.
+pub(crate) fn wait_for_data(socket: &Socket) -> Result<()> {
+    let bytes = socket.peek(&mut [MaybeUninit::uninit(); 1]).context("no data came")?;
+    ensure!(bytes == 1, "expected data, not the end of the connection");
+    Ok(())
+}
+
+/// Waits until a reset has ended the connection.
+pub(crate) fn wait_for_reset(socket: &Socket) -> Result<()> {
+    let mut polled = [PollFd::new(socket, PollFlags::empty())];
+    poll(&mut polled, Some(&Timespec::try_from(DEADLINE)?))?;
+    let events = polled[0].revents();
+    ensure!(events.contains(PollFlags::ERR) || events.contains(PollFlags::HUP), "no reset came ({events:?})");
+    // Taking the error keeps it from meeting a later call.
+    drop(socket.take_error()?);
+    Ok(())
+}
+
+/// Closes with `SO_LINGER` 0.
+pub(crate) fn abort(socket: Socket) -> Result<()> {
+    socket.set_linger(Some(Duration::ZERO))?;
+    drop(socket);
+    Ok(())
+}
+
+/// Loses every segment with FIN on its way into this socket, so that the other end stays in `FIN_WAIT1`.
+pub(crate) fn lose_fins(socket: &Socket) -> Result<()> {
+    // A socket filter of TCP sees the segment from its TCP header on; byte 13 holds the flags.
+    const LOAD_BYTE: u16 = 0x30;
+    const JUMP_IF_SET: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    const FIN: u32 = 1;
+    Ok(socket.attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, 13),
+        SockFilter::new(JUMP_IF_SET, 0, 1, FIN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])?)
+}
+
+/// Loses every segment on its way into this socket: its end has vanished without a word.
+pub(crate) fn lose_everything(socket: &Socket) -> Result<()> {
+    Ok(socket.attach_filter(&[SockFilter::new(0x06, 0, 0, 0)])?)
+}

@@ -1,0 +1,32 @@
+//! Waiting for a condition. Nothing here or in the trials waits for a time, or judges one.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// How long anything may take before it counts as never happening: generous, for busy machines.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What a probe found: the value waited for, or why it is not there yet.
+pub(crate) type Probe<T> = std::result::Result<T, String>;
+
+/// Asks `probe` until it has its value; after [`DEADLINE`] fails with the last reason why it had not.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that polls: between two looks there is nothing to wait on"
+)]
+pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Result<Probe<T>>) -> Result<T> {
+    let begin = Instant::now();
+    loop {
+        match probe()? {
+            Ok(value) => return Ok(value),
+            Err(reason) if begin.elapsed() > DEADLINE => bail!("waited in vain for {what}: {reason}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// [`until`] for a plain yes or no.
+pub(crate) fn until_true(what: &str, mut probe: impl FnMut() -> Result<bool>) -> Result<()> {
+    until(what, || Ok(if probe()? { Ok(()) } else { Err("not so".to_owned()) }))
+}

@@ -1,0 +1,89 @@
+//! `cargo xtask <command>`: every task of the repository, on any machine with a stable Rust.
+//!
+//! This file only dispatches; each command is a module of the same name. The other modules are what the
+//! commands share: child processes, the workspace's paths, the cache and the BPF toolchain.
+#![expect(clippy::print_stderr, reason = "a command-line tool; it has no logger and needs none")]
+
+mod bpf;
+mod btf_extract;
+mod build;
+mod cache;
+mod lint;
+mod process;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Tasks of the reset-monitor repository")]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Find or fetch the BPF compiler and linker (into a cache directory, nothing system-wide)
+    Setup {
+        /// Also the programs that the tests call
+        #[arg(long)]
+        tests: bool,
+    },
+    /// Build the kernel programs, then the daemon with them inside
+    Build {
+        /// The default profile, accepted for habit's sake
+        #[arg(long, conflicts_with = "debug")]
+        release: bool,
+        /// Build the daemon in the debug profile
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Build and start the daemon (needs root)
+    Run {
+        /// Arguments of `reset-monitor run`
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Build and run every test; the kernel tests need root
+    Test {
+        /// Arguments of the test binaries, such as a name filter
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Formatting, clippy, warnings of the kernel programs, repository rules, dependencies
+    Lint,
+    /// Only the repository rules
+    Tidy,
+    /// Cut a kernel's BTF down to what the tests look at
+    BtfExtract(btf_extract::Args),
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Setup { tests } => setup::run(tests)?,
+        Task::Build { release: _, debug } => build::run(debug)?,
+        Task::Run { args } => return run::run(&args),
+        Task::Test { args } => return test::run(&args),
+        Task::Lint => lint::run()?,
+        Task::Tidy => tidy::run()?,
+        Task::BtfExtract(args) => btf_extract::run(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

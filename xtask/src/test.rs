@@ -1,0 +1,53 @@
+//! `test`: the plain build, every test without privileges, then the tests against the running kernel.
+
+use std::ffi::OsStr;
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+
+use crate::build::kernel_programs;
+use crate::process::{run as run_process, show, step};
+use crate::workspace::{self, OBJECT_VARIABLE};
+use crate::{setup, workspace::is_root};
+
+/// The feature of `monitor` that builds the tests which load kernel programs.
+pub(crate) const KERNEL_TESTS: &str = "kernel-tests";
+
+/// The command. `args` go to every test binary.
+pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
+    let tools = setup::tools()?;
+    let object = kernel_programs()?;
+
+    // What a user gets who knows nothing of this tool: it must compile without the kernel programs.
+    let mut plain = workspace::cargo("check");
+    announce("the daemon compiles without kernel programs", plain.args(["--package", "monitor"]))?;
+
+    let mut unprivileged = test(object.as_os_str(), args, &[]);
+    tools.lend(&mut unprivileged)?;
+    announce("tests without privileges", &mut unprivileged)?;
+
+    let options = ["--package", "monitor", "--features", KERNEL_TESTS, "--release"];
+    let mut privileged = test(object.as_os_str(), args, &options);
+    if !is_root()? {
+        step(&format!("FAILED: the kernel tests were not run, they need root: {}", show(&privileged)));
+        return Ok(ExitCode::FAILURE);
+    }
+    tools.lend(&mut privileged)?;
+    announce("tests against this machine's kernel", &mut privileged)?;
+    step("all tests passed");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn test(object: &OsStr, args: &[String], options: &[&str]) -> Command {
+    let mut cargo = workspace::cargo("test");
+    cargo.args(options).env(OBJECT_VARIABLE, object);
+    if !args.is_empty() {
+        cargo.arg("--").args(args);
+    }
+    cargo
+}
+
+fn announce(what: &str, command: &mut Command) -> Result<()> {
+    step(what);
+    run_process(command)
+}

@@ -1,0 +1,40 @@
+//! `tidy`: the repository's own rules, as checks on its files. CONTRIBUTING.md gives the reason of each.
+
+mod rules;
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::process::{capture, step};
+use crate::workspace;
+
+/// The command. Shows every violation, not only the first.
+pub(crate) fn run() -> Result<()> {
+    step("repository rules");
+    let root = workspace::root();
+    let mut list = Command::new("git");
+    // New files too: a rule should speak before the commit. Separated by NUL: then git quotes no name.
+    // Whoever owns the checkout: git runs no hook for a list.
+    list.current_dir(&root).arg("-c").arg(format!("safe.directory={}", root.display()));
+    list.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+    let files = capture(&mut list)?;
+    let mut count = 0;
+    for path in files.split_terminator('\0') {
+        let full = root.join(path);
+        // Deleted but not yet committed, or a link into somewhere else.
+        if !full.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
+            continue;
+        }
+        let content = fs::read(&full).with_context(|| format!("cannot read {}", full.display()))?;
+        for violation in rules::check(path, &content) {
+            eprintln!("{path}:{}: {}", violation.line, violation.rule);
+            count += 1;
+        }
+    }
+    if count > 0 {
+        bail!("{count} violations of the repository's rules (CONTRIBUTING.md)");
+    }
+    Ok(())
+}
