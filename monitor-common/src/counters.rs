@@ -140,6 +140,21 @@ impl Kind {
     }
 }
 
+/// The tracepoints that two programs share, as an index into [`CpuTotals::relieved`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Tracepoint {
+    /// `sock:inet_sock_set_state`
+    SetState = 0,
+    /// `tcp:tcp_send_reset`
+    SendReset = 1,
+    /// `tcp:tcp_receive_reset`
+    ReceiveReset = 2,
+}
+
+/// Number of [`Tracepoint`]s.
+pub const TRACEPOINTS: usize = 3;
+
 /// One CPU's totals: an account of stories per kind and an independent sum of what the peers' slots hold.
 ///
 /// Kept apart for each CPU so that connections on different CPUs never share a cache line for it.
@@ -162,10 +177,12 @@ pub struct CpuTotals {
     pub failed_reads: u64,
     /// Sockets of namespaces beyond [`NAMESPACES`].
     pub namespaces_over: u64,
+    /// Events that the second program took because the kernel had skipped the first, per [`Tracepoint`].
+    pub relieved: [u64; TRACEPOINTS],
     /// Fills the entry to a whole number of cache lines; always zero.
-    pub reserved: [u64; 1],
+    pub reserved: [u64; 6],
 }
 
 const _: () = assert!(size_of::<NamespaceTotals>() == 32);
-const _: () = assert!(size_of::<CpuTotals>() == 320);
-const _: () = assert!(size_of::<CpuTotals>() % 64 == 0);
+const _: () = assert!(size_of::<CpuTotals>() == 384);
+const _: () = assert!(size_of::<CpuTotals>().is_multiple_of(64));

@@ -91,7 +91,7 @@ pub const FIELD_COUNT: usize = FIELD_PATHS.len();
 const _: () = assert!(size_of::<Layout>() == FIELD_COUNT * size_of::<Field>());
 
 layout! {
-    /// The part that full sockets, TIME_WAIT and request sockets share; it is read in one go.
+    /// The part that full sockets, `TIME_WAIT` and request sockets share; it is read in one go.
     sock_common: "sock" "__sk_common" Required,
     /// Remote IPv4 address, network order.
     daddr: "sock" "__sk_common.skc_daddr" Required,

@@ -46,3 +46,10 @@ pub const SEND_RESET: &str = "send_reset";
 pub const RECEIVE_RESET: &str = "receive_reset";
 /// Program on `sock:inet_sock_set_state`.
 pub const SET_STATE: &str = "set_state";
+
+/// Second program on `tcp:tcp_send_reset`: takes the events for which the kernel skipped the first.
+pub const RELIEF_SEND: &str = "relief_send";
+/// Second program on `tcp:tcp_receive_reset`.
+pub const RELIEF_RECEIVE: &str = "relief_receive";
+/// Second program on `sock:inet_sock_set_state`.
+pub const RELIEF_STATE: &str = "relief_state";

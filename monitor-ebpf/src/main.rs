@@ -23,6 +23,7 @@ mod socket;
 
 mod memory;
 mod peers;
+mod relief;
 mod story;
 
 mod receive_reset;

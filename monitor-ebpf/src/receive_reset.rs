@@ -10,13 +10,14 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use monitor_common::counters::{Kind, PeerCounter, PortCounter};
+use monitor_common::counters::{Kind, PeerCounter, PortCounter, Tracepoint};
 use monitor_common::peer::{Role, Tuple};
 use monitor_common::record::{NO_SLOT, Record, known, verdict};
 
 use crate::maps::HELD;
 use crate::memory::{self, Context, Ending};
 use crate::peers::{Occasion, Tally, count_port, slot_of};
+use crate::relief;
 use crate::socket::{FIN_WAIT1, FIN_WAIT2, SYN_RECV, SYN_SENT, Socket, is_live};
 use crate::story;
 
@@ -24,12 +25,23 @@ const RCV_SHUTDOWN: u8 = 1;
 
 #[raw_tracepoint(tracepoint = "tcp_receive_reset")]
 pub(crate) fn receive_reset(ctx: RawTracePointContext) -> i32 {
-    on_receive_reset(ctx.arg(0));
+    let sk = ctx.arg(0);
+    relief::leave_token(Tracepoint::ReceiveReset, sk);
+    on_receive_reset(sk);
+    0
+}
+
+#[raw_tracepoint(tracepoint = "tcp_receive_reset")]
+pub(crate) fn relief_receive(ctx: RawTracePointContext) -> i32 {
+    let sk = ctx.arg(0);
+    if relief::is_needed(Tracepoint::ReceiveReset, sk) {
+        on_receive_reset(sk);
+    }
     0
 }
 
 /// The logic, for any kind of attachment that does not have the segment in hand.
-#[inline(always)]
+#[inline(never)]
 fn on_receive_reset(sk: u64) {
     let socket = Socket(sk);
     let state = socket.state();

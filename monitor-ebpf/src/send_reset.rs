@@ -7,14 +7,16 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use monitor_common::counters::{Kind, PeerCounter, PortCounter};
+use monitor_common::counters::{Kind, PeerCounter, PortCounter, Tracepoint};
 use monitor_common::peer::{Role, Tuple};
 use monitor_common::record::{NO_SLOT, Record, known, verdict};
+use monitor_common::settings::NO_REASON;
 
 use crate::fields::{field, number, settings};
 use crate::maps::{HELD, LAST_CLOSE};
 use crate::memory::{self, Context, Ending};
 use crate::peers::{Occasion, Sent, Tally, count_namespace, count_port, slot_of};
+use crate::relief;
 use crate::segment::Segment;
 use crate::socket::{CLOSE, ESTABLISHED, LISTEN, Socket, TIME_WAIT, is_live};
 use crate::story;
@@ -23,14 +25,36 @@ const SHUTDOWN_MASK: u8 = 3;
 
 #[raw_tracepoint(tracepoint = "tcp_send_reset")]
 pub(crate) fn send_reset(ctx: RawTracePointContext) -> i32 {
-    let reason = if settings().has_reason != 0 { Some(ctx.arg::<i32>(2) as u32) } else { None };
-    on_send_reset(ctx.arg(0), ctx.arg(1), reason);
+    let (sk, skb, reason) = arguments(&ctx);
+    relief::leave_token(Tracepoint::SendReset, token(sk, skb));
+    on_send_reset(sk, skb, reason);
     0
 }
 
-/// The logic, for any kind of attachment.
+#[raw_tracepoint(tracepoint = "tcp_send_reset")]
+pub(crate) fn relief_send(ctx: RawTracePointContext) -> i32 {
+    let (sk, skb, reason) = arguments(&ctx);
+    if relief::is_needed(Tracepoint::SendReset, token(sk, skb)) {
+        on_send_reset(sk, skb, reason);
+    }
+    0
+}
+
 #[inline(always)]
-fn on_send_reset(sk: u64, skb: u64, reason: Option<u32>) {
+fn arguments(ctx: &RawTracePointContext) -> (u64, u64, u32) {
+    let reason = if settings().has_reason != 0 { ctx.arg::<i32>(2) as u32 } else { NO_REASON };
+    (ctx.arg(0), ctx.arg(1), reason)
+}
+
+/// One of the two may be null.
+#[inline(always)]
+const fn token(sk: u64, skb: u64) -> u64 {
+    sk.rotate_left(16) ^ skb
+}
+
+/// The logic, for any kind of attachment. Both ways are functions of the kernel's, so that they have a stack frame each.
+#[inline(always)]
+fn on_send_reset(sk: u64, skb: u64, reason: u32) {
     if skb == 0 {
         active(Socket(sk), reason);
     } else {
@@ -49,8 +73,8 @@ enum Intent {
     Forced,
 }
 
-#[inline(always)]
-fn active(socket: Socket, reason: Option<u32>) {
+#[inline(never)]
+fn active(socket: Socket, reason: u32) {
     let tuple = socket.tuple();
     let state = socket.state();
     let before = if state == CLOSE { state_before_close(socket.0) } else { Some(state) };
@@ -104,14 +128,13 @@ fn active(socket: Socket, reason: Option<u32>) {
 
 /// kernel.md of the design, section 6: told by the socket alone, since reasons exist only from 6.12 on.
 #[inline(always)]
-fn intent(socket: Socket, state: u8, reason: Option<u32>) -> Intent {
+fn intent(socket: Socket, state: u8, reason: u32) -> Intent {
     if state != CLOSE {
         // tcp_abort() resets first and closes then; timers do the same, on orphans or with probes out.
-        let keepalive = match reason {
-            Some(reason) if settings().reason_keepalive != monitor_common::settings::NO_REASON => {
-                reason == settings().reason_keepalive
-            }
-            Some(_) | None => socket.probes_out() != 0,
+        let keepalive = if settings().reason_keepalive != NO_REASON {
+            reason == settings().reason_keepalive
+        } else {
+            socket.probes_out() != 0
         };
         return if keepalive || socket.is_orphan() { Intent::Forced } else { Intent::Destroyed };
     }
@@ -123,8 +146,8 @@ fn intent(socket: Socket, state: u8, reason: Option<u32>) -> Intent {
     if socket.lingers_zero() || disconnected { Intent::Chosen } else { Intent::Forced }
 }
 
-#[inline(always)]
-fn passive(sk: u64, segment: Segment, reason: Option<u32>) {
+#[inline(never)]
+fn passive(sk: u64, segment: Segment, reason: u32) {
     let socket = Socket(sk);
     let state = if sk == 0 { 0 } else { socket.state() };
     let netns = if sk == 0 { segment.netns() } else { socket.netns() };
@@ -145,7 +168,7 @@ fn passive(sk: u64, segment: Segment, reason: Option<u32>) {
 
 /// A segment that met no connection any more, only perhaps our memory of one.
 #[inline(always)]
-fn late(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: Option<u32>) {
+fn late(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: u32) {
     let Some(memory) = memory::recall(tuple) else {
         return stray(socket, state, tuple, segment, reason);
     };
@@ -175,7 +198,7 @@ fn late(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: Opti
 
 /// Data for a full socket that its application has left: `tcp_reset()` has closed it, and the reset goes out now.
 #[inline(always)]
-fn orphaned(socket: Socket, tuple: &Tuple, segment: Segment, reason: Option<u32>) {
+fn orphaned(socket: Socket, tuple: &Tuple, segment: Segment, reason: u32) {
     // It was data and not a reset: receive_reset.rs holds it if it came through there, and has taken the first count.
     let was_held = HELD.remove(socket.0).is_ok();
     let state = socket.state();
@@ -213,7 +236,7 @@ fn orphaned(socket: Socket, tuple: &Tuple, segment: Segment, reason: Option<u32>
 
 /// A segment of no connection we remember.
 #[inline(always)]
-fn stray(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: Option<u32>) {
+fn stray(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: u32) {
     count_port(tuple.local_port, PortCounter::StraySent);
     count_namespace(tuple.netns, Sent::Stray);
     story::tell(Kind::StraySent, NO_SLOT, tuple, |record| {
@@ -228,15 +251,15 @@ fn stray(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: Opt
 
 /// What every answer to a segment tells.
 #[inline(always)]
-fn answer(record: &mut Record, state: u8, segment: Segment, reason: Option<u32>) {
+fn answer(record: &mut Record, state: u8, segment: Segment, reason: u32) {
     record.state = state;
     set_reason(record, reason);
     story::segment(record, segment);
 }
 
 #[inline(always)]
-fn set_reason(record: &mut Record, reason: Option<u32>) {
-    if let Some(reason) = reason {
+fn set_reason(record: &mut Record, reason: u32) {
+    if reason != NO_REASON {
         record.known |= known::REASON;
         record.reason = reason;
     }

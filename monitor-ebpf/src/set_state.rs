@@ -6,22 +6,45 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use monitor_common::counters::PeerCounter;
+use monitor_common::counters::{PeerCounter, Tracepoint};
 use monitor_common::peer::Role;
 
 use crate::maps::LAST_CLOSE;
 use crate::memory::{self, Context, Ending};
 use crate::peers::{Occasion, Tally, slot_of};
+use crate::relief;
 use crate::socket::{CLOSE, ESTABLISHED, FIN_WAIT1, SYN_RECV, SYN_SENT, Socket, is_live};
 
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub(crate) fn set_state(ctx: RawTracePointContext) -> i32 {
-    on_set_state(ctx.arg(0), ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
+    let (sk, old, new) = arguments(&ctx);
+    relief::leave_token(Tracepoint::SetState, token(sk, old, new));
+    on_set_state(sk, old, new);
     0
 }
 
-/// The logic, for any kind of attachment.
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+pub(crate) fn relief_state(ctx: RawTracePointContext) -> i32 {
+    let (sk, old, new) = arguments(&ctx);
+    if relief::is_needed(Tracepoint::SetState, token(sk, old, new)) {
+        on_set_state(sk, old, new);
+    }
+    0
+}
+
 #[inline(always)]
+fn arguments(ctx: &RawTracePointContext) -> (u64, u8, u8) {
+    (ctx.arg(0), ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8)
+}
+
+/// Kernel addresses of sockets end in zeros, states are small.
+#[inline(always)]
+const fn token(sk: u64, old: u8, new: u8) -> u64 {
+    sk.rotate_left(16) ^ ((old as u64) << 8 | new as u64)
+}
+
+/// The logic, for any kind of attachment.
+#[inline(never)]
 fn on_set_state(sk: u64, old: u8, new: u8) {
     let socket = Socket(sk);
     let opens = !is_live(old) && is_live(new);

@@ -170,8 +170,8 @@ impl FileConfig {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         toml::from_str(&text).map_err(|error| {
-            let line =
-                error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let before = error.span().map_or(0, |span| span.start).min(text.len());
+            let line = text.bytes().take(before).filter(|&byte| byte == b'\n').count() + 1;
             let message = format!("line {line}: {}", error.message().replace('\n', " "));
             ConfigError::Parse { path: path.to_owned(), message }
         })

@@ -75,12 +75,13 @@ pub enum PipelineError {
 impl Pipeline {
     /// From running programs. Must be called within the runtime.
     pub fn new(loaded: Loaded, settings: Settings) -> Result<(Self, Published), PipelineError> {
-        let Loaded { programs, ring, truth } = loaded;
+        let Loaded { mut programs, ring, truth } = loaded;
         let Settings { limits, enricher, signals } = settings;
         let (started, started_monotonic) = (clock::now(), clock::monotonic());
         let mut namespaces = Namespaces::start(&truth, started_monotonic);
         let mut aggregator = Aggregator::new(limits);
-        let rest = rest(&truth, &mut namespaces, &programs, started, started_monotonic, started_monotonic);
+        let rest =
+            rest(&truth, &mut namespaces, &mut programs, started, started_monotonic, started_monotonic);
         let first = aggregator.snapshot(truth.slots(), truth.ports(), started_monotonic, rest);
         let (publisher, published, requests) = channel(Arc::new(first), signals);
         let pipeline = Self {
@@ -242,7 +243,7 @@ fn warn_once(warned: &mut bool, error: DecodeError) {
 fn rest(
     truth: &Truth,
     namespaces: &mut Namespaces,
-    programs: &Programs,
+    programs: &mut Programs,
     started: Timestamp,
     started_monotonic: Duration,
     now: Duration,
@@ -253,6 +254,6 @@ fn rest(
         uptime: now.saturating_sub(started_monotonic),
         totals: truth.totals(),
         namespaces: namespaces.compare(truth, now),
-        programs: programs.rows(),
+        programs: programs.rows(|at| truth.relieved(at)),
     }
 }

@@ -193,8 +193,8 @@ impl SignalStatus {
 pub struct ProgramRow {
     /// Its name.
     pub name: &'static str,
-    /// Runs the kernel skipped because the program was already running on that CPU: each may be a missed event.
-    /// `None` before 5.12, which does not count them.
+    /// Events that neither it nor its second program saw, because the kernel skips a program that is already running on
+    /// the CPU. `None` before 5.12, which does not count them.
     pub missed_runs: Option<u64>,
 }
 

@@ -185,13 +185,13 @@ pub struct PortView {
     pub stray_received: u64,
 }
 
-/// `/api/v1/peers`.
+/// `/api/v1/peers`. The server writes peers one by one instead of collecting them first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PeersView {
+pub struct PeersView<P = Vec<PeerView>> {
     /// When the counters were read.
     pub time: String,
     /// Peers, most resets first; `other` and `retired` among them.
-    pub peers: Vec<PeerView>,
+    pub peers: P,
     /// How many peers match, before paging.
     pub matching: usize,
     /// Sum over all peers, matching or not.

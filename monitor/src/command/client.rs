@@ -58,7 +58,7 @@ pub enum ClientError {
     },
     /// Nobody answers there.
     #[error(
-        "cannot reach reset-monitor at {url}: {why}; is it running? Start it with `sudo reset-monitor run`, or name another one with --server"
+        "cannot reach reset-monitor at {url}: {why}; is it running? start it with `sudo reset-monitor run`, name another one with --server, or watch without one with `reset-monitor events --local`"
     )]
     Reach {
         /// As typed.

@@ -28,8 +28,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let attached = attach(prepared, &config.sizes)?;
     log_signals(&attached);
     privileges::drop_all_but_needed();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("start the asynchronous runtime")?;

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::Response;
+use serde::{Serialize, Serializer};
 
 use super::error::ApiError;
 use super::filter::{EventFilter, PeerFilter};
@@ -13,6 +14,7 @@ use super::{AppState, convert, held};
 use crate::counts::PortCounts;
 use crate::event::Told;
 use crate::publish::HISTORY;
+use crate::snapshot::PeerRow;
 use crate::view::{EventsView, PeersView, PortView, SignalsView, StatusView};
 
 /// Peers in an answer, when not asked otherwise.
@@ -59,7 +61,7 @@ pub(super) async fn peers(State(state): State<AppState>, Query(pairs): Pairs) ->
     let places = held::places(&state.rows, page.len() + ports.len(), "long lists")?;
     let view = PeersView {
         time: snapshot.taken.to_string(),
-        peers: page.iter().map(|row| convert::peer_view(row)).collect(),
+        peers: OneByOne(page),
         matching: chosen.len(),
         total: convert::counts_view(&snapshot.total),
         ports,
@@ -85,6 +87,15 @@ pub(super) async fn events(State(state): State<AppState>, Query(pairs): Pairs) -
     }
     let places = held::places(&state.rows, chosen.len(), "long lists")?;
     held::json(&EventsView { events: chosen.into_iter().map(convert::event_view).collect() }, places)
+}
+
+/// Rows that become views as they are written, so that a long list is in memory once: as text.
+struct OneByOne<'a>(&'a [&'a PeerRow]);
+
+impl Serialize for OneByOne<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|row| convert::peer_view(row)))
+    }
 }
 
 /// The busiest `limit` ports, then the sum of the rest.

@@ -132,7 +132,7 @@ impl Page<'_> {
         if less.is_empty() {
             return Ok(());
         }
-        out.write_str("<details><summary>What is not seen in full, and what to do</summary>")?;
+        out.write_str("<details open><summary>What is not seen in full, and what to do</summary>")?;
         open_table(out, &["signal", "status", "hook", "why", "what to do"])?;
         for SignalRow { signal, hook, status, why, advice } in less {
             row(out, &[signal, status.name(), hook, why, advice])?;

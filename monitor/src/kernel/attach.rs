@@ -17,6 +17,10 @@ pub struct Prepared {
     facts: Facts,
     plan: Plan,
     resolved: Resolved,
+    /// Kept until the programs are loaded. Freed earlier, these 5 MB would teach the C library's allocator to serve what aya
+    /// allocates in passing from the heap, where 10 MiB of it were measured to stay for life (mallopt(3), dynamic
+    /// `M_MMAP_THRESHOLD`).
+    btf: Vec<u8>,
 }
 
 /// Everything runs.
@@ -37,13 +41,14 @@ pub fn prepare(sizes: &Sizes) -> anyhow::Result<Prepared> {
     let facts = Facts::gather(&btf).context("find out what this kernel is")?;
     let plan = plan(&facts, sizes.budgets.other_slot())?;
     let resolved = resolve(&btf)?;
-    Ok(Prepared { facts, plan, resolved })
+    Ok(Prepared { facts, plan, resolved, btf: bytes })
 }
 
 /// Loads and attaches it.
 pub fn attach(prepared: Prepared, sizes: &Sizes) -> anyhow::Result<Attached> {
-    let Prepared { facts, plan, resolved } = prepared;
+    let Prepared { facts, plan, resolved, btf } = prepared;
     let loaded = load(&plan, &resolved.layout, sizes, facts.cpus)?;
+    drop(btf);
     for missing in &resolved.missing {
         tracing::debug!(field = %missing, "this kernel does not have it; stories tell less");
     }

@@ -8,6 +8,7 @@
 //! Format: <https://docs.kernel.org/bpf/btf.html> and, for the layout section and the wider `info` word,
 //! `include/uapi/linux/btf.h` of Linux 7.2.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -83,27 +84,29 @@ pub enum BtfError {
     },
 }
 
-/// BTF bytes with an index over them.
+/// BTF bytes with the places of their types.
+///
+/// Names are looked up by going through all types, and remembered. An index of every name would take 6 MiB for the sake of
+/// two dozen of them, and the daemon would keep that memory for life.
 pub struct Btf<'a> {
     sections: Sections<'a>,
     /// Where each type starts in the type section; the first is type 1.
     starts: Vec<u32>,
-    /// Structs, enumerations, functions and typedefs by name. The first of a name wins.
-    names: HashMap<(Kind, &'a [u8]), u32>,
+    /// Structs, enumerations, functions and typedefs looked up so far.
+    found: RefCell<HashMap<(Kind, String), Option<u32>>>,
 }
 
 impl<'a> Btf<'a> {
-    /// Checks that every type lies within `bytes`, and indexes the names.
+    /// Checks that every type lies within `bytes`.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BtfError> {
         let sections = raw::sections(bytes)?;
-        let mut btf = Self { sections, starts: Vec::new(), names: HashMap::new() };
+        let mut btf = Self { sections, starts: Vec::new(), found: RefCell::default() };
         let mut at = 0;
         let mut id = 1;
         while at < sections.types.len() {
             let start = u32::try_from(at).map_err(|_too_large| BtfError::Truncated { what: "type", at })?;
             let record = Record::read(&sections, at, id)?;
             btf.starts.push(start);
-            btf.index(record, id);
             at = record.end;
             id += 1;
         }
@@ -136,22 +139,23 @@ impl<'a> Btf<'a> {
         parameters?.checked_sub(1)
     }
 
-    fn index(&mut self, record: Record<'a>, id: u32) {
-        let kind = if matches!(record.kind, Kind::Struct | Kind::Typedef | Kind::Func) {
-            record.kind
-        } else if matches!(record.kind, Kind::Enum | Kind::Enum64) && record.length != 0 {
-            // Without values it would be a forward declaration.
-            Kind::Enum
-        } else {
-            return;
-        };
-        if let Some(name @ [_, ..]) = self.sections.name(record.name) {
-            self.names.entry((kind, name)).or_insert(id);
+    /// The first type of a kind and name.
+    fn find(&self, kind: Kind, name: &str) -> Option<u32> {
+        let wanted = (kind, name.to_owned());
+        if let Some(found) = self.found.borrow().get(&wanted) {
+            return *found;
         }
+        let id = (1..).zip(&self.starts).find_map(|(id, _)| self.is(id, kind, name).then_some(id));
+        self.found.borrow_mut().insert(wanted, id);
+        id
     }
 
-    fn find(&self, kind: Kind, name: &str) -> Option<u32> {
-        self.names.get(&(kind, name.as_bytes())).copied()
+    fn is(&self, id: u32, kind: Kind, name: &str) -> bool {
+        let Ok(record) = self.record(id) else { return false };
+        // An enumeration without values would be a forward declaration.
+        let is_enum = matches!(record.kind, Kind::Enum | Kind::Enum64) && record.length != 0;
+        let fits = if kind == Kind::Enum { is_enum } else { record.kind == kind };
+        fits && self.sections.name(record.name) == Some(name.as_bytes())
     }
 
     fn record(&self, id: u32) -> Result<Record<'a>, BtfError> {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use aya::maps::{HashMap, Map, MapData, MapError, Queue, RingBuf};
 use aya::programs::{ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use monitor_common::counters::{CpuTotals, NAMESPACES, NamespaceTotals, PORT_COUNTERS, PORTS};
+use monitor_common::counters::{CpuTotals, NAMESPACES, NamespaceTotals, PORT_COUNTERS, PORTS, Tracepoint};
 use monitor_common::layout::Layout;
 use monitor_common::peer::{PeerKey, Role, SCOPE_OTHER, Slot, slot_state};
 use monitor_common::{names, record};
@@ -45,7 +45,9 @@ pub struct Loaded {
 #[derive(Debug)]
 pub struct Programs {
     ebpf: Ebpf,
-    names: Vec<&'static str>,
+    hooks: Vec<Hook>,
+    /// Missed events per hook as published; they never go down.
+    missed: Vec<u64>,
 }
 
 /// Loading failed; nothing stays attached.
@@ -107,6 +109,8 @@ pub fn load(plan: &Plan, layout: &Layout, sizes: &Sizes, cpus: u32) -> Result<Lo
     let settings = plan.settings.to_bytes();
     let budgets = sizes.budgets;
     let mut ebpf = EbpfLoader::new()
+        // Offsets are in `layout` already. aya would parse all of the kernel's types, and keep 10 MiB for life.
+        .btf(None)
         .override_global(names::LAYOUT, layout.as_slice(), true)
         .override_global(names::SETTINGS, settings.as_slice(), true)
         .map_max_entries(names::EVENTS, sizes.ring_bytes)
@@ -120,30 +124,40 @@ pub fn load(plan: &Plan, layout: &Layout, sizes: &Sizes, cpus: u32) -> Result<Lo
         .map_max_entries(names::CPU_TOTALS, cpus)
         .load(OBJECT)?;
     // Programs are verified while the object still holds the maps' descriptors, and attached when the maps are filled.
-    for hook in &plan.hooks {
-        let program = program(&mut ebpf, hook)?;
-        program.load().map_err(|error| refused(hook, error))?;
+    for (name, hook) in plan.hooks.iter().flat_map(both) {
+        program(&mut ebpf, name, hook)?.load().map_err(|error| refused(name, hook, error))?;
     }
     let mut truth = open_truth(&mut ebpf, budgets, cpus)?;
     prepare(&mut truth).map_err(|source| LoadError::Map { name: names::PEERS, source })?;
     let ring = RingBuf::try_from(take(&mut ebpf, names::EVENTS)?)
         .map_err(|source| LoadError::Map { name: names::EVENTS, source })?;
-    for hook in &plan.hooks {
-        let program = program(&mut ebpf, hook)?;
-        program.attach(hook.tracepoint).map_err(|error| refused(hook, error))?;
+    for (name, hook) in plan.hooks.iter().flat_map(both) {
+        program(&mut ebpf, name, hook)?
+            .attach(hook.tracepoint)
+            .map_err(|error| refused(name, hook, error))?;
     }
-    let names = plan.hooks.iter().map(|hook| hook.program).collect();
-    Ok(Loaded { programs: Programs { ebpf, names }, ring, truth })
+    let programs = Programs { ebpf, hooks: plan.hooks.clone(), missed: vec![0; plan.hooks.len()] };
+    Ok(Loaded { programs, ring, truth })
 }
 
-fn program<'a>(ebpf: &'a mut Ebpf, hook: &Hook) -> Result<&'a mut RawTracePoint, LoadError> {
-    let program = ebpf.program_mut(hook.program).ok_or(LoadError::Absent { name: hook.program })?;
-    program.try_into().map_err(|error| refused(hook, error))
+/// A hook's programs in the order in which they must be attached, since they run in that order: the second one asks
+/// whether the first one did.
+fn both(hook: &Hook) -> [(&'static str, &Hook); 2] {
+    [(hook.program, hook), (hook.relief, hook)]
+}
+
+fn program<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+    hook: &Hook,
+) -> Result<&'a mut RawTracePoint, LoadError> {
+    let program = ebpf.program_mut(name).ok_or(LoadError::Absent { name })?;
+    program.try_into().map_err(|error| refused(name, hook, error))
 }
 
 /// The kernel's answer on one line; the verifier's log goes to the debug log, where there is room.
-fn refused(hook: &Hook, error: ProgramError) -> LoadError {
-    let Hook { program, tracepoint } = *hook;
+fn refused(program: &'static str, hook: &Hook, error: ProgramError) -> LoadError {
+    let tracepoint = hook.tracepoint;
     let reason = match &error {
         ProgramError::LoadError { io_error, verifier_log } => {
             tracing::debug!(program, %verifier_log, "the verifier's log");
@@ -227,14 +241,23 @@ fn prepare(truth: &mut Truth) -> Result<(), MapError> {
 }
 
 impl Programs {
-    /// Runs the kernel skipped per program, because it was already running on that CPU (counted from 5.12 on).
-    pub fn rows(&self) -> Vec<ProgramRow> {
-        self.names.iter().map(|&name| ProgramRow { name, missed_runs: self.missed_runs(name) }).collect()
+    /// Events missed per tracepoint: runs of the first program that the kernel skipped (counted from 5.12 on), less those
+    /// that the second program took. `relieved` reads how many that were, after the skipped runs are known.
+    pub fn rows(&mut self, relieved: impl Fn(Tracepoint) -> u64) -> Vec<ProgramRow> {
+        let Self { ebpf, hooks, missed } = self;
+        let rows = hooks.iter().zip(missed).map(|(hook, missed)| {
+            let now = skipped_runs(ebpf, hook.program).map(|skipped| {
+                *missed = (*missed).max(skipped.saturating_sub(relieved(hook.at)));
+                *missed
+            });
+            ProgramRow { name: hook.program, missed_runs: now }
+        });
+        rows.collect()
     }
+}
 
-    fn missed_runs(&self, name: &str) -> Option<u64> {
-        let fd = self.ebpf.program(name)?.fd().ok()?.as_fd().as_raw_fd();
-        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
-        info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
-    }
+fn skipped_runs(ebpf: &Ebpf, program: &str) -> Option<u64> {
+    let fd = ebpf.program(program)?.fd().ok()?.as_fd().as_raw_fd();
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
 }

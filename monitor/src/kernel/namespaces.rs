@@ -104,10 +104,9 @@ impl Namespaces {
     fn since_baseline(&mut self, netns: u32, theirs: u64, ours: i64) -> i64 {
         let theirs_signed = i64::try_from(theirs).unwrap_or(i64::MAX);
         let older = self.older.contains(&netns);
-        let baseline = self
-            .baselines
-            .entry(netns)
-            .or_insert(Baseline { offset: if older { theirs_signed - ours } else { 0 }, last: theirs });
+        // Ours more than theirs at first sight: the number was another namespace's, and some of ours are its.
+        let offset = if older || ours > theirs_signed { theirs_signed - ours } else { 0 };
+        let baseline = self.baselines.entry(netns).or_insert(Baseline { offset, last: theirs });
         if theirs < baseline.last {
             // The number was given to a new namespace.
             baseline.offset = theirs_signed - ours;
@@ -121,13 +120,14 @@ impl Namespaces {
         // The process may have ended or moved: its number is only good while its namespace is.
         if namespace_of(pid) != Some(netns) {
             self.processes.remove(&netns);
+            self.baselines.remove(&netns);
+            self.older.insert(netns);
             return None;
         }
         out_resets(&std::fs::read_to_string(format!("/proc/{pid}/net/snmp")).ok()?)
     }
 
     fn search(&mut self) {
-        self.processes.retain(|&netns, pid| namespace_of(*pid) == Some(netns));
         let Ok(entries) = std::fs::read_dir("/proc") else { return };
         let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         for pid in pids {

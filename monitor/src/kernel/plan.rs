@@ -1,5 +1,6 @@
 //! Facts to plan: which programs to attach, with which settings, and what each signal of the product loses. Pure.
 
+use monitor_common::counters::Tracepoint;
 use monitor_common::names;
 use monitor_common::settings::{NO_REASON, Settings};
 
@@ -16,8 +17,12 @@ const STORY_INTERVAL_NS: u32 = 10_000_000;
 pub struct Hook {
     /// Program in the object.
     pub program: &'static str,
+    /// Its second, which takes the events for which the kernel skips the first. Attached after it.
+    pub relief: &'static str,
     /// Tracepoint in the kernel.
     pub tracepoint: &'static str,
+    /// The same, as an index.
+    pub at: Tracepoint,
 }
 
 /// What to load.
@@ -63,11 +68,26 @@ pub fn plan(facts: &Facts, other_slot: u32) -> Result<Plan, PlanError> {
     };
     let has_reason = arguments >= 3;
     let mut hooks = vec![
-        Hook { program: names::SET_STATE, tracepoint: "inet_sock_set_state" },
-        Hook { program: names::SEND_RESET, tracepoint: "tcp_send_reset" },
+        Hook {
+            program: names::SET_STATE,
+            relief: names::RELIEF_STATE,
+            tracepoint: "inet_sock_set_state",
+            at: Tracepoint::SetState,
+        },
+        Hook {
+            program: names::SEND_RESET,
+            relief: names::RELIEF_SEND,
+            tracepoint: "tcp_send_reset",
+            at: Tracepoint::SendReset,
+        },
     ];
     if facts.has_receive_reset {
-        hooks.push(Hook { program: names::RECEIVE_RESET, tracepoint: "tcp_receive_reset" });
+        hooks.push(Hook {
+            program: names::RECEIVE_RESET,
+            relief: names::RELIEF_RECEIVE,
+            tracepoint: "tcp_receive_reset",
+            at: Tracepoint::ReceiveReset,
+        });
     }
     let reason_keepalive = facts
         .reset_reasons

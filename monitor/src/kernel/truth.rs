@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use aya::maps::{HashMap, MapData, MapError, Queue};
 use monitor_common::counters::{
     CpuTotals, KINDS, NAMESPACES, NamespaceTotals, PEER_COUNTERS, PORT_COUNTERS, PeerCounter, PortCounter,
+    Tracepoint,
 };
 use monitor_common::peer::{PeerKey, Role, Slot, slot_state};
 use monitor_common::record::RECORD_BYTES;
@@ -205,6 +206,12 @@ impl Truth {
             over_budget: sum[rest],
             failed_reads: sum[rest + 1],
         }
+    }
+
+    /// Events of a tracepoint that its second program took.
+    pub fn relieved(&self, at: Tracepoint) -> u64 {
+        let word = 4 * KINDS + PEER_COUNTERS + 3 + at as usize;
+        self.cpu_totals.words().chunks_exact(CPU_WORDS).map(|words| words[word].load(Ordering::Relaxed)).sum()
     }
 
     /// Takes a slot's key away, so that no program finds it any more. One that is running may still add.

@@ -13,7 +13,6 @@ use rustix::process::Signal;
 
 use crate::WithOwn;
 use crate::daemon::{BINARY, Daemon, Scratch, Watched};
-use crate::netns::Namespace;
 
 pub(crate) const TRIALS: &[WithOwn] = &[
     ("without root the daemon says so", without_root),
@@ -124,22 +123,20 @@ fn second_instance() -> Result<()> {
 
 /// Ends a daemon that has a stream open; afterwards nobody holds its programs any more.
 fn ends_by(signal: Signal) -> Result<()> {
-    Namespace::create()?.enter(|| {
-        let daemon = Daemon::start(&[])?;
-        let programs = programs_held_by(&daemon.process().pid().to_string())?;
-        ensure!(programs.len() >= 3, "the daemon holds only {} BPF programs", programs.len());
-        let stream = daemon.api.open_stream("/api/v1/events/stream")?;
-        daemon.stop(signal)?;
-        drop(stream);
-        for process in fs::read_dir("/proc")? {
-            let name = process?.file_name().to_string_lossy().into_owned();
-            if name.bytes().all(|byte| byte.is_ascii_digit()) {
-                let held = programs_held_by(&name).unwrap_or_default();
-                ensure!(held.is_disjoint(&programs), "process {name} still holds programs of the daemon");
-            }
+    let daemon = Daemon::start(&[])?;
+    let programs = programs_held_by(&daemon.process().pid().to_string())?;
+    ensure!(programs.len() >= 3, "the daemon holds only {} BPF programs", programs.len());
+    let stream = daemon.api.open_stream("/api/v1/events/stream")?;
+    daemon.stop(signal)?;
+    drop(stream);
+    for process in fs::read_dir("/proc")? {
+        let name = process?.file_name().to_string_lossy().into_owned();
+        if name.bytes().all(|byte| byte.is_ascii_digit()) {
+            let held = programs_held_by(&name).unwrap_or_default();
+            ensure!(held.is_disjoint(&programs), "process {name} still holds programs of the daemon");
         }
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 /// Ids of the BPF programs that a process holds by descriptors of programs or of links.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::net::Ipv6Addr;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::resume_unwind;
@@ -10,6 +11,8 @@ use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+
+use crate::wait;
 
 /// Addresses every namespace of ours has on its loopback device, besides 127.0.0.0/8 and `::1`.
 pub(crate) const EXTRA_V6: [&str; 2] = ["fd00::a", "fd00::b"];
@@ -37,6 +40,7 @@ impl Namespace {
             ip("link set lo up\n")?;
             for address in EXTRA_V6 {
                 ip(&format!("addr add {address}/128 dev lo nodad\n"))?;
+                until_local(address)?;
             }
             Self::current()
         })
@@ -85,6 +89,19 @@ pub(crate) fn ip(commands: &str) -> Result<()> {
     Ok(())
 }
 
+/// The kernel makes the local route of an IPv6 address in its own time; waits until it is there.
+fn until_local(address: &str) -> Result<()> {
+    const LOCAL: u32 = 0x8000_0000;
+    const FLAGS: usize = 8;
+    let bits = format!("{:032x}", address.parse::<Ipv6Addr>()?.to_bits());
+    wait::until_true("the local route of an IPv6 address", || {
+        let routes = fs::read_to_string("/proc/thread-self/net/ipv6_route")?;
+        let mut routes = routes.lines().filter(|route| route.starts_with(&bits));
+        let is_local = |flags| u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & LOCAL != 0);
+        Ok(routes.any(|route| route.split_whitespace().nth(FLAGS).is_some_and(is_local)))
+    })
+}
+
 /// Sets a sysctl of the calling thread's namespace, named by its path under `/proc/sys/net`.
 pub(crate) fn sysctl(name: &str, value: &str) -> Result<()> {
     fs::write(format!("/proc/sys/net/{name}"), value).with_context(|| format!("cannot set net/{name}"))
@@ -125,6 +142,9 @@ impl Joined {
                 ))
             })?;
         }
+        let [[_, v6_one], [_, v6_two]] = Self::ADDRESSES;
+        one.enter(|| until_local(v6_one))?;
+        two.enter(|| until_local(v6_two))?;
         Ok(Self { one, two })
     }
 

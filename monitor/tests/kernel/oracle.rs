@@ -19,7 +19,7 @@ pub(crate) mod state {
 }
 
 /// The line `Tcp:` of `/proc/net/snmp`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Snmp {
     /// Resets sent.
     pub(crate) out_resets: u64,
@@ -45,6 +45,15 @@ impl Snmp {
             active_opens: number("ActiveOpens")?,
             passive_opens: number("PassiveOpens")?,
         })
+    }
+
+    /// The difference to an earlier reading.
+    pub(crate) const fn since(self, earlier: Self) -> Self {
+        Self {
+            out_resets: self.out_resets - earlier.out_resets,
+            active_opens: self.active_opens - earlier.active_opens,
+            passive_opens: self.passive_opens - earlier.passive_opens,
+        }
     }
 }
 

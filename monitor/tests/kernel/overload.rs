@@ -1,5 +1,8 @@
 //! A storm while nobody reads: stories may be lost, counts and the books about the stories may not.
 
+use std::panic::resume_unwind;
+use std::thread;
+
 use anyhow::{Context as _, Result, ensure};
 use monitor::view::{CountsView, StatusView, StoryView};
 use rustix::process::Signal;
@@ -17,8 +20,9 @@ pub(crate) const TRIALS: &[WithOwn] =
 pub(crate) const TRIALS_WITH_SHARED: &[WithShared] =
     &[("after all this the books about stories balance", balance_of_stories)];
 
-const REFUSALS: u64 = 50_000;
-const ABORTS: u64 = 5_000;
+/// Of each of two threads.
+const REFUSALS: u64 = 100_000;
+const ABORTS: u64 = 10_000;
 
 fn stopped_reader() -> Result<()> {
     let daemon = Daemon::start(&["--ring-bytes", "4096"])?;
@@ -43,28 +47,39 @@ fn stopped_reader() -> Result<()> {
     }
     for kind in ["refused_sent", "refused_received"] {
         let story = delta(kind)?;
-        ensure!(story.seen >= REFUSALS && story.suppressed > 0, "{kind} should be suppressed: {story:?}");
+        ensure!(story.seen >= 2 * REFUSALS && story.suppressed > 0, "{kind} should be suppressed: {story:?}");
     }
     daemon.stop(Signal::TERM)
 }
 
+/// Two threads are refused while one makes connections and aborts them.
 fn storm(ledger: &mut Ledger<'_>) -> Result<()> {
-    let closed = Place::on_loopback(Family::V4);
+    let closed = [Place::on_loopback(Family::V4), Place::on_loopback(Family::Mapped)];
     let place = Place::on_loopback(Family::V6);
     let service = place.listen()?;
-    for number in 0..REFUSALS {
-        ensure!(closed.connect().is_err(), "the port is not closed");
-        if number % (REFUSALS / ABORTS) == 0 {
+    thread::scope(|scope| {
+        let refused = closed.map(|closed| scope.spawn(move || be_refused(&closed)));
+        for _ in 0..ABORTS {
             let pair = service.pair()?;
             pair.exchange(1)?;
             abort(pair.client)?;
             wait_for_reset(&pair.server)?;
         }
+        refused.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })?;
+    for closed in &closed {
+        ledger.client(closed, CountsView { refused_received: REFUSALS, ..CountsView::default() });
+        ledger.refused_sent(closed.port, REFUSALS);
     }
-    ledger.client(&closed, CountsView { refused_received: REFUSALS, ..CountsView::default() });
-    ledger.refused_sent(closed.port, REFUSALS);
     ledger.client(&place, times(CountsView { aborted: 1, resets_sent: 1, ..ended(1) }, ABORTS));
     ledger.server(&place, times(CountsView { reset: 1, resets_received: 1, ..ended(1) }, ABORTS));
+    Ok(())
+}
+
+fn be_refused(closed: &Place) -> Result<()> {
+    for _ in 0..REFUSALS {
+        ensure!(closed.connect().is_err(), "the port is not closed");
+    }
     Ok(())
 }
 

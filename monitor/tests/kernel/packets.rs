@@ -18,6 +18,13 @@ impl Flags {
     pub(crate) const ACK: Self = Self(0x10);
 }
 
+impl Flags {
+    /// The bits, as a filter compares them.
+    pub(crate) fn bits(self) -> u32 {
+        self.0.into()
+    }
+}
+
 impl BitOr for Flags {
     type Output = Self;
 

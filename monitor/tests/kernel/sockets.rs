@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use crate::oracle::{self, state};
+use crate::packets::Flags;
 use crate::wait::DEADLINE;
 
 /// A port of this run that no other trial uses: the daemon counts ports over all namespaces.
@@ -261,16 +262,14 @@ pub(crate) fn abort(socket: Socket) -> Result<()> {
     Ok(())
 }
 
-/// Loses every segment with FIN on its way into this socket, so that the other end stays in `FIN_WAIT1`.
-pub(crate) fn lose_fins(socket: &Socket) -> Result<()> {
+/// Loses every segment with this flag on its way into this socket.
+pub(crate) fn lose(socket: &Socket, flag: Flags) -> Result<()> {
     // A socket filter of TCP sees the segment from its TCP header on; byte 13 holds the flags.
     const LOAD_BYTE: u16 = 0x30;
     const JUMP_IF_SET: u16 = 0x45;
-    const RETURN: u16 = 0x06;
-    const FIN: u32 = 1;
     Ok(socket.attach_filter(&[
         SockFilter::new(LOAD_BYTE, 0, 0, 13),
-        SockFilter::new(JUMP_IF_SET, 0, 1, FIN),
+        SockFilter::new(JUMP_IF_SET, 0, 1, flag.bits()),
         SockFilter::new(RETURN, 0, 0, 0),
         SockFilter::new(RETURN, 0, 0, u32::MAX),
     ])?)
@@ -278,5 +277,8 @@ pub(crate) fn lose_fins(socket: &Socket) -> Result<()> {
 
 /// Loses every segment on its way into this socket: its end has vanished without a word.
 pub(crate) fn lose_everything(socket: &Socket) -> Result<()> {
-    Ok(socket.attach_filter(&[SockFilter::new(0x06, 0, 0, 0)])?)
+    Ok(socket.attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)])?)
 }
+
+/// The filter's instruction to keep so many bytes of the segment.
+const RETURN: u16 = 0x06;

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::thread;
 
 use anyhow::{Result, ensure};
-use monitor::view::CountsView;
+use monitor::view::{CountsView, EventView};
 use rustix::process::Signal;
 
 use crate::WithOwn;
@@ -104,17 +104,21 @@ fn spoof(number: u32, port: u16, flags: Flags) -> Result<Segment> {
 
 /// Waits until both ends of a connection have told of its reset.
 fn told(api: &Api, client_port: u16, service_port: u16) -> Result<()> {
-    wait::until("the story of a reset", || {
-        let events = api.events("limit=1000")?.events;
-        let both = [("reset_sent", client_port, service_port), ("reset_received", service_port, client_port)];
-        let missing = both.into_iter().find(|(kind, local, remote)| {
-            !events.iter().any(|event| {
-                event.kind == *kind && event.local.port == *local && event.remote.port == *remote
+    for (kind, local, remote) in
+        [("reset_sent", client_port, service_port), ("reset_received", service_port, client_port)]
+    {
+        wait::until("the story of a reset", || {
+            let events = api.events(&format!("kind={kind}&limit=1000"))?.events;
+            let is_it = |event: &EventView| event.local.port == local && event.remote.port == remote;
+            let told = events.iter().any(is_it);
+            Ok(if told {
+                Ok(())
+            } else {
+                Err(format!("no {kind} of {local} -> {remote} in {}", events.len()))
             })
-        });
-        Ok(missing
-            .map_or(Ok(()), |missing| Err(format!("none of {missing:?} among {} events", events.len()))))
-    })
+        })?;
+    }
+    Ok(())
 }
 
 fn backscatter() -> Result<()> {

@@ -1,6 +1,7 @@
 //! 200,000 connections of every kind, in two namespaces at once: still exact, to the last one.
 
 use std::net::IpAddr;
+use std::panic::resume_unwind;
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
@@ -24,12 +25,12 @@ fn two_namespaces(api: &Api) -> Result<()> {
     // The second one also uses the ports of TIME_WAIT again, so that tuples return.
     two.enter(|| {
         sysctl("ipv4/tcp_tw_reuse", "1")?;
-        sysctl("ipv4/ip_local_port_range", "40000 48000")
+        sysctl("ipv4/ip_local_port_range", "40000 46000")
     })?;
     thread::scope(|scope| {
         let other = scope.spawn(|| two.enter(|| make_traffic(api, &two)));
         let ours = one.enter(|| make_traffic(api, &one));
-        let other = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let other = other.join().unwrap_or_else(|panic| resume_unwind(panic));
         ours.context("the first namespace").and(other.context("the second namespace"))
     })
 }
@@ -169,22 +170,39 @@ fn targets() -> Result<Vec<Target>> {
     places.into_iter().map(|[place, closed]| Ok(Target { service: place.listen()?, closed })).collect()
 }
 
+/// What is done with a connection of a worker, and to which of its targets.
+fn plan(number: usize, targets: &[Target]) -> (Way, &Target) {
+    (Way::ALL[number % Way::ALL.len()], &targets[number / Way::ALL.len() % targets.len()])
+}
+
 fn make_traffic(api: &Api, namespace: &Namespace) -> Result<()> {
     let mut ledger = Ledger::open(api, namespace)?;
-    let targets = targets()?;
-    for number in 0..CONNECTIONS {
-        let way = Way::ALL[number % Way::ALL.len()];
-        let target = &targets[number / Way::ALL.len() % targets.len()];
-        way.go(target).with_context(|| format!("connection {number}"))?;
-        let (client, server) = way.counts();
-        if matches!(way, Way::Refused) {
-            ledger.client(&target.closed, client);
-            ledger.refused_sent(target.closed.port, 1);
-        } else {
-            ledger.client(&target.service.place, client);
-            ledger.server(&target.service.place, server);
+    let workers = [targets()?, targets()?];
+    let each = CONNECTIONS / workers.len();
+    let work = |targets: &[Target]| -> Result<()> {
+        for number in 0..each {
+            let (way, target) = plan(number, targets);
+            way.go(target).with_context(|| format!("connection {number}"))?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let working: Vec<_> = workers.iter().map(|targets| scope.spawn(|| work(targets))).collect();
+        working.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })?;
+    for targets in &workers {
+        for number in 0..each {
+            let (way, target) = plan(number, targets);
+            let (client, server) = way.counts();
+            if matches!(way, Way::Refused) {
+                ledger.client(&target.closed, client);
+                ledger.refused_sent(target.closed.port, 1);
+            } else {
+                ledger.client(&target.service.place, client);
+                ledger.server(&target.service.place, server);
+            }
         }
     }
-    drop(targets);
+    drop(workers);
     ledger.balance()
 }

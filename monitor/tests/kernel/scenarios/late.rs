@@ -20,6 +20,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "a late request of many segments without a socket is one reset",
         many_segments_without_socket,
     ),
+    Scenario::on_all("a late request of a client that closes at once is a reset", with_its_end),
     Scenario::on(&[Family::V4, Family::V6], "a tuple used again is a connection of its own", tuple_again),
     Scenario::on(
         &[Family::V4, Family::V6],
@@ -110,6 +111,19 @@ fn many_segments_without_socket(stage: &mut Stage<'_>) -> Result<()> {
     drop(send(&pair.client, &vec![0; 200_000]));
     wait_for_reset(&pair.client)?;
     note_many(stage)
+}
+
+fn with_its_end(stage: &mut Stage<'_>) -> Result<()> {
+    const MSG_MORE: i32 = 0x8000;
+    let pair = stage.place.listen()?.pair()?;
+    pair.exchange(1)?;
+    let left = pair.close_server()?;
+    // Data and FIN leave in one segment, and the reset finds an orphan.
+    left.client.send_with_flags(b"late", MSG_MORE)?;
+    drop(left.client);
+    oracle::until_gone(left.client_port, left.service_port)?;
+    note_late(stage, 1);
+    Ok(())
 }
 
 fn tuple_again(stage: &mut Stage<'_>) -> Result<()> {

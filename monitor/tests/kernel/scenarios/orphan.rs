@@ -8,7 +8,8 @@ use super::{Scenario, Stage};
 use crate::ledger::ended;
 use crate::netns::sysctl;
 use crate::oracle::{self, state};
-use crate::sockets::{Family, Left, Pair, abort, lose_fins, send, wait_for_reset};
+use crate::packets::Flags;
+use crate::sockets::{Family, Left, Pair, Service, abort, lose, send, wait_for_reset};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on_all("data that crosses the FIN is one reset sent and none received", data_in_fin_wait1),
@@ -33,14 +34,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "a reset received by a half-closed socket is one received",
         reset_after_shutdown,
     ),
+    Scenario::on(&[Family::V4, Family::V6], "orphans in the same place in memory are told apart", in_turn),
 ];
 
 /// The server closes, and its FIN gets lost.
-fn close_in_fin_wait1(stage: &Stage<'_>, exchanges: usize) -> Result<Left> {
-    let pair = stage.place.listen()?.pair()?;
+fn close_in_fin_wait1(service: &Service, exchanges: usize) -> Result<Left> {
+    let pair = service.pair()?;
     let Pair { client_port, service_port, .. } = pair;
     pair.exchange(exchanges)?;
-    lose_fins(&pair.client)?;
+    // Its FIN gets lost, so the server stays in FIN_WAIT1.
+    lose(&pair.client, Flags::FIN)?;
     drop(pair.server);
     oracle::until_state(service_port, client_port, state::FIN_WAIT1)?;
     oracle::until_state(client_port, service_port, state::ESTABLISHED)?;
@@ -69,7 +72,7 @@ fn note_reset(stage: &mut Stage<'_>) {
 }
 
 fn data_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
-    let left = close_in_fin_wait1(stage, 1)?;
+    let left = close_in_fin_wait1(&stage.place.listen()?, 1)?;
     send(&left.client, b"crossing")?;
     wait_for_reset(&left.client)?;
     note_data(stage, 1);
@@ -77,7 +80,7 @@ fn data_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 fn first_data_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
-    let left = close_in_fin_wait1(stage, 0)?;
+    let left = close_in_fin_wait1(&stage.place.listen()?, 0)?;
     send(&left.client, b"crossing")?;
     wait_for_reset(&left.client)?;
     note_data(stage, 0);
@@ -85,7 +88,7 @@ fn first_data_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 fn many_segments_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
-    let left = close_in_fin_wait1(stage, 1)?;
+    let left = close_in_fin_wait1(&stage.place.listen()?, 1)?;
     drop(send(&left.client, &vec![0; 200_000]));
     wait_for_reset(&left.client)?;
     let drawn = stage.ledger.resets_by_kernel()?;
@@ -103,7 +106,7 @@ fn data_in_fin_wait2(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 fn reset_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
-    let left = close_in_fin_wait1(stage, 1)?;
+    let left = close_in_fin_wait1(&stage.place.listen()?, 1)?;
     abort(left.client)?;
     oracle::until_gone(left.service_port, left.client_port)?;
     note_reset(stage);
@@ -126,5 +129,23 @@ fn reset_after_shutdown(stage: &mut Stage<'_>) -> Result<()> {
     abort(pair.client)?;
     wait_for_reset(&pair.server)?;
     note_reset(stage);
+    Ok(())
+}
+
+fn in_turn(stage: &mut Stage<'_>) -> Result<()> {
+    // The kernel gives a new socket the memory that the last one left.
+    let service = stage.place.listen()?;
+    for number in 0..300 {
+        let left = close_in_fin_wait1(&service, 1)?;
+        if number % 3 == 0 {
+            send(&left.client, b"crossing")?;
+            wait_for_reset(&left.client)?;
+            note_data(stage, 1);
+        } else {
+            abort(left.client)?;
+            oracle::until_gone(left.service_port, left.client_port)?;
+            note_reset(stage);
+        }
+    }
     Ok(())
 }

@@ -7,14 +7,24 @@ use socket2::{Protocol, SockAddr};
 use super::{Scenario, Stage};
 use crate::ledger::{ended, times};
 use crate::netns::sysctl;
+use crate::oracle::{self, state};
 use crate::packets::{Flags, RawSocket, Segment};
-use crate::sockets::{Family, Place, abort, receive, receive_end, send, wait_for_reset};
+use crate::sockets::{
+    Family, Place, abort, lose, lose_everything, port_of, receive, receive_end, send, wait_for_reset,
+};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on_all("requests and responses are exchanges and no reset", exchanges),
     Scenario::on_all("a half-closed connection that ends well is no reset", half_close),
     Scenario::on_all("a closed port refuses, and both sides count it", closed_port),
     Scenario::on(&[Family::V4], "segments of no connection are strays of their port", strays),
+    Scenario::on(&[Family::V4], "a reset that answers a bad SYN-ACK is a stray", bad_answer),
+    Scenario::on(&[Family::V4], "a spoofed reset that misses its connection counts nothing", missing_reset),
+    Scenario::on(
+        &[Family::V4, Family::V6],
+        "a reset for want of room in the accept queue is a stray",
+        no_room,
+    ),
     Scenario::on(&[Family::V4, Family::V6], "an MPTCP connection counts its TCP subflow once", mptcp),
     Scenario::on(&[Family::V4], "an aborted MPTCP connection counts its TCP subflow once", mptcp_abort),
     Scenario::on(&[Family::V4, Family::V6], "a socket connected to itself is one connection", self_connect),
@@ -79,6 +89,67 @@ fn strays(stage: &mut Stage<'_>) -> Result<()> {
     raw.send(segment(closed.port, Flags::RST))?;
     raw.send(segment(stage.place.port, Flags::RST))?;
     drop(service);
+    Ok(())
+}
+
+fn bad_answer(stage: &mut Stage<'_>) -> Result<()> {
+    let service = stage.place.listen()?;
+    // The SYN gets lost, and an answer comes that acknowledges something else.
+    lose_everything(&service.socket)?;
+    let client = stage.place.client_socket(Protocol::TCP, 0)?;
+    client.set_nonblocking(true)?;
+    ensure!(client.connect(&stage.place.target().into()).is_err(), "connected at once");
+    let client_port = port_of(&client)?;
+    oracle::until_state(client_port, stage.place.port, state::SYN_SENT)?;
+    RawSocket::open()?.send(Segment {
+        from: [127, 0, 0, 2].into(),
+        from_port: stage.place.port,
+        to: [127, 0, 0, 3].into(),
+        port: client_port,
+        flags: Flags::SYN | Flags::ACK,
+    })?;
+    stage.ledger.unanswered(1);
+    stage.ledger.stray_sent(client_port, 1);
+    Ok(())
+}
+
+fn missing_reset(stage: &mut Stage<'_>) -> Result<()> {
+    let pair = stage.place.listen()?.pair()?;
+    let raw = RawSocket::open()?;
+    let (client, server) = ([127, 0, 0, 3].into(), [127, 0, 0, 2].into());
+    let (client_port, service_port) = (pair.client_port, pair.service_port);
+    for flags in [Flags::RST, Flags::RST | Flags::ACK] {
+        raw.send(Segment { from: client, from_port: client_port, to: server, port: service_port, flags })?;
+        raw.send(Segment { from: server, from_port: service_port, to: client, port: client_port, flags })?;
+    }
+    pair.exchange(1)?;
+    pair.finish();
+    stage.ledger.client(&stage.place, ended(1));
+    stage.ledger.server(&stage.place, ended(1));
+    Ok(())
+}
+
+fn no_room(stage: &mut Stage<'_>) -> Result<()> {
+    sysctl("ipv4/tcp_abort_on_overflow", "1")?;
+    let service = stage.place.listen()?;
+    // A backlog of 1 admits two.
+    service.socket.listen(1)?;
+    let late = stage.place.client_socket(Protocol::TCP, 0)?;
+    lose(&late, Flags::SYN)?;
+    late.set_nonblocking(true)?;
+    ensure!(late.connect(&stage.place.target().into()).is_err(), "connected at once");
+    let others = [stage.place.connect()?, stage.place.connect()?];
+    // Its SYN is not answered once more, but its SYN-ACK comes again, and then its ACK finds the queue full.
+    lose(&service.socket, Flags::SYN)?;
+    late.detach_filter()?;
+    wait_for_reset(&late)?;
+    for client in others {
+        service.pair_of(client)?.finish();
+    }
+    stage.ledger.stray_sent(stage.place.port, 1);
+    stage.ledger.client(&stage.place, CountsView { aborted: 1, resets_received: 1, ..ended(0) });
+    stage.ledger.client(&stage.place, times(ended(0), 2));
+    stage.ledger.server(&stage.place, times(ended(0), 2));
     Ok(())
 }
 
