@@ -26,7 +26,7 @@ pub const NS_TOTALS: &str = "NS_TOTALS";
 pub const CPU_TOTALS: &str = "CPU_TOTALS";
 /// Closed memory: an LRU by tuple.
 pub const CLOSED: &str = "CLOSED";
-/// Received resets that wait for the decision whether they were one. Hash from socket address to record.
+/// Received resets that wait for the decision whether they were one. Hash from `HeldKey` to record.
 pub const HELD: &str = "HELD";
 /// Connections whose role the socket itself does not tell.
 pub const ROLES: &str = "ROLES";

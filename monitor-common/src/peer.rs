@@ -90,6 +90,21 @@ pub struct Tuple {
     pub remote_port: u16,
 }
 
+/// A socket that met what looked like a reset. Its address alone would not do: memory is used again within the second that a
+/// reset is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct HeldKey {
+    /// The socket's kernel address.
+    pub socket: u64,
+    /// `tcp_sock.rcv_nxt`: begins at a random number for each connection, and stays from the event to the reset that tells.
+    pub rcv_nxt: u32,
+    /// Our port, host order.
+    pub local_port: u16,
+    /// The other port, host order.
+    pub remote_port: u16,
+}
+
 /// What is remembered of a connection after its socket is gone, so that a late request still finds its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -135,4 +150,5 @@ pub struct ClosedMemory {
 const _: () = assert!(size_of::<PeerKey>() == 24);
 const _: () = assert!(size_of::<Slot>() == 128);
 const _: () = assert!(size_of::<Tuple>() == 40);
+const _: () = assert!(size_of::<HeldKey>() == 16);
 const _: () = assert!(size_of::<ClosedMemory>() == 88 && align_of::<ClosedMemory>() == 8);

@@ -6,7 +6,7 @@ use monitor_common::counters::{
     CpuTotals, KINDS, NAMESPACES as NAMESPACE_COUNT, NamespaceTotals, PORT_COUNTERS, PORTS as PORT_COUNT,
 };
 use monitor_common::layout::{Field, Layout};
-use monitor_common::peer::{ClosedMemory, PeerKey, Slot, Tuple};
+use monitor_common::peer::{ClosedMemory, HeldKey, PeerKey, Slot, Tuple};
 use monitor_common::record::Record;
 use monitor_common::settings::{NO_REASON, Settings};
 
@@ -71,9 +71,10 @@ pub(crate) static CPU_TOTALS: Array<CpuTotals> = Array::with_max_entries(SET_BY_
 #[map]
 pub(crate) static CLOSED: LruHashMap<Tuple, ClosedMemory> = LruHashMap::with_max_entries(SET_BY_DAEMON, 0);
 
-/// Received resets that may turn out to be data on an orphan: see `receive_reset.rs`. Key: the socket's address.
+/// Received resets that may turn out to be data on an orphan: see `receive_reset.rs`.
 #[map]
-pub(crate) static HELD: HashMap<u64, Record> = HashMap::with_max_entries(monitor_common::counters::HELD, 0);
+pub(crate) static HELD: HashMap<HeldKey, Record> =
+    HashMap::with_max_entries(monitor_common::counters::HELD, 0);
 
 /// Role of the few connections whose socket does not tell it (see `socket.rs`). Key: the socket's address.
 #[map]

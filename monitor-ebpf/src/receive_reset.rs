@@ -105,7 +105,7 @@ fn hold(received: &Received, tuple: &Tuple) -> bool {
     let mut record = story::EMPTY;
     story::start(&mut record, Kind::ResetReceived, received.slot, tuple);
     fill(&mut record, received, tuple);
-    HELD.insert(received.socket.0, record, 0).is_ok()
+    HELD.insert(received.socket.held_key(tuple), record, 0).is_ok()
 }
 
 #[inline(always)]

@@ -200,7 +200,7 @@ fn late(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: u32)
 #[inline(always)]
 fn orphaned(socket: Socket, tuple: &Tuple, segment: Segment, reason: u32) {
     // It was data and not a reset: receive_reset.rs holds it if it came through there, and has taken the first count.
-    let was_held = HELD.remove(socket.0).is_ok();
+    let was_held = HELD.remove(socket.held_key(tuple)).is_ok();
     let state = socket.state();
     let before = state_before_close(socket.0);
     if !is_live(before.unwrap_or(ESTABLISHED)) {

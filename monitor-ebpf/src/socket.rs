@@ -1,7 +1,7 @@
 //! What a full TCP socket tells. Never to be used on a TIME_WAIT or request socket, which end early.
 
 use aya_ebpf::helpers::bpf_get_current_task;
-use monitor_common::peer::{Role, Tuple};
+use monitor_common::peer::{HeldKey, Role, Tuple};
 
 use crate::fields::{field, is_mapped, mapped, number, sixteen_bytes};
 use crate::maps::{ROLES, ROLES_EVER};
@@ -173,6 +173,17 @@ impl Socket {
         let unread = received.wrapping_sub(copied).wrapping_sub(fin);
         // Past half the sequence space it is a difference below zero: everything was read.
         if unread > i32::MAX as u32 { 0 } else { unread }
+    }
+
+    /// The key under which a reset received by this socket is held.
+    #[inline(always)]
+    pub(crate) fn held_key(self, tuple: &Tuple) -> HeldKey {
+        HeldKey {
+            socket: self.0,
+            rcv_nxt: number(self.0, field!(rcv_nxt)) as u32,
+            local_port: tuple.local_port,
+            remote_port: tuple.remote_port,
+        }
     }
 
     #[inline(always)]

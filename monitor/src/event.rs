@@ -156,6 +156,7 @@ impl Counted {
 
 /// One event, decoded and enriched, without a verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts about one socket")]
 pub struct Event {
     /// What it is about.
     pub kind: Kind,

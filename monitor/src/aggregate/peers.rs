@@ -14,7 +14,7 @@ use crate::kernel::truth::{Budgets, SlotReading, key_role};
 use crate::snapshot::{CauseCounts, PeerLabel, PeerRow, PeerSeries, Scope};
 
 /// A peer is quiet enough to be retired after this long without any count.
-const QUIET: Duration = Duration::from_secs(600);
+const QUIET: Duration = Duration::from_mins(10);
 /// At most this many are retired at a time for want of series; as many follow at the next tick.
 const SERIES_BATCH: usize = 16;
 

@@ -7,7 +7,7 @@ use aya::programs::{ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use monitor_common::counters::{CpuTotals, NAMESPACES, NamespaceTotals, PORT_COUNTERS, PORTS, Tracepoint};
 use monitor_common::layout::Layout;
-use monitor_common::peer::{PeerKey, Role, SCOPE_OTHER, Slot, slot_state};
+use monitor_common::peer::{HeldKey, PeerKey, Role, SCOPE_OTHER, Slot, slot_state};
 use monitor_common::{names, record};
 
 use super::layout::layout_bytes;
@@ -125,7 +125,7 @@ pub fn load(plan: &Plan, layout: &Layout, sizes: &Sizes, cpus: u32) -> Result<Lo
         .load(OBJECT)?;
     // Programs are verified while the object still holds the maps' descriptors, and attached when the maps are filled.
     for (name, hook) in plan.hooks.iter().flat_map(both) {
-        program(&mut ebpf, name, hook)?.load().map_err(|error| refused(name, hook, error))?;
+        program(&mut ebpf, name, hook)?.load().map_err(|error| refused(name, hook, &error))?;
     }
     let mut truth = open_truth(&mut ebpf, budgets, cpus)?;
     prepare(&mut truth).map_err(|source| LoadError::Map { name: names::PEERS, source })?;
@@ -134,7 +134,7 @@ pub fn load(plan: &Plan, layout: &Layout, sizes: &Sizes, cpus: u32) -> Result<Lo
     for (name, hook) in plan.hooks.iter().flat_map(both) {
         program(&mut ebpf, name, hook)?
             .attach(hook.tracepoint)
-            .map_err(|error| refused(name, hook, error))?;
+            .map_err(|error| refused(name, hook, &error))?;
     }
     let programs = Programs { ebpf, hooks: plan.hooks.clone(), missed: vec![0; plan.hooks.len()] };
     Ok(Loaded { programs, ring, truth })
@@ -152,19 +152,19 @@ fn program<'a>(
     hook: &Hook,
 ) -> Result<&'a mut RawTracePoint, LoadError> {
     let program = ebpf.program_mut(name).ok_or(LoadError::Absent { name })?;
-    program.try_into().map_err(|error| refused(name, hook, error))
+    program.try_into().map_err(|error| refused(name, hook, &error))
 }
 
 /// The kernel's answer on one line; the verifier's log goes to the debug log, where there is room.
-fn refused(program: &'static str, hook: &Hook, error: ProgramError) -> LoadError {
+fn refused(program: &'static str, hook: &Hook, error: &ProgramError) -> LoadError {
     let tracepoint = hook.tracepoint;
-    let reason = match &error {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            tracing::debug!(program, %verifier_log, "the verifier's log");
-            io_error.to_string()
-        }
-        ProgramError::SyscallError(error) => error.io_error.to_string(),
-        other => other.to_string().replace('\n', " "),
+    let reason = if let ProgramError::LoadError { io_error, verifier_log } = error {
+        tracing::debug!(program, %verifier_log, "the verifier's log");
+        io_error.to_string()
+    } else if let ProgramError::SyscallError(error) = error {
+        error.io_error.to_string()
+    } else {
+        error.to_string().replace('\n', " ")
     };
     LoadError::Refused { program, tracepoint, reason }
 }
@@ -185,8 +185,11 @@ fn open_truth(ebpf: &mut Ebpf, budgets: Budgets, cpus: u32) -> Result<Truth, Loa
     let free_namespaces = queue(names::FREE_NS)?;
     let peers = HashMap::<MapData, [u8; size_of::<PeerKey>()], u32>::try_from(take(ebpf, names::PEERS)?)
         .map_err(|source| LoadError::Map { name: names::PEERS, source })?;
-    let held = HashMap::<MapData, u64, [u8; record::RECORD_BYTES]>::try_from(take(ebpf, names::HELD)?)
-        .map_err(|source| LoadError::Map { name: names::HELD, source })?;
+    let held = HashMap::<MapData, [u8; size_of::<HeldKey>()], [u8; record::RECORD_BYTES]>::try_from(take(
+        ebpf,
+        names::HELD,
+    )?)
+    .map_err(|source| LoadError::Map { name: names::HELD, source })?;
     let slots = map_array::<Slot>(ebpf, names::SLOTS, budgets.slots())?;
     let ports = map_array::<[u64; PORT_COUNTERS]>(ebpf, names::PORTS, PORTS)?;
     let namespaces = map_array::<NamespaceTotals>(ebpf, names::NS_TOTALS, NAMESPACES)?;

@@ -11,7 +11,7 @@ use super::truth::{NamespaceReading, Truth};
 use crate::snapshot::NamespaceRow;
 
 /// How often to look for new namespaces when nothing hints at one.
-const RESCAN: Duration = Duration::from_secs(60);
+const RESCAN: Duration = Duration::from_mins(1);
 /// How often at most, when a namespace that nobody is known of has sent resets.
 const RESCAN_SOON: Duration = Duration::from_secs(10);
 /// Where namespaces are kept without a process; `ip netns`, Docker, CRI-O and containerd.

@@ -10,7 +10,7 @@ use monitor_common::counters::{
     CpuTotals, KINDS, NAMESPACES, NamespaceTotals, PEER_COUNTERS, PORT_COUNTERS, PeerCounter, PortCounter,
     Tracepoint,
 };
-use monitor_common::peer::{PeerKey, Role, Slot, slot_state};
+use monitor_common::peer::{HeldKey, PeerKey, Role, Slot, slot_state};
 use monitor_common::record::RECORD_BYTES;
 
 use super::mapping::Mapping;
@@ -72,7 +72,7 @@ pub struct Truth {
     pub(super) namespaces: Mapping,
     pub(super) cpu_totals: Mapping,
     pub(super) peers: HashMap<MapData, [u8; KEY_BYTES], u32>,
-    pub(super) held: HashMap<MapData, u64, [u8; RECORD_BYTES]>,
+    pub(super) held: HashMap<MapData, [u8; size_of::<HeldKey>()], [u8; RECORD_BYTES]>,
     pub(super) free_client: Queue<MapData, u32>,
     pub(super) free_server: Queue<MapData, u32>,
     pub(super) free_refused: Queue<MapData, u32>,

@@ -1,6 +1,7 @@
 //! Small scenarios on real sockets: each knows exactly what it did, and everything must agree with it.
 
 mod abort;
+mod closing;
 mod joined;
 mod late;
 mod orphan;
@@ -60,5 +61,13 @@ impl Scenario {
 
 /// Scenarios on loopback.
 pub(crate) fn on_loopback() -> Vec<Scenario> {
-    [plain::SCENARIOS, abort::SCENARIOS, late::SCENARIOS, orphan::SCENARIOS, process::SCENARIOS].concat()
+    [
+        plain::SCENARIOS,
+        abort::SCENARIOS,
+        closing::SCENARIOS,
+        late::SCENARIOS,
+        orphan::SCENARIOS,
+        process::SCENARIOS,
+    ]
+    .concat()
 }
