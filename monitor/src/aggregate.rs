@@ -30,6 +30,8 @@ pub struct Limits {
     pub budgets: Budgets,
     /// Peers with series of their own on the metrics page.
     pub published_peers: usize,
+    /// How long a peer without open connections must be quiet before it may be retired.
+    pub quiet: Duration,
     /// Entries of the closed memory.
     pub closed_memory: u32,
     /// Bytes of the ring.
@@ -69,7 +71,7 @@ impl Aggregator {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            peers: Peers::new(limits.budgets, limits.published_peers),
+            peers: Peers::new(limits.budgets, limits.published_peers, limits.quiet),
             ports: PortTable::default(),
             reasons: BTreeMap::new(),
             decoded: [0; KINDS],
@@ -161,7 +163,7 @@ impl Aggregator {
     }
 
     fn fills(&self, namespaces: usize) -> Vec<Fill> {
-        let Limits { budgets, published_peers, closed_memory, ring_bytes } = self.limits;
+        let Limits { budgets, published_peers, quiet: _, closed_memory, ring_bytes } = self.limits;
         let used = self.peers.used();
         let fill = |name, used: Option<usize>, capacity: u64| Fill {
             name,

@@ -65,6 +65,9 @@ pub struct RunArgs {
     /// Peers with series of their own at /metrics; the rest is peer="other" [default: 200]
     #[arg(long, env = "RESET_MONITOR_PUBLISHED_PEERS", value_name = "COUNT")]
     pub published_peers: Option<u32>,
+    /// Seconds of quiet after which a peer gives up its place when it is needed [default: 600]
+    #[arg(long, env = "RESET_MONITOR_RETIRE_AFTER", value_name = "SECONDS")]
+    pub retire_after: Option<u32>,
     /// Size of the event ring, a power of two; a full ring loses stories, never counts [default: 1048576]
     #[arg(long, env = "RESET_MONITOR_RING_BYTES", value_name = "BYTES")]
     pub ring_bytes: Option<u32>,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -18,6 +19,7 @@ const DEFAULT_PEERS: u32 = 10_000;
 const DEFAULT_REFUSED_PEERS: u32 = 1_000;
 const DEFAULT_NETWORKS: u32 = 4_096;
 const DEFAULT_PUBLISHED_PEERS: u32 = 200;
+const DEFAULT_RETIRE_AFTER_SECONDS: u32 = 600;
 /// 1 MiB holds five thousand records.
 const DEFAULT_RING_BYTES: u32 = 1 << 20;
 /// About 180 bytes each: 12 MiB. Sixty seconds of `TIME_WAIT` fit up to a thousand closes a second.
@@ -48,6 +50,8 @@ pub struct Config {
     pub sizes: Sizes,
     /// Peers with series of their own.
     pub published_peers: u32,
+    /// How long a peer must be quiet before it may give up its place.
+    pub retire_after: Duration,
 }
 
 /// The file's form. Unknown keys are errors.
@@ -64,6 +68,7 @@ struct FileConfig {
     published_peers: Option<u32>,
     ring_bytes: Option<u32>,
     closed_memory: Option<u32>,
+    retire_after: Option<u32>,
 }
 
 /// The configuration cannot be used.
@@ -123,6 +128,9 @@ impl Config {
                 closed_memory: pick(args.closed_memory, file.closed_memory, DEFAULT_CLOSED_MEMORY),
             },
             published_peers: pick(args.published_peers, file.published_peers, DEFAULT_PUBLISHED_PEERS),
+            retire_after: Duration::from_secs(
+                pick(args.retire_after, file.retire_after, DEFAULT_RETIRE_AFTER_SECONDS).into(),
+            ),
         };
         config.check()
     }
@@ -159,6 +167,7 @@ impl Config {
         Limits {
             budgets: self.sizes.budgets,
             published_peers: self.published_peers as usize,
+            quiet: self.retire_after,
             closed_memory: self.sizes.closed_memory,
             ring_bytes: self.sizes.ring_bytes,
         }

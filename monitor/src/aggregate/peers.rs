@@ -13,8 +13,6 @@ use crate::event::Direction;
 use crate::kernel::truth::{Budgets, SlotReading, key_role};
 use crate::snapshot::{CauseCounts, PeerLabel, PeerRow, PeerSeries, Scope};
 
-/// A peer is quiet enough to be retired after this long without any count.
-const QUIET: Duration = Duration::from_mins(10);
 /// At most this many are retired at a time for want of series; as many follow at the next tick.
 const SERIES_BATCH: usize = 16;
 
@@ -46,6 +44,8 @@ pub(super) struct Used {
 #[derive(Debug)]
 pub(super) struct Peers {
     budgets: Budgets,
+    /// A peer may be retired after this long without any count.
+    quiet: Duration,
     tenants: HashMap<u32, Tenant>,
     /// From stories, by slot. Few peers ever have any.
     causes: HashMap<u32, CauseCounts>,
@@ -54,9 +54,10 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn new(budgets: Budgets, published: usize) -> Self {
+    pub(super) fn new(budgets: Budgets, published: usize, quiet: Duration) -> Self {
         Self {
             budgets,
+            quiet,
             tenants: HashMap::new(),
             causes: HashMap::new(),
             series: SeriesTable::new(published),
@@ -203,7 +204,8 @@ impl Peers {
         if wanted_series == 0 && wanted.iter().all(|(_, count)| *count == 0) {
             return Vec::new();
         }
-        let mut quiet: Vec<_> = self.tenants.iter_mut().filter(|(_, tenant)| tenant.is_quiet(now)).collect();
+        let mut quiet: Vec<_> =
+            self.tenants.iter_mut().filter(|(_, tenant)| tenant.is_quiet(now, self.quiet)).collect();
         quiet.sort_by_key(|(slot, tenant)| (tenant.changed, **slot));
         let mut leaving = Vec::new();
         for (&slot, tenant) in quiet {
@@ -230,8 +232,8 @@ impl Peers {
 }
 
 impl Tenant {
-    fn is_quiet(&self, now: Duration) -> bool {
-        !self.leaving && self.counts.open() == 0 && now.saturating_sub(self.changed) >= QUIET
+    fn is_quiet(&self, now: Duration, quiet: Duration) -> bool {
+        !self.leaving && self.counts.open() == 0 && now.saturating_sub(self.changed) >= quiet
     }
 }
 

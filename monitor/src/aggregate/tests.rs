@@ -12,7 +12,13 @@ use crate::snapshot::{PeerLabel, PeerSeries, Scope};
 const BUDGETS: Budgets = Budgets { client: 8, server: 8, refused: 2, networks: 2 };
 
 fn aggregator(published_peers: usize) -> Aggregator {
-    Aggregator::new(Limits { budgets: BUDGETS, published_peers, closed_memory: 16, ring_bytes: 4096 })
+    Aggregator::new(Limits {
+        budgets: BUDGETS,
+        published_peers,
+        quiet: Duration::from_mins(10),
+        closed_memory: 16,
+        ring_bytes: 4096,
+    })
 }
 
 fn rest() -> Rest {

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,6 +20,7 @@ use crate::pipeline::{Pipeline, Settings};
 const LIMITS: Limits = Limits {
     budgets: DEFAULT_SIZES.budgets,
     published_peers: 0,
+    quiet: Duration::from_mins(10),
     closed_memory: DEFAULT_SIZES.closed_memory,
     ring_bytes: DEFAULT_SIZES.ring_bytes,
 };

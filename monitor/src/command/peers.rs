@@ -11,7 +11,7 @@ use crate::http::filter::{PeerFilter, PeerSort, role_from_name};
 use crate::terminal::{
     Align, Cell, Column, Output, Style, Table, colour_stdout, ends_quietly, percent, printable_json,
 };
-use crate::view::{PeerView, PeersView};
+use crate::view::{CountsView, PeerView, PeersView};
 
 /// Share of closed connections from which on a ratio is marked: the 0.1 % of the shipped alerts.
 const NOTABLE_RATIO: f64 = 0.001;
@@ -89,8 +89,10 @@ pub fn print(answer: &PeersView, output: Output, colour: bool, out: &mut impl Wr
         Output::Json => writeln!(out, "{}", printable_json(&serde_json::to_string(answer)?)),
         Output::Table => {
             let mut table = Table::new(&COLUMNS, colour);
-            answer.peers.iter().for_each(|peer| table.fit(&cells(peer)));
-            answer.peers.iter().try_for_each(|peer| table.row(out, &cells(peer)))
+            // `other` and `retired` are always there; as long as they are empty they are no news.
+            let news = |peer: &&PeerView| peer.port.is_some() || peer.counts != CountsView::default();
+            answer.peers.iter().filter(news).for_each(|peer| table.fit(&cells(peer)));
+            answer.peers.iter().filter(news).try_for_each(|peer| table.row(out, &cells(peer)))
         }
     }
 }

@@ -87,6 +87,7 @@ impl Page<'_> {
         self.peers(&mut out)?;
         self.ports(&mut out)?;
         self.events(&mut out)?;
+        self.signals(&mut out)?;
         out.write_str("</main></body></html>\n")?;
         Ok(out)
     }
@@ -113,31 +114,35 @@ impl Page<'_> {
         let count = |status| self.signals.iter().filter(|row| row.status == status).count();
         let (works, degraded, missing) =
             (count(SignalStatus::Works), count(SignalStatus::Degraded), count(SignalStatus::Missing));
-        let class = if missing > 0 {
+        let lost: u64 = self.snapshot.stories.kinds.iter().map(|kind| kind.lost).sum();
+        // Red is for what is wrong now, not for what this kernel cannot show.
+        let class = if lost > 0 || self.snapshot.unattributed > 0 {
             "bad"
-        } else if degraded > 0 {
+        } else if missing + degraded > 0 {
             "fair"
         } else {
             "good"
         };
         writeln!(
             out,
-            "<p class=\"health {class}\">Signals: {works} work, {degraded} degraded, {missing} missing. \
-             Resets sent that the kernel counted differently: {}. Stories lost: {}.</p>",
+            "<p class=\"health {class}\">Resets sent that the kernel counted differently: {}. Stories lost: {lost}. \
+             <a href=\"#signals\">Signals</a>: {works} work, {degraded} degraded, {missing} missing.</p>",
             self.snapshot.unattributed,
-            self.snapshot.stories.kinds.iter().map(|kind| kind.lost).sum::<u64>(),
-        )?;
+        )
+    }
+
+    fn signals(&self, out: &mut String) -> fmt::Result {
         let less: Vec<&SignalRow> =
             self.signals.iter().filter(|row| row.status != SignalStatus::Works).collect();
         if less.is_empty() {
             return Ok(());
         }
-        out.write_str("<details open><summary>What is not seen in full, and what to do</summary>")?;
+        out.write_str("<h2 id=\"signals\">Signals this kernel does not serve in full</h2>\n")?;
         open_table(out, &["signal", "status", "hook", "why", "what to do"])?;
         for SignalRow { signal, hook, status, why, advice } in less {
             row(out, &[signal, status.name(), hook, why, advice])?;
         }
-        out.write_str("</tbody></table></details>\n")
+        out.write_str("</tbody></table>\n")
     }
 
     fn peers(&self, out: &mut String) -> fmt::Result {
@@ -158,7 +163,18 @@ impl Page<'_> {
         }
         open_table(
             out,
-            &["peer", "port", "role", "received", "sent", "refused", "closed", "reset ratio", "main cause"],
+            &[
+                "peer",
+                "port",
+                "role",
+                "resets received",
+                "sent",
+                "refused",
+                "connections closed",
+                "reset",
+                "ratio",
+                "main cause",
+            ],
         )?;
         for peer in rows.into_iter().map(convert::peer_view) {
             let counts = peer.counts;
@@ -172,6 +188,7 @@ impl Page<'_> {
                     &counts.resets_sent.to_string(),
                     &counts.refused_received.to_string(),
                     &counts.closed.to_string(),
+                    &counts.reset.to_string(),
                     &peer.reset_ratio.map_or_else(String::new, percent),
                     convert::main_cause(&peer).unwrap_or_default(),
                 ],

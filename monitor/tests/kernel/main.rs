@@ -54,6 +54,9 @@ fn main() -> ExitCode {
         Err(error) => return finish(Err(error.context("cannot start the shared daemon"))),
     };
     let conclusion = libtest_mimic::run(&arguments, trials(daemon.as_ref()));
+    if let Some(daemon) = daemon.as_ref().filter(|_| conclusion.has_failed()) {
+        say(&format!("the shared daemon's log:\n{}", daemon.process().stderr().join("\n")));
+    }
     let stopped = daemon.and_then(Arc::into_inner).map_or(Ok(()), |daemon| daemon.stop(Signal::TERM));
     if conclusion.has_failed() { conclusion.exit_code() } else { finish(stopped) }
 }
@@ -62,11 +65,15 @@ fn finish(outcome: Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Without a stderr there is nobody to tell.
-            drop(writeln!(stderr(), "kernel trials: {error:#}"));
+            say(&format!("kernel trials: {error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Without a stderr there is nobody to tell.
+fn say(what: &str) {
+    drop(writeln!(stderr(), "{what}"));
 }
 
 fn trials(daemon: Option<&Arc<Daemon>>) -> Vec<Trial> {
