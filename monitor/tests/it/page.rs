@@ -18,7 +18,7 @@ async fn the_page_shows_health_peers_ports_and_events() {
         "0.1.0 on kernel 6.18.1-test, up 1 h 0 min",
         "1 work, 0 degraded, 1 missing",
         "use 6.1 or newer",
-        "<td>10.0.0.1</td><td>8080</td><td>client</td><td>20</td><td>11</td><td>1</td><td>9000</td><td>0.11%</td><td>other</td>",
+        "<td>10.0.0.1</td><td>8080</td><td>client</td><td>20</td><td>11</td><td>1</td><td>9000</td><td>10</td><td>0.11%</td><td>other</td>",
         "<td>8080</td><td>1</td><td>2</td><td>3</td>",
         "<td>unread_data</td><td>TCP_ABORT_ON_CLOSE</td><td>nginx[42]</td>",
         "href=\"/metrics\"",
