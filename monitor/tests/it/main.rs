@@ -10,6 +10,8 @@ mod client;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod one_event;
+#[cfg(test)]
 mod page;
 #[cfg(test)]
 mod server;
