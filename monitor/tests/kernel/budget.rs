@@ -1,46 +1,50 @@
-//! Ten times as many peers as there is room for: the sums stay exact, nothing goes down, memory stays bounded.
+//! Many times as many peers as there is room for: the sums stay exact, nothing goes down, memory stays bounded.
 
+use std::collections::BTreeSet;
 use std::io::{Write as _, stderr};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
-use monitor::view::{CountsView, PeersView};
+use monitor::view::{CountsView, PeerView, PeersView};
 use rustix::process::Signal;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::WithOwn;
+use crate::WithShared;
 use crate::api::Api;
 use crate::daemon::Daemon;
 use crate::exposition::Counters;
 use crate::ledger::{ended, times, zip};
 use crate::netns::Namespace;
 use crate::oracle::{self, Snmp};
-use crate::sockets::{Place, abort, unique_port, wait_for_data, wait_for_reset};
+use crate::sockets::{Pair, Place, abort, receive, send, unique_port, wait_for_data, wait_for_reset};
 use crate::wait;
 
-pub(crate) const TRIALS: &[WithOwn] =
+pub(crate) const TRIALS: &[WithShared] =
     &[("100,000 real peers in budgets of 10,000 are summed exactly at every scrape", far_over_budget)];
 
 const PEERS: u32 = 100_000;
+const SERVERS: u32 = 20_000;
 const BUDGET: usize = 10_000;
 const NETWORKS: usize = 100;
 const RESIDENT_LIMIT: u64 = 64 << 20;
 
-fn far_over_budget() -> Result<()> {
+fn far_over_budget(roomy: &Api) -> Result<()> {
     let daemon = Daemon::start(&["--client-peers", "10000", "--server-peers", "10000", "--networks", "100"])?;
     let api = &daemon.api;
     let namespace = Namespace::create()?;
-    // The daemon's own requests get their rows first, and so stay out of `other`.
-    let before = our_sum(&api.peers()?, namespace.inum);
+    let inum = namespace.inum;
+    // The requests to both daemons get their rows first, and so stay out of `other`.
+    let before = (roomy.peers()?, api.peers()?);
     let kernel = namespace.enter(|| {
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             let scraper = scope.spawn(|| scrape_until(api, &done));
             let made = make_peers();
             done.store(true, Ordering::Relaxed);
-            let scraped = scraper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let scraped = scraper.join().unwrap_or_else(|panic| resume_unwind(panic));
             made.and(scraped)
         })?;
         oracle::until_quiet()?;
@@ -50,13 +54,17 @@ fn far_over_budget() -> Result<()> {
     ensure!(kernel.active_opens + kernel.passive_opens == expected.opened, "the trial is wrong: {kernel:?}");
     ensure!(kernel.out_resets == expected.resets_sent, "the trial is wrong: {kernel:?}");
     let last = wait::until("the sum over all peers to be the trial's", || {
-        let view = api.peers()?;
-        let found = zip(our_sum(&view, namespace.inum), before, |now, before| now - before);
-        Ok(if found == expected {
-            Ok(view)
-        } else {
-            Err(format!("expected {expected:?}\nfound    {found:?}"))
-        })
+        let (wide, narrow) = (roomy.peers()?, api.peers()?);
+        let ours = |now, before| minus(sum(now, is_ours(inum)), sum(before, is_ours(inum)));
+        let with_room = ours(&wide, &before.0);
+        let without = add(ours(&narrow, &before.1), sum(&narrow, is_network_of_others(inum)));
+        // Others' new peers end in the same `other`; the daemon with room for them tells how much that is.
+        let theirs = without_row(&wide, &before.0, &narrow, inum);
+        let right = with_room == expected && without == add(expected, theirs);
+        let wrong = || {
+            format!("expected {expected:?}\nwith room {with_room:?}\nwithout {without:?}\nothers {theirs:?}")
+        };
+        Ok(if right { Ok(narrow) } else { Err(wrong()) })
     })?;
     for (role, most) in [("client", BUDGET), ("server", BUDGET + NETWORKS)] {
         let rows = last.peers.iter().filter(|peer| peer.role == role && peer.netns.is_some()).count();
@@ -74,10 +82,31 @@ fn far_over_budget() -> Result<()> {
     daemon.stop(Signal::TERM)
 }
 
-/// What the daemon counted for this namespace, with the sums that belong to none.
-fn our_sum(view: &PeersView, netns: u32) -> CountsView {
-    let ours = view.peers.iter().filter(|peer| peer.netns.is_none_or(|of| of == netns));
-    ours.fold(CountsView::default(), |sum, peer| add(sum, peer.counts))
+/// Rows of the trial's namespace, and the sums that belong to none.
+fn is_ours(netns: u32) -> impl Fn(&PeerView) -> bool {
+    move |peer| peer.netns.is_none_or(|of| of == netns)
+}
+
+/// Rows of whole networks in other namespaces.
+fn is_network_of_others(netns: u32) -> impl Fn(&PeerView) -> bool {
+    move |peer| peer.peer.contains('/') && !is_ours(netns)(peer)
+}
+
+fn sum(view: &PeersView, which: impl Fn(&PeerView) -> bool) -> CountsView {
+    let counts = view.peers.iter().filter(|peer| which(peer)).map(|peer| peer.counts);
+    counts.fold(CountsView::default(), add)
+}
+
+/// What others' peers did since `before` that have no row of their own in `narrow`.
+fn without_row(wide: &PeersView, before: &PeersView, narrow: &PeersView, netns: u32) -> CountsView {
+    let key = |peer: &PeerView| (peer.peer.clone(), peer.port, peer.role.clone(), peer.netns);
+    let known: BTreeSet<_> = narrow.peers.iter().map(key).collect();
+    let is_unknown = |peer: &PeerView| !is_ours(netns)(peer) && !known.contains(&key(peer));
+    minus(sum(wide, is_unknown), sum(before, is_unknown))
+}
+
+fn minus(now: CountsView, before: CountsView) -> CountsView {
+    zip(now, before, |now, before| now - before)
 }
 
 fn add(one: CountsView, two: CountsView) -> CountsView {
@@ -96,19 +125,20 @@ fn expected() -> CountsView {
     times(each.into_iter().fold(CountsView::default(), add), quarter)
 }
 
-/// One connection from and to each of [`PEERS`] loopback addresses.
+/// A connection from each of [`PEERS`] loopback addresses, to each of [`SERVERS`] in turn.
 fn make_peers() -> Result<()> {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     let port = unique_port();
-    listener.bind(&std::net::SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
+    listener.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
     listener.listen(128)?;
+    let loopback = |number| IpAddr::V4(Ipv4Addr::from_bits(Ipv4Addr::new(127, 32, 0, 1).to_bits() + number));
     for number in 0..PEERS {
-        let address = IpAddr::V4(Ipv4Addr::from_bits(Ipv4Addr::new(127, 32, 0, 1).to_bits() + number));
-        let place = Place::between(address, address).with_port(port);
+        let address = loopback(number);
+        let place = Place::between(loopback(number % SERVERS), address).with_port(port);
         let client = place.connect().with_context(|| format!("peer {address}"))?;
         let (server, _) = listener.accept()?;
         server.set_read_timeout(Some(wait::DEADLINE))?;
-        let pair = crate::sockets::Pair { client, server, client_port: 0, service_port: port };
+        let pair = Pair { client, server, client_port: 0, service_port: port };
         match number % 4 {
             0 => pair.finish(),
             1 => {
@@ -116,13 +146,13 @@ fn make_peers() -> Result<()> {
                 pair.finish();
             }
             2 => {
-                crate::sockets::send(&pair.client, b"one way")?;
-                crate::sockets::receive(&pair.server, 7)?;
+                send(&pair.client, b"one way")?;
+                receive(&pair.server, 7)?;
                 abort(pair.client)?;
                 wait_for_reset(&pair.server)?;
             }
             _ => {
-                crate::sockets::send(&pair.client, b"unread")?;
+                send(&pair.client, b"unread")?;
                 wait_for_data(&pair.server)?;
                 drop(pair.server);
                 wait_for_reset(&pair.client)?;
@@ -156,7 +186,7 @@ fn scrape_until(api: &Api, done: &AtomicBool) -> Result<()> {
         let counters = Counters::parse(&api.metrics()?)?;
         let after = api.peers()?;
         for view in [&before, &after] {
-            let sum = view.peers.iter().fold(CountsView::default(), |sum, peer| add(sum, peer.counts));
+            let sum = sum(view, |_| true);
             ensure!(
                 sum == view.total,
                 "scrape {scrapes}: the rows give {sum:?}, the total is {:?}",

@@ -24,6 +24,19 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_reset-monitor");
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
+    /// Removes what runs left behind that were killed.
+    pub(crate) fn sweep() -> Result<()> {
+        for entry in fs::read_dir(env!("CARGO_TARGET_TMPDIR")).into_iter().flatten() {
+            let entry = entry?;
+            let name = entry.file_name();
+            let process = name.to_str().and_then(|name| name.strip_prefix("kernel-")?.split('-').next());
+            if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     /// A new one among the build's own temporary files.
     pub(crate) fn create() -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -254,9 +254,15 @@ impl<'a> Ledger<'a> {
                 wrong.push(format!("port {port}: expected refused and stray {expected:?}, found {found:?}"));
             }
         }
-        let found = Sent::of(&self.api.status()?.namespaces, self.namespace.inum).minus(self.sent_before);
+        let status = self.api.status()?;
+        let found = Sent::of(&status.namespaces, self.namespace.inum).minus(self.sent_before);
         if found != self.sent() {
             wrong.push(format!("the namespace: expected {:?}, found {found:?}", self.sent()));
+        }
+        if !wrong.is_empty() && status.over_budget > 0 {
+            wrong.push(
+                "the daemon is over its budgets: does anything else here connect to many peers?".to_owned(),
+            );
         }
         Ok(if wrong.is_empty() { Ok(()) } else { Err(wrong) })
     }

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,10 +14,16 @@ use crate::oracle::{self, state};
 use crate::packets::Flags;
 use crate::wait::DEADLINE;
 
-/// A port of this run that no other trial uses: the daemon counts ports over all namespaces.
+/// A port that no other trial uses, and hardly one of another run beside this one: the daemon counts ports over all
+/// namespaces. Below the ports that the kernel gives out.
 pub(crate) fn unique_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(20_000);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+    const FIRST: u32 = 2_000;
+    const RUNS: u32 = 50;
+    const OF_A_RUN: u32 = 600;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let run = std::process::id() % RUNS;
+    let port = FIRST + run * OF_A_RUN + NEXT.fetch_add(1, Ordering::Relaxed) % OF_A_RUN;
+    u16::try_from(port).unwrap_or(u16::MAX)
 }
 
 /// How the two ends address each other.
