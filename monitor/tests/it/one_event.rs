@@ -12,7 +12,7 @@ use monitor::clock::WallClock;
 use monitor::counts::PeerCounts;
 use monitor::decode::decode;
 use monitor::enrich::Enricher;
-use monitor::event::{Counted, Direction};
+use monitor::event::{Counted, Direction, TcpState};
 use monitor::kernel::truth::{Budgets, SlotReading, TotalsReading};
 use monitor::metrics::negotiate::Format;
 use monitor::metrics::{Page, encode};
@@ -68,7 +68,7 @@ fn one_event_from_the_ring_to_the_metrics_page() {
     let event = decode(&record(), &wall).unwrap();
     assert_eq!((event.kind, event.slot), (Kind::ResetSent, Some(SLOT)));
     assert_eq!(event.remote.to_string(), "10.1.2.3:5432");
-    assert_eq!(event.state_before.and_then(|state| state.name()), Some("ESTABLISHED"));
+    assert_eq!(event.state_before.and_then(TcpState::name), Some("ESTABLISHED"));
     assert_eq!(event.counted, Some(Counted::Aborted));
     assert!(event.segment.is_none() && event.since_close_ns.is_none());
 

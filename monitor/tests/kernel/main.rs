@@ -10,6 +10,7 @@ mod budget;
 mod format;
 mod lifecycle;
 mod overload;
+mod retire;
 mod spoof;
 mod volume;
 
@@ -98,7 +99,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Vec<Trial> {
     trials.extend(lifecycle::TRIALS.iter().map(|(name, run)| beside_others(*name, run)));
     let storms = [volume::TRIALS, format::TRIALS, overload::TRIALS_WITH_SHARED, budget::TRIALS].concat();
     trials.extend(storms.into_iter().map(|(name, run)| alone(name, shared(daemon, run))));
-    let storms = [overload::TRIALS, spoof::TRIALS].concat();
+    let storms = [overload::TRIALS, retire::TRIALS, spoof::TRIALS].concat();
     trials.extend(storms.into_iter().map(|(name, run)| alone(name, run)));
     trials
 }
