@@ -54,8 +54,7 @@ fn on_set_state(sk: u64, old: u8, new: u8) {
         return;
     }
     if crossing {
-        // A simultaneous open goes on like a server's; it is a client.
-        socket.note_role(Role::Client);
+        socket.note_crossing();
         return;
     }
     if opens {
@@ -70,9 +69,12 @@ fn on_set_state(sk: u64, old: u8, new: u8) {
     if new == CLOSE {
         note_close(sk, old);
         if is_live(old) {
+            // Its role stays noted: the reset that goes with this close comes after it. The next connection in the same
+            // place of memory sets it right.
             closed(socket);
+        } else {
+            socket.forget_role();
         }
-        socket.forget_role();
     }
 }
 
@@ -80,7 +82,7 @@ fn on_set_state(sk: u64, old: u8, new: u8) {
 fn opened(socket: Socket, old: u8) {
     let tuple = socket.tuple();
     let by_ttl = socket.role_by_ttl(&tuple);
-    let role = if old == SYN_RECV { socket.noted_role().unwrap_or(Role::Server) } else { Role::Client };
+    let role = if old == SYN_RECV && !socket.opened_crossing() { Role::Server } else { Role::Client };
     if role == by_ttl {
         socket.forget_role();
     } else {

@@ -23,6 +23,8 @@ const IPPROTO_TCP: u64 = 6;
 const SOCK_DEAD: u64 = 1 << 0;
 const SOCK_DONE: u64 = 1 << 1;
 const SOCK_LINGER: u64 = 1 << 4;
+/// Noted instead of a role while a simultaneous open is under way.
+const CROSSING: u8 = 3;
 /// TTL that a socket has where no handshake ACK was noted: a client.
 const NO_HANDSHAKE_TTL: u8 = 1;
 
@@ -104,22 +106,31 @@ impl Socket {
         self.role_by_ttl(tuple)
     }
 
-    /// The role noted by [`Socket::note_role`].
+    /// The role noted by [`Socket::note_role`]. A crossing connection's handshake TTL is right.
     #[inline(always)]
     fn role_exception(self) -> Option<Role> {
+        Role::from_code(self.noted()?)
+    }
+
+    #[inline(always)]
+    fn noted(self) -> Option<u8> {
         if !any_role_noted() {
             return None;
         }
         // SAFETY: one byte is copied out of the map value at once.
-        let code = unsafe { ROLES.get(self.0).copied() }?;
-        Role::from_code(code)
+        unsafe { ROLES.get(self.0).copied() }
     }
 
-    /// Remembers a role that the handshake TTL tells wrongly: a peer that really sends TTL 1, a socket that was
-    /// accepted, disconnected and connected, a simultaneous open.
+    /// Remembers a role that the handshake TTL tells wrongly: a peer that really sends TTL 1, or a socket that was accepted,
+    /// disconnected and connected.
     #[inline(always)]
     pub(crate) fn note_role(self, role: Role) {
-        if ROLES.insert(self.0, role as u8, 0).is_ok()
+        self.note(role as u8);
+    }
+
+    #[inline(always)]
+    fn note(self, code: u8) {
+        if ROLES.insert(self.0, code, 0).is_ok()
             && let Some(ever) = ROLES_EVER.get_ptr_mut(0)
         {
             // SAFETY: `ever` is a map value.
@@ -136,10 +147,16 @@ impl Socket {
         }
     }
 
-    /// A role noted before the connection was established.
+    /// Remembers a simultaneous open: it goes on like a server's, and is a client.
     #[inline(always)]
-    pub(crate) fn noted_role(self) -> Option<Role> {
-        self.role_exception()
+    pub(crate) fn note_crossing(self) {
+        self.note(CROSSING);
+    }
+
+    /// Whether this connection was opened simultaneously.
+    #[inline(always)]
+    pub(crate) fn opened_crossing(self) -> bool {
+        self.noted() == Some(CROSSING)
     }
 
     #[inline(always)]

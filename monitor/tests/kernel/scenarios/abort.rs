@@ -17,6 +17,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on_all("closing with SO_LINGER 0 is an abort, by the client", linger_by_client),
     Scenario::on_all("closing with SO_LINGER 0 is an abort, by the server", linger_by_server),
     Scenario::on_all("unread data weighs more than SO_LINGER 0", linger_with_unread),
+    Scenario::on_all("a client that really sends TTL 1 is still a server's peer", one_hop),
     Scenario::on_all("without any data a reset is an abort on both sides, by the server", empty_by_server),
     Scenario::on_all("without any data a reset is an abort on both sides, by the client", empty_by_client),
     Scenario::on_all("ss -K is an abort", killed_by_ss),
@@ -106,6 +107,25 @@ fn linger_by_server(stage: &mut Stage<'_>) -> Result<()> {
         abort(pair.server)?;
         wait_for_reset(&pair.client)
     })
+}
+
+/// TTL 1 is what a client's own socket has where the kernel keeps an accepted one's handshake TTL.
+fn one_hop(stage: &mut Stage<'_>) -> Result<()> {
+    let service = stage.place.listen()?;
+    let client = stage.place.client_socket(Protocol::TCP, 0)?;
+    match stage.place.family {
+        Family::V4 | Family::Mapped => client.set_ttl_v4(1)?,
+        Family::V6 => client.set_unicast_hops_v6(1)?,
+    }
+    client.connect(&stage.place.target().into())?;
+    let pair = service.pair_of(client)?;
+    pair.exchange(2)?;
+    abort(pair.server)?;
+    wait_for_reset(&pair.client)?;
+    let (client, server) = by_server(aborted(2));
+    stage.ledger.client(&stage.place, client);
+    stage.ledger.server(&stage.place, server);
+    Ok(())
 }
 
 fn linger_with_unread(stage: &mut Stage<'_>) -> Result<()> {
