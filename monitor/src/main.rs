@@ -4,12 +4,17 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use clap::error::ErrorKind;
 use monitor::cli::{Cli, Command};
 use monitor::command;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        Err(help) if help.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            drop(help.print());
+            return ExitCode::from(command::EXIT_USAGE);
+        }
         Err(error) if error.use_stderr() => {
             complain(&one_line(&error));
             return ExitCode::from(command::EXIT_USAGE);

@@ -264,3 +264,31 @@ fn skipped_runs(ebpf: &Ebpf, program: &str) -> Option<u64> {
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
     info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DEFAULT_SIZES;
+    use crate::kernel::plan::Plan;
+
+    #[test]
+    fn a_plain_build_says_that_it_has_no_kernel_programs() {
+        if has_object() {
+            // Another build of the same tests is without; this one's programs are loaded by the kernel trials.
+            return;
+        }
+        let settings = monitor_common::settings::Settings {
+            story_burst: 0,
+            story_interval_ns: 0,
+            reason_keepalive: 0,
+            has_reason: 0,
+            other_slot: 0,
+            reserved: 0,
+        };
+        let plan = Plan { hooks: vec![], settings, signals: vec![] };
+        let Err(error) = load(&plan, &Layout::default(), &DEFAULT_SIZES, 1) else {
+            panic!("something was loaded")
+        };
+        assert!(error.to_string().contains("cargo xtask build"), "{error}");
+    }
+}

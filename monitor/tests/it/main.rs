@@ -8,6 +8,8 @@ mod api;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod config;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod one_event;
