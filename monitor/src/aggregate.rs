@@ -99,18 +99,19 @@ impl Aggregator {
         self.undecodable += 1;
     }
 
-    /// One reading of everything becomes what readers see. `now` is monotonic.
+    /// One reading of everything becomes what readers see. `now` is monotonic; `with_peers` makes the rows of all peers.
     pub fn snapshot(
         &mut self,
         slots: impl Iterator<Item = SlotReading>,
         ports: impl Iterator<Item = (u16, PortCounts)>,
         now: Duration,
         rest: Rest,
+        with_peers: bool,
     ) -> Snapshot {
         let Rest { taken, started, uptime, totals, namespaces, programs } = rest;
-        let peers = self.peers.read(slots, now);
+        let mut peers = with_peers.then(Vec::new);
+        let total = self.peers.read(slots, now, peers.as_mut());
         let series = self.peers.series();
-        let total = peers.iter().map(|row| row.counts).sum();
         let port_rows: Vec<_> = ports.collect();
         let ports = self.ports.read(&port_rows);
         let ports_total = port_rows.iter().map(|(_, counts)| *counts).sum();

@@ -73,6 +73,17 @@ impl PeerCounts {
         self.zip(earlier, u64::saturating_sub)
     }
 
+    /// A number that grows whenever any of the counts does.
+    pub const fn activity(&self) -> u64 {
+        self.opened
+            .wrapping_add(self.closed)
+            .wrapping_add(self.reset)
+            .wrapping_add(self.aborted)
+            .wrapping_add(self.resets_sent)
+            .wrapping_add(self.resets_received)
+            .wrapping_add(self.refused_received)
+    }
+
     /// Connections open now, as far as we saw them open. Those from before our start are not among them.
     pub const fn open(&self) -> u64 {
         self.opened.saturating_sub(self.closed)

@@ -92,7 +92,16 @@ impl AppState {
 
     /// A snapshot of now. A stuck pipeline costs freshness, not the answer.
     async fn fresh(&self) -> Arc<Snapshot> {
-        match tokio::time::timeout(FRESH_WAIT, self.published.fresh()).await {
+        self.snapshot(false).await
+    }
+
+    /// The same with the rows of all peers, unless the pipeline is stuck.
+    async fn fresh_with_peers(&self) -> Arc<Snapshot> {
+        self.snapshot(true).await
+    }
+
+    async fn snapshot(&self, with_peers: bool) -> Arc<Snapshot> {
+        match tokio::time::timeout(FRESH_WAIT, self.published.fresh(with_peers)).await {
             Ok(snapshot) => snapshot,
             Err(tokio::time::error::Elapsed { .. }) => self.published.latest(),
         }

@@ -82,7 +82,7 @@ impl Pipeline {
         let mut aggregator = Aggregator::new(limits);
         let rest =
             rest(&truth, &mut namespaces, &mut programs, started, started_monotonic, started_monotonic);
-        let first = aggregator.snapshot(truth.slots(), truth.ports(), started_monotonic, rest);
+        let first = aggregator.snapshot(truth.slots(), truth.ports(), started_monotonic, rest, false);
         let (publisher, published, requests) = channel(Arc::new(first), signals);
         let pipeline = Self {
             source: Source::new(ring)?,
@@ -133,8 +133,8 @@ impl Pipeline {
         self.drain()?;
         self.settle_held();
         if tick {
-            let snapshot = self.read();
-            self.publisher.snapshot(snapshot);
+            let snapshot = self.read(false);
+            self.publisher.snapshot(Arc::new(snapshot));
             self.retire();
         }
         Ok(())
@@ -144,13 +144,19 @@ impl Pipeline {
     fn answer(&mut self, first: RefreshRequest) -> Result<(), PipelineError> {
         self.drain()?;
         self.settle_held();
-        let snapshot = self.read();
-        self.publisher.snapshot(Arc::clone(&snapshot));
-        let mut answer = Some(first);
-        while let Some(waiting) = answer {
+        let mut requests = vec![first];
+        while let Ok(waiting) = self.requests.try_recv() {
+            requests.push(waiting);
+        }
+        let mut snapshot = self.read(requests.iter().any(|request| request.with_peers));
+        // The rows go to who asked for them, and are not kept.
+        let peers = snapshot.peers.take();
+        self.publisher.snapshot(Arc::new(snapshot.clone()));
+        snapshot.peers = peers;
+        let snapshot = Arc::new(snapshot);
+        for RefreshRequest { with_peers: _, answer } in requests {
             // An error only says that the reader has left.
-            drop(waiting.send(Arc::clone(&snapshot)));
-            answer = self.requests.try_recv().ok();
+            drop(answer.send(Arc::clone(&snapshot)));
         }
         Ok(())
     }
@@ -188,13 +194,13 @@ impl Pipeline {
         }
     }
 
-    fn read(&mut self) -> Arc<Snapshot> {
+    fn read(&mut self, with_peers: bool) -> Snapshot {
         let now = clock::monotonic();
         let Self { truth, namespaces, programs, aggregator, .. } = self;
         let rest = rest(truth, namespaces, programs, self.started, self.started_monotonic, now);
-        let mut snapshot = aggregator.snapshot(truth.slots(), truth.ports(), now, rest);
+        let mut snapshot = aggregator.snapshot(truth.slots(), truth.ports(), now, rest, with_peers);
         snapshot.read_seconds = clock::monotonic().saturating_sub(now).as_secs_f64();
-        Arc::new(snapshot)
+        snapshot
     }
 
     /// Takes the last counts of slots unlinked a while ago, and unlinks those that may go now.

@@ -19,7 +19,13 @@ const STREAM_QUEUE: usize = 1_024;
 const REFRESH_QUEUE: usize = 64;
 
 /// What a reader asks the pipeline: a snapshot of now.
-pub type RefreshRequest = oneshot::Sender<Arc<Snapshot>>;
+#[derive(Debug)]
+pub struct RefreshRequest {
+    /// With the rows of all peers.
+    pub with_peers: bool,
+    /// Where to.
+    pub answer: oneshot::Sender<Arc<Snapshot>>,
+}
 
 /// The pipeline's end.
 #[derive(Debug)]
@@ -84,10 +90,10 @@ impl Published {
         Arc::clone(&self.snapshot.borrow())
     }
 
-    /// A snapshot of now; the latest one when the pipeline is too busy or has ended.
-    pub async fn fresh(&self) -> Arc<Snapshot> {
+    /// A snapshot of now; the latest one, which has no rows of peers, when the pipeline is too busy or has ended.
+    pub async fn fresh(&self, with_peers: bool) -> Arc<Snapshot> {
         let (answer, wait) = oneshot::channel();
-        if self.refresh.try_send(answer).is_err() {
+        if self.refresh.try_send(RefreshRequest { with_peers, answer }).is_err() {
             return self.latest();
         }
         match wait.await {

@@ -11,6 +11,7 @@ use monitor_common::peer::Role;
 
 use crate::classify::{CAUSES, Cause};
 use crate::counts::{PeerCounts, PortCounts, Stories};
+use crate::event::Direction;
 
 /// Who a row of counts belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +58,16 @@ pub struct CauseCounts {
 }
 
 impl CauseCounts {
+    /// A single reset.
+    pub fn one(direction: Direction, cause: Cause) -> Self {
+        let mut one = Self::default();
+        match direction {
+            Direction::Sent => one.sent[cause as usize] = 1,
+            Direction::Received => one.received[cause as usize] = 1,
+        }
+        one
+    }
+
     /// With the resets that have no story, which only the kernel counted.
     #[must_use]
     pub const fn with_untold(mut self, counts: &PeerCounts) -> Self {
@@ -209,15 +220,16 @@ pub struct Snapshot {
     pub uptime_seconds: f64,
     /// How long reading the maps and building this took, in seconds.
     pub read_seconds: f64,
-    /// Every live peer per namespace, then `other`, then `retired`.
-    pub peers: Vec<PeerRow>,
+    /// Every live peer per namespace, then `other`, then `retired`; `None` when the reader did not ask for them: a hundred
+    /// thousand rows take longer to make than all the rest.
+    pub peers: Option<Vec<PeerRow>>,
     /// What the metrics page shows: at most K peers, then `other` and `retired` of both roles.
     pub series: Vec<PeerSeries>,
     /// Every local port with refusals or strays, for the API.
     pub port_rows: Vec<(u16, PortCounts)>,
     /// What the metrics page shows of them: a bounded number of ports, then the rest.
     pub ports: Vec<PortSeries>,
-    /// Sum over all of `peers`.
+    /// Sum over all peers.
     pub total: PeerCounts,
     /// The kernel programs' independent sum of the same; equal at rest.
     pub kernel_total: PeerCounts,
@@ -230,7 +242,7 @@ pub struct Snapshot {
     /// Stories.
     pub stories: Stories,
     /// Sent and received resets per kernel reason name.
-    pub reasons: Vec<(crate::event::Direction, Arc<str>, u64)>,
+    pub reasons: Vec<(Direction, Arc<str>, u64)>,
     /// Bounded things.
     pub fills: Vec<Fill>,
     /// Counts that went to a network or to `other` for want of a slot.

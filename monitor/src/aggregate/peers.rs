@@ -1,12 +1,12 @@
 //! Which peer each slot is, how long it has been quiet, and when it gives up its place.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use monitor_common::peer::{PeerKey, Role, SCOPE_ADDRESS, SCOPE_OTHER, SCOPE_V4_NETWORK};
 
-use super::series::{BothRoles, SeriesTable, role_index};
-use crate::classify::Cause;
+use super::series::{BothRoles, SeriesTable};
+use crate::classify::{CAUSES, Cause};
 use crate::counts::PeerCounts;
 use crate::decode::address;
 use crate::event::Direction;
@@ -16,17 +16,18 @@ use crate::snapshot::{CauseCounts, PeerLabel, PeerRow, PeerSeries, Scope};
 /// At most this many are retired at a time for want of series; as many follow at the next tick.
 const SERIES_BATCH: usize = 16;
 
-/// A slot in use.
+/// A slot in use. A hundred thousand of these are 5 MB, so what the key tells is not kept again.
 #[derive(Debug)]
 struct Tenant {
     key: PeerKey,
-    label: PeerLabel,
+    /// Sum of its counts at the last reading: a change of any of them shows.
+    activity: u64,
+    /// Monotonic second in which it last changed.
+    changed: u32,
     /// Place in the series table.
-    series: Option<usize>,
-    /// Its counts at the last reading.
-    counts: PeerCounts,
-    /// Monotonic time at which they last changed.
-    changed: Duration,
+    series: Option<u16>,
+    /// It had open connections at the last reading.
+    open: bool,
     /// Its key is gone; it waits for its last counts.
     leaving: bool,
 }
@@ -40,15 +41,26 @@ pub(super) struct Used {
     pub(super) networks: usize,
 }
 
+/// A slot without series, while there are places among the series.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    slot: u32,
+    counts: PeerCounts,
+    /// It was never shown as `other`.
+    fresh: bool,
+}
+
 /// Every slot and every series.
 #[derive(Debug)]
 pub(super) struct Peers {
     budgets: Budgets,
     /// A peer may be retired after this long without any count.
     quiet: Duration,
-    tenants: HashMap<u32, Tenant>,
-    /// From stories, by slot. Few peers ever have any.
-    causes: HashMap<u32, CauseCounts>,
+    /// By slot number.
+    tenants: Vec<Option<Tenant>>,
+    used: Used,
+    /// Stories by slot and code, see [`code`]. Few peers have any, and those have few causes.
+    stories: BTreeMap<(u32, u8), u64>,
     series: SeriesTable,
     retired: BothRoles,
 }
@@ -58,107 +70,135 @@ impl Peers {
         Self {
             budgets,
             quiet,
-            tenants: HashMap::new(),
-            causes: HashMap::new(),
+            tenants: Vec::new(),
+            used: Used::default(),
+            stories: BTreeMap::new(),
             series: SeriesTable::new(published),
             retired: BothRoles::default(),
         }
     }
 
+    /// Adds a story to the slot in which the kernel counted, and to the series it belongs to if that is known already.
     pub(super) fn observe(&mut self, slot: u32, direction: Direction, cause: Cause) {
-        let causes = self.causes.entry(slot).or_default();
-        let counts = match direction {
-            Direction::Sent => &mut causes.sent,
-            Direction::Received => &mut causes.received,
-        };
-        counts[cause as usize] += 1;
+        *self.stories.entry((slot, code(direction, cause))).or_default() += 1;
+        let one = CauseCounts::one(direction, cause);
+        if let Some(role) = self.other_role(slot) {
+            self.series.add_other_causes(role, &one);
+        } else if let Some(tenant) = self.tenant(slot) {
+            match tenant.series {
+                Some(place) => self.series.add_causes(place, &one),
+                None => self.series.add_other_causes(key_role(&tenant.key), &one),
+            }
+        }
     }
 
-    /// One reading of all slots: the rows of the API. The series are up to date afterwards.
-    pub(super) fn read(&mut self, slots: impl Iterator<Item = SlotReading>, now: Duration) -> Vec<PeerRow> {
+    /// One reading of all slots: the sum over them and over the retired, and the API's rows if they are wanted. The series
+    /// are up to date afterwards.
+    pub(super) fn read(
+        &mut self,
+        slots: impl Iterator<Item = SlotReading>,
+        now: Duration,
+        mut rows: Option<&mut Vec<PeerRow>>,
+    ) -> PeerCounts {
         self.series.start();
-        let mut rows = Vec::with_capacity(self.tenants.len() + 4);
-        let mut unpublished = Vec::new();
+        let room = self.series.has_room();
+        let mut total = PeerCounts::default();
+        let mut candidates = Vec::new();
         for reading in slots {
-            let row = self.row(&reading);
-            if reading.key.scope == SCOPE_OTHER {
-                self.series.add_other(row.label.role, &row);
+            let SlotReading { slot, key, counts } = reading;
+            total = total.plus(counts);
+            if key.scope == SCOPE_OTHER {
+                self.series.add_other(key_role(&key), counts);
             } else {
-                let (fresh, series) = self.tenant(&reading, row.label, now);
+                let (fresh, series) = self.note(&reading, now);
                 match series {
-                    Some(place) => self.series.add(place, &row),
-                    None => unpublished.push((reading.slot, rows.len(), fresh)),
+                    Some(place) => self.series.add(place, counts),
+                    None if room => candidates.push(Candidate { slot, counts, fresh }),
+                    None => self.unpublished(slot, &key, counts, fresh),
                 }
             }
-            rows.push(row);
+            if let Some(rows) = rows.as_deref_mut() {
+                rows.push(self.row(&reading));
+            }
         }
-        self.publish(&rows, unpublished);
-        rows.extend(Role::ALL.map(|role| self.retired_row(role)));
-        rows
+        self.publish(candidates);
+        for role in Role::ALL {
+            let (counts, _) = self.retired.get(role);
+            total = total.plus(counts);
+            if let Some(rows) = rows.as_deref_mut() {
+                rows.push(self.retired_row(role));
+            }
+        }
+        total
     }
 
-    fn row(&self, reading: &SlotReading) -> PeerRow {
-        let stories = self.causes.get(&reading.slot).copied();
-        let untold = reading.counts.untold_sent + reading.counts.untold_received > 0;
-        let causes = (stories.is_some() || untold)
-            .then(|| Box::new(stories.unwrap_or_default().with_untold(&reading.counts)));
-        let netns = (reading.key.scope != SCOPE_OTHER).then_some(reading.key.netns);
-        PeerRow { label: label(&reading.key), netns, counts: reading.counts, causes }
-    }
-
-    fn retired_row(&self, role: Role) -> PeerRow {
-        let (counts, causes) = self.retired.get(role);
-        let label = PeerLabel { scope: Scope::Retired, port: None, role };
-        PeerRow { label, netns: None, counts, causes: Some(Box::new(causes.with_untold(&counts))) }
-    }
-
-    /// Notes whose slot it is. Whether it is new, and its place among the series.
-    fn tenant(&mut self, reading: &SlotReading, label: PeerLabel, now: Duration) -> (bool, Option<usize>) {
-        if let Some(tenant) = self.tenants.get_mut(&reading.slot) {
-            if tenant.counts != reading.counts {
-                tenant.counts = reading.counts;
-                tenant.changed = now;
+    /// Notes whose slot it is, and whether it did anything. Whether it is new, and its place among the series.
+    fn note(&mut self, reading: &SlotReading, now: Duration) -> (bool, Option<u16>) {
+        let SlotReading { slot, key, counts } = *reading;
+        let place = slot as usize;
+        if place >= self.tenants.len() {
+            self.tenants.resize_with(place + 1, || None);
+        }
+        let second = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+        let (activity, open) = (counts.activity(), counts.open() > 0);
+        if let Some(tenant) = &mut self.tenants[place] {
+            if tenant.activity != activity {
+                tenant.activity = activity;
+                tenant.changed = second;
+                tenant.open = open;
             }
             return (false, tenant.series);
         }
-        let series = self.series.join(&label);
-        let tenant =
-            Tenant { key: reading.key, label, series, counts: reading.counts, changed: now, leaving: false };
-        self.tenants.insert(reading.slot, tenant);
+        // Another namespace's peer of the same label may have series already.
+        let series = self.series.join(&label(&key));
+        if let Some(series) = series {
+            self.series.add_causes(series, &self.causes(slot));
+        }
+        self.tenants[place] = Some(Tenant { key, activity, changed: second, series, open, leaving: false });
+        *self.used_of(slot) += 1;
         (true, series)
     }
 
-    /// Gives free series to the busiest peers without any; the rest is `other`.
-    fn publish(&mut self, rows: &[PeerRow], mut unpublished: Vec<(u32, usize, bool)>) {
-        if self.series.has_room() {
-            unpublished.sort_by_key(|&(slot, row, _)| {
-                let counts = &rows[row].counts;
-                let resets =
-                    counts.reset + counts.resets_received + counts.resets_sent + counts.refused_received;
-                (std::cmp::Reverse(resets), std::cmp::Reverse(counts.closed + counts.opened), slot)
-            });
+    /// Counts of a slot that is part of `other`.
+    fn unpublished(&mut self, slot: u32, key: &PeerKey, counts: PeerCounts, fresh: bool) {
+        let role = key_role(key);
+        self.series.add_other(role, counts);
+        if fresh {
+            let causes = self.causes(slot);
+            self.series.add_other_causes(role, &causes);
         }
-        // Peers of one label in several namespaces share its series, so labels are admitted first and rows added then.
-        for &(_, row, _) in &unpublished {
+    }
+
+    /// Gives free series to the busiest peers without any; the rest is `other`.
+    fn publish(&mut self, mut candidates: Vec<Candidate>) {
+        candidates.sort_by_key(|Candidate { slot, counts, fresh: _ }| {
+            let resets = counts.reset + counts.resets_received + counts.resets_sent + counts.refused_received;
+            (std::cmp::Reverse((resets, counts.closed + counts.opened)), *slot)
+        });
+        // Peers of one label in several namespaces share its series, so labels are admitted first and slots join then.
+        for candidate in &candidates {
             if !self.series.has_room() {
                 break;
             }
-            self.series.admit(&rows[row].label);
+            if let Some(tenant) = self.tenant(candidate.slot) {
+                self.series.admit(label(&tenant.key));
+            }
         }
-        for (slot, row, fresh) in unpublished {
-            let row = &rows[row];
-            match self.series.join(&row.label) {
-                Some(place) => {
-                    // What was shown as `other` before stays there.
-                    if !fresh {
-                        self.series.leave_behind(place, row);
-                    }
-                    self.series.add(place, row);
-                    if let Some(tenant) = self.tenants.get_mut(&slot) {
-                        tenant.series = Some(place);
-                    }
-                }
-                None => self.series.add_other(row.label.role, row),
+        for Candidate { slot, counts, fresh } in candidates {
+            let Some(key) = self.tenant(slot).map(|tenant| tenant.key) else { continue };
+            let Some(place) = self.series.join(&label(&key)) else {
+                self.unpublished(slot, &key, counts, fresh);
+                continue;
+            };
+            let causes = self.causes(slot);
+            self.series.add(place, counts);
+            self.series.add_causes(place, &causes);
+            if !fresh {
+                // What was shown as `other` before stays there.
+                self.series.leave_behind(place, key_role(&key), counts, &causes);
+            }
+            if let Some(tenant) = self.tenants.get_mut(slot as usize).and_then(Option::as_mut) {
+                tenant.series = Some(place);
             }
         }
     }
@@ -172,26 +212,13 @@ impl Peers {
         self.series.len()
     }
 
-    pub(super) fn used(&self) -> Used {
-        let mut used = Used::default();
-        for slot in self.tenants.keys() {
-            if self.budgets.client_slots().contains(slot) {
-                used.client += 1;
-            } else if self.budgets.server_slots().contains(slot) {
-                used.server += 1;
-            } else if self.budgets.refused_slots().contains(slot) {
-                used.refused += 1;
-            } else {
-                used.networks += 1;
-            }
-        }
-        used
+    pub(super) const fn used(&self) -> Used {
+        self.used
     }
 
     /// Quiet peers in a budget that is nearly used up, or with series that busier peers want; longest quiet first.
     pub(super) fn retirable(&mut self, now: Duration) -> Vec<(u32, PeerKey)> {
-        let used = self.used();
-        let budgets = self.budgets;
+        let Self { budgets, quiet, tenants, used, series, .. } = self;
         let mut wanted = [
             (budgets.client_slots(), excess(used.client, budgets.client)),
             (budgets.server_slots(), excess(used.server, budgets.server)),
@@ -199,16 +226,19 @@ impl Peers {
             (budgets.network_slots(), excess(used.networks, budgets.networks)),
         ];
         let someone_waits =
-            !self.series.has_room() && self.tenants.values().any(|tenant| tenant.series.is_none());
+            !series.has_room() && tenants.iter().flatten().any(|tenant| tenant.series.is_none());
         let mut wanted_series = if someone_waits { SERIES_BATCH } else { 0 };
         if wanted_series == 0 && wanted.iter().all(|(_, count)| *count == 0) {
             return Vec::new();
         }
-        let mut quiet: Vec<_> =
-            self.tenants.iter_mut().filter(|(_, tenant)| tenant.is_quiet(now, self.quiet)).collect();
-        quiet.sort_by_key(|(slot, tenant)| (tenant.changed, **slot));
+        let mut candidates: Vec<(u32, &mut Tenant)> = (0..)
+            .zip(tenants.iter_mut())
+            .filter_map(|(slot, tenant)| Some((slot, tenant.as_mut()?)))
+            .filter(|(_, tenant)| tenant.is_quiet(now, *quiet))
+            .collect();
+        candidates.sort_by_key(|(slot, tenant)| (tenant.changed, *slot));
         let mut leaving = Vec::new();
-        for (&slot, tenant) in quiet {
+        for (slot, tenant) in candidates {
             let budget = wanted.iter_mut().find(|(slots, count)| slots.contains(&slot) && *count > 0);
             if let Some((_, count)) = budget {
                 *count -= 1;
@@ -224,21 +254,90 @@ impl Peers {
     }
 
     pub(super) fn retire(&mut self, slot: u32, last: PeerCounts) {
-        let Some(tenant) = self.tenants.remove(&slot) else { return };
-        let causes = self.causes.remove(&slot).unwrap_or_default();
-        self.retired.add(tenant.label.role, last, &causes);
-        self.series.retire(tenant.series, tenant.label.role, last, &causes.with_untold(&last));
+        let Some(tenant) = self.tenants.get_mut(slot as usize).and_then(Option::take) else { return };
+        *self.used_of(slot) -= 1;
+        let role = key_role(&tenant.key);
+        let causes = self.causes(slot);
+        let told: Vec<_> = self.stories.range((slot, 0)..=(slot, u8::MAX)).map(|(key, _)| *key).collect();
+        for key in told {
+            self.stories.remove(&key);
+        }
+        self.retired.add(role, last, &causes);
+        self.series.retire(tenant.series, role, last);
+    }
+
+    /// Told resets of a slot by cause.
+    fn causes(&self, slot: u32) -> CauseCounts {
+        let mut causes = CauseCounts::default();
+        for (&(_, code), &count) in self.stories.range((slot, 0)..=(slot, u8::MAX)) {
+            let code = usize::from(code);
+            if code < CAUSES {
+                causes.sent[code] += count;
+            } else {
+                causes.received[code - CAUSES] += count;
+            }
+        }
+        causes
+    }
+
+    fn row(&self, reading: &SlotReading) -> PeerRow {
+        let SlotReading { slot, key, counts } = *reading;
+        let told = self.stories.range((slot, 0)..=(slot, u8::MAX)).next().is_some();
+        let untold = counts.untold_sent + counts.untold_received > 0;
+        let causes = (told || untold).then(|| Box::new(self.causes(slot).with_untold(&counts)));
+        PeerRow { label: label(&key), netns: (key.scope != SCOPE_OTHER).then_some(key.netns), counts, causes }
+    }
+
+    fn retired_row(&self, role: Role) -> PeerRow {
+        let (counts, causes) = self.retired.get(role);
+        let label = PeerLabel { scope: Scope::Retired, port: None, role };
+        PeerRow { label, netns: None, counts, causes: Some(Box::new(causes.with_untold(&counts))) }
+    }
+
+    fn tenant(&self, slot: u32) -> Option<&Tenant> {
+        self.tenants.get(slot as usize)?.as_ref()
+    }
+
+    /// The role of the kernel's own `other` slots.
+    const fn other_role(&self, slot: u32) -> Option<Role> {
+        match slot.checked_sub(self.budgets.other_slot()) {
+            Some(0) => Some(Role::Client),
+            Some(1) => Some(Role::Server),
+            Some(_) | None => None,
+        }
+    }
+
+    fn used_of(&mut self, slot: u32) -> &mut usize {
+        if self.budgets.client_slots().contains(&slot) {
+            &mut self.used.client
+        } else if self.budgets.server_slots().contains(&slot) {
+            &mut self.used.server
+        } else if self.budgets.refused_slots().contains(&slot) {
+            &mut self.used.refused
+        } else {
+            &mut self.used.networks
+        }
     }
 }
 
 impl Tenant {
     fn is_quiet(&self, now: Duration, quiet: Duration) -> bool {
-        !self.leaving && self.counts.open() == 0 && now.saturating_sub(self.changed) >= quiet
+        let changed = Duration::from_secs(self.changed.into());
+        !self.leaving && !self.open && now.saturating_sub(changed) >= quiet
     }
 }
 
+/// Both directions' causes in one byte.
+fn code(direction: Direction, cause: Cause) -> u8 {
+    let code = match direction {
+        Direction::Sent => cause as usize,
+        Direction::Received => CAUSES + cause as usize,
+    };
+    u8::try_from(code).unwrap_or(u8::MAX)
+}
+
 /// How many slots to free: none below seven eighths of the budget, down to three quarters above.
-fn excess(used: usize, budget: u32) -> usize {
+const fn excess(used: usize, budget: u32) -> usize {
     let budget = budget as usize;
     if used > budget - budget / 8 { used - (budget - budget / 4) } else { 0 }
 }
@@ -254,6 +353,5 @@ fn label(key: &PeerKey) -> PeerLabel {
         bits => Scope::Network(address, bits),
     };
     let port = (key.scope != SCOPE_OTHER).then_some(key.port);
-    debug_assert!(role_index(role) < 2);
     PeerLabel { scope, port, role }
 }

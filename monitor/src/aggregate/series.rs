@@ -1,36 +1,36 @@
 //! The metrics page's series: the top peers, `other` and `retired`, such that no published number ever goes down.
 //!
 //! A peer that gets series of its own late leaves what was shown as `other` so far behind, there. One that is retired
-//! takes what it published to `retired`. The same label in two namespaces is one series.
+//! takes what it published to `retired`. The same label in two namespaces is one series. Counts are read anew each
+//! time; causes come with the stories and are added as they come.
 
 use std::collections::HashMap;
 
 use monitor_common::peer::Role;
 
 use crate::counts::PeerCounts;
-use crate::snapshot::{CauseCounts, PeerLabel, PeerRow, PeerSeries, Scope};
+use crate::snapshot::{CauseCounts, PeerLabel, PeerSeries, Scope};
 
 /// A sum for each role.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BothRoles([(PeerCounts, CauseCounts); 2]);
 
-/// Where a role stands in arrays.
-pub(super) const fn role_index(role: Role) -> usize {
-    match role {
-        Role::Client => 0,
-        Role::Server => 1,
-    }
-}
-
 impl BothRoles {
-    pub(super) fn get(&self, role: Role) -> (PeerCounts, CauseCounts) {
-        self.0[role_index(role)]
+    pub(super) const fn get(&self, role: Role) -> (PeerCounts, CauseCounts) {
+        self.0[Self::place(role)]
     }
 
     pub(super) fn add(&mut self, role: Role, counts: PeerCounts, causes: &CauseCounts) {
-        let (sum, sum_causes) = &mut self.0[role_index(role)];
+        let (sum, sum_causes) = &mut self.0[Self::place(role)];
         *sum = sum.plus(counts);
         *sum_causes = sum_causes.plus(causes);
+    }
+
+    const fn place(role: Role) -> usize {
+        match role {
+            Role::Client => 0,
+            Role::Server => 1,
+        }
     }
 }
 
@@ -41,11 +41,13 @@ struct Series {
     /// Slots that share it.
     slots: usize,
     /// From slots of this label that were retired while others lived on.
-    carried: (PeerCounts, CauseCounts),
+    carried: PeerCounts,
+    /// `carried` and every live slot, as of this reading.
+    now: PeerCounts,
+    /// Of all its slots, from the beginning.
+    causes: CauseCounts,
     /// Shown as `other` before the label had series; it stays there.
     behind: (PeerCounts, CauseCounts),
-    /// `carried` and every live slot, as of this reading.
-    now: (PeerCounts, CauseCounts),
 }
 
 /// All series.
@@ -53,11 +55,12 @@ struct Series {
 pub(super) struct SeriesTable {
     capacity: usize,
     places: Vec<Option<Series>>,
-    by_label: HashMap<PeerLabel, usize>,
-    /// What `other` keeps for good: from unpublished peers that were retired, and left behind by ended series.
+    by_label: HashMap<PeerLabel, u16>,
+    /// What `other` keeps for good: counts of unpublished peers that were retired, and left behind by ended series; and
+    /// causes from the beginning.
     other_kept: BothRoles,
-    /// `other` as of this reading.
-    other: BothRoles,
+    /// Counts of `other` as of this reading.
+    other_now: [PeerCounts; 2],
     retired: BothRoles,
 }
 
@@ -68,17 +71,18 @@ impl SeriesTable {
             places: Vec::new(),
             by_label: HashMap::new(),
             other_kept: BothRoles::default(),
-            other: BothRoles::default(),
+            other_now: [PeerCounts::default(); 2],
             retired: BothRoles::default(),
         }
     }
 
     /// Begins a reading.
     pub(super) fn start(&mut self) {
-        self.other = self.other_kept.clone();
+        self.other_now = Role::ALL.map(|role| self.other_kept.get(role).0);
         for series in self.places.iter_mut().flatten() {
             series.now = series.carried;
-            self.other.add(series.label.role, series.behind.0, &series.behind.1);
+            let other = &mut self.other_now[BothRoles::place(series.label.role)];
+            *other = other.plus(series.behind.0);
         }
     }
 
@@ -91,96 +95,113 @@ impl SeriesTable {
     }
 
     /// Makes series for a label, which has none of its slots in it yet.
-    pub(super) fn admit(&mut self, label: &PeerLabel) {
-        if self.by_label.contains_key(label) {
+    pub(super) fn admit(&mut self, label: PeerLabel) {
+        if self.by_label.contains_key(&label) {
             return;
         }
-        let nothing = (PeerCounts::default(), CauseCounts::default());
-        let series = Series { label: *label, slots: 0, carried: nothing, behind: nothing, now: nothing };
-        let place = if let Some(free) = self.places.iter().position(Option::is_none) {
-            self.places[free] = Some(series);
-            free
-        } else {
-            self.places.push(Some(series));
-            self.places.len() - 1
+        let free = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
+        // The configuration allows no more places than that.
+        let Ok(place) = u16::try_from(free) else { return };
+        let series = Series {
+            label,
+            slots: 0,
+            carried: PeerCounts::default(),
+            now: PeerCounts::default(),
+            causes: CauseCounts::default(),
+            behind: (PeerCounts::default(), CauseCounts::default()),
         };
-        self.by_label.insert(*label, place);
+        if free == self.places.len() {
+            self.places.push(None);
+        }
+        self.places[free] = Some(series);
+        self.by_label.insert(label, place);
     }
 
     /// Adds a slot to its label's series, if the label has any.
-    pub(super) fn join(&mut self, label: &PeerLabel) -> Option<usize> {
+    pub(super) fn join(&mut self, label: &PeerLabel) -> Option<u16> {
         let place = *self.by_label.get(label)?;
-        self.places[place].as_mut()?.slots += 1;
+        self.at(place)?.slots += 1;
         Some(place)
     }
 
     /// Adds a slot's counts of this reading.
-    pub(super) fn add(&mut self, place: usize, row: &PeerRow) {
-        if let Some(series) = &mut self.places[place] {
-            add_row(&mut series.now, row);
+    pub(super) fn add(&mut self, place: u16, counts: PeerCounts) {
+        if let Some(series) = self.at(place) {
+            series.now = series.now.plus(counts);
         }
     }
 
-    /// Leaves a slot's counts of this reading in `other`, where they were shown so far.
-    pub(super) fn leave_behind(&mut self, place: usize, row: &PeerRow) {
-        if let Some(series) = &mut self.places[place] {
-            add_row(&mut series.behind, row);
-            self.add_other(row.label.role, row);
+    /// Adds causes that no series had yet.
+    pub(super) fn add_causes(&mut self, place: u16, causes: &CauseCounts) {
+        if let Some(series) = self.at(place) {
+            series.causes = series.causes.plus(causes);
+        }
+    }
+
+    /// Leaves a slot's counts of this reading in `other`, where they and its causes were shown so far.
+    pub(super) fn leave_behind(&mut self, place: u16, role: Role, counts: PeerCounts, causes: &CauseCounts) {
+        if let Some(series) = self.at(place) {
+            series.behind = (series.behind.0.plus(counts), series.behind.1.plus(causes));
+            self.add_other(role, counts);
         }
     }
 
     /// Adds a slot's counts of this reading to `other`.
-    pub(super) fn add_other(&mut self, role: Role, row: &PeerRow) {
-        add_row(&mut self.other.0[role_index(role)], row);
+    pub(super) fn add_other(&mut self, role: Role, counts: PeerCounts) {
+        let other = &mut self.other_now[BothRoles::place(role)];
+        *other = other.plus(counts);
+    }
+
+    /// Adds causes to `other`, for good.
+    pub(super) fn add_other_causes(&mut self, role: Role, causes: &CauseCounts) {
+        self.other_kept.add(role, PeerCounts::default(), causes);
     }
 
     /// Takes a slot's final counts.
-    pub(super) fn retire(
-        &mut self,
-        place: Option<usize>,
-        role: Role,
-        last: PeerCounts,
-        causes: &CauseCounts,
-    ) {
-        let Some((place, series)) = place.and_then(|place| Some((place, self.places[place].as_mut()?)))
+    pub(super) fn retire(&mut self, place: Option<u16>, role: Role, last: PeerCounts) {
+        let Some((place, series)) = place
+            .and_then(|place| Some((usize::from(place), self.places.get_mut(usize::from(place))?.as_mut()?)))
         else {
-            self.other_kept.add(role, last, causes);
+            self.other_kept.add(role, last, &CauseCounts::default());
             return;
         };
-        series.carried = (series.carried.0.plus(last), series.carried.1.plus(causes));
+        series.carried = series.carried.plus(last);
         series.slots -= 1;
         if series.slots > 0 {
             return;
         }
-        let Series { label, slots: _, carried, behind, now: _ } = series;
-        let label = *label;
-        self.retired.add(role, carried.0.since(behind.0), &carried.1.since(&behind.1));
-        self.other_kept.add(role, behind.0, &behind.1);
+        let (counts, causes) = (series.carried.since(series.behind.0), series.causes.since(&series.behind.1));
+        let (label, behind) = (series.label, series.behind.0);
+        self.retired.add(role, counts, &causes);
+        // The causes left behind are in `other` already.
+        self.other_kept.add(role, behind, &CauseCounts::default());
         self.places[place] = None;
         self.by_label.remove(&label);
     }
 
     /// What the metrics page shows.
     pub(super) fn published(&self) -> Vec<PeerSeries> {
-        let own = self.places.iter().flatten().map(|series| PeerSeries {
-            label: series.label,
-            counts: series.now.0.since(series.behind.0),
-            causes: series.now.1.since(&series.behind.1),
+        let own = self.places.iter().flatten().map(|series| {
+            let counts = series.now.since(series.behind.0);
+            let causes = series.causes.since(&series.behind.1).with_untold(&counts);
+            PeerSeries { label: series.label, counts, causes }
         });
-        let sums = [(Scope::Other, &self.other), (Scope::Retired, &self.retired)];
-        let sums = sums.into_iter().flat_map(|(scope, sums)| {
-            Role::ALL.map(|role| {
-                let (counts, causes) = sums.get(role);
-                PeerSeries { label: PeerLabel { scope, port: None, role }, counts, causes }
-            })
+        let sum = |scope, role, counts: PeerCounts, causes: CauseCounts| PeerSeries {
+            label: PeerLabel { scope, port: None, role },
+            counts,
+            causes: causes.with_untold(&counts),
+        };
+        let other = Role::ALL.map(|role| {
+            sum(Scope::Other, role, self.other_now[BothRoles::place(role)], self.other_kept.get(role).1)
         });
-        own.chain(sums).collect()
+        let retired = Role::ALL.map(|role| {
+            let (counts, causes) = self.retired.get(role);
+            sum(Scope::Retired, role, counts, causes)
+        });
+        own.chain(other).chain(retired).collect()
     }
-}
 
-fn add_row((counts, causes): &mut (PeerCounts, CauseCounts), row: &PeerRow) {
-    *counts = counts.plus(row.counts);
-    if let Some(more) = &row.causes {
-        *causes = causes.plus(more);
+    fn at(&mut self, place: u16) -> Option<&mut Series> {
+        self.places.get_mut(usize::from(place))?.as_mut()
     }
 }

@@ -47,7 +47,7 @@ fn other(closed: u64) -> SlotReading {
 
 fn read(aggregator: &mut Aggregator, slots: &[SlotReading], seconds: u64) -> Snapshot {
     let slots = slots.iter().copied();
-    aggregator.snapshot(slots, std::iter::empty(), Duration::from_secs(seconds), rest())
+    aggregator.snapshot(slots, std::iter::empty(), Duration::from_secs(seconds), rest(), true)
 }
 
 fn closed(snapshot: &Snapshot) -> HashMap<PeerLabel, u64> {
@@ -84,7 +84,7 @@ fn one_peer_in_two_namespaces_is_one_series_and_two_rows() {
     let mut aggregator = aggregator(2);
     let snapshot = read(&mut aggregator, &[slot(0, 1, 1, 5), slot(1, 1, 2, 6)], 0);
     assert_eq!(closed(&snapshot)[&label(1)], 11);
-    assert_eq!(snapshot.peers.iter().filter(|row| row.label == label(1)).count(), 2);
+    assert_eq!(snapshot.peers.iter().flatten().filter(|row| row.label == label(1)).count(), 2);
 }
 
 #[test]
@@ -190,6 +190,17 @@ fn whatever_happens_sums_are_exact_and_no_published_number_goes_down() {
                 let more = random(9);
                 reading.counts.opened += more;
                 reading.counts.closed += more;
+                for _ in 0..random(3) {
+                    // Told or not, every reset has a cause.
+                    reading.counts.resets_sent += 1;
+                    if random(4) == 0 {
+                        reading.counts.untold_sent += 1;
+                    } else {
+                        let event = Event { slot: Some(number), ..Event::of_kind(Kind::ResetSent) };
+                        let cause = if random(2) == 0 { Cause::UnreadData } else { Cause::Other };
+                        aggregator.observe(&event, cause);
+                    }
+                }
             }
         } else {
             let peer = u8::try_from(random(5)).unwrap();
@@ -205,6 +216,20 @@ fn whatever_happens_sums_are_exact_and_no_published_number_goes_down() {
         let expected = slots.iter().map(|reading| reading.counts.closed).sum::<u64>() + gone;
         assert_eq!(snapshot.total.closed, expected, "rows at step {step}");
         assert_eq!(sum_of_series(&snapshot), expected, "series at step {step}");
+        for PeerSeries { label, counts, causes } in &snapshot.series {
+            let by_cause = causes.sent.iter().sum::<u64>();
+            assert_eq!(by_cause, counts.resets_sent, "resets of {label:?} by cause at step {step}");
+        }
+        for row in snapshot.peers.iter().flatten() {
+            let by_cause = row.causes.as_ref().map_or(0, |causes| causes.sent.iter().sum::<u64>());
+            assert_eq!(
+                by_cause, row.counts.resets_sent,
+                "resets of row {:?} by cause at step {step}",
+                row.label
+            );
+        }
+        let rows: PeerCounts = snapshot.peers.iter().flatten().map(|row| row.counts).sum();
+        assert_eq!(rows, snapshot.total, "sum of rows at step {step}");
         let now = closed(&snapshot);
         for (label, count) in &now {
             // A label that was retired starts again; its series had ended.

@@ -53,8 +53,9 @@ pub(super) async fn peers(State(state): State<AppState>, Query(pairs): Pairs) ->
     let filter = PeerFilter::from_params(&mut params)?;
     params.finish()?;
 
-    let snapshot = state.fresh().await;
-    let chosen = filter.select(&snapshot.peers);
+    let snapshot = state.fresh_with_peers().await;
+    let rows = snapshot.peers.as_ref().ok_or(ApiError::Busy { what: "requests for fresh counts" })?;
+    let chosen = filter.select(rows);
     let page = chosen.get(offset..).unwrap_or_default();
     let page = page.get(..limit).unwrap_or(page);
     let ports = ports(&snapshot.port_rows, limit);

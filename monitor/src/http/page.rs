@@ -41,7 +41,7 @@ const fn asset(kind: &'static str, text: &'static str) -> Asset {
 
 /// `/`.
 pub(super) async fn page(State(state): State<AppState>) -> Result<Html<String>, ApiError> {
-    let snapshot = state.fresh().await;
+    let snapshot = state.fresh_with_peers().await;
     let events: Vec<EventView> =
         state.published.history().iter().rev().take(EVENTS).map(|told| convert::event_view(told)).collect();
     let page = Page {
@@ -151,8 +151,12 @@ impl Page<'_> {
             row.counts.resets_sent + row.counts.resets_received + row.counts.refused_received > 0
         };
         let order = PeerFilter { sort: PeerSort::Resets, ..PeerFilter::default() };
-        let rows: Vec<&PeerRow> =
-            order.select(&self.snapshot.peers).into_iter().filter(with_resets).take(ROWS).collect();
+        let rows: Vec<&PeerRow> = order
+            .select(self.snapshot.peers.as_deref().unwrap_or_default())
+            .into_iter()
+            .filter(with_resets)
+            .take(ROWS)
+            .collect();
         if rows.is_empty() {
             return writeln!(
                 out,

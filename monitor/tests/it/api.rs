@@ -86,7 +86,7 @@ async fn ports_beyond_the_limit_are_summed_up() {
 #[tokio::test]
 async fn lists_on_their_way_to_readers_are_bounded_in_sum() {
     let mut busy = snapshot();
-    busy.peers = busy.peers.iter().cycle().take(60_000).cloned().collect();
+    busy.peers = busy.peers.map(|peers| peers.iter().cycle().take(60_000).cloned().collect());
     let daemon = Daemon::with(busy, signals());
     let list = || async {
         let request = request(Method::GET, "/api/v1/peers?limit=200000").body(Body::empty()).unwrap();

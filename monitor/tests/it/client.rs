@@ -84,8 +84,8 @@ fn peers_stand_in_aligned_columns() {
     let snapshot = snapshot();
     let answer = PeersView {
         time: String::new(),
-        peers: snapshot.peers.iter().map(peer_view).collect(),
-        matching: snapshot.peers.len(),
+        peers: snapshot.peers.iter().flatten().map(peer_view).collect(),
+        matching: snapshot.peers.iter().flatten().count(),
         total: CountsView::default(),
         ports: Vec::new(),
     };

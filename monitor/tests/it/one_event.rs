@@ -98,9 +98,12 @@ fn one_event_from_the_ring_to_the_metrics_page() {
         namespaces: vec![],
         programs: vec![],
     };
-    let snapshot = aggregator.snapshot([slot()].into_iter(), std::iter::empty(), Duration::ZERO, rest);
+    let snapshot = aggregator.snapshot([slot()].into_iter(), std::iter::empty(), Duration::ZERO, rest, true);
     assert_eq!(snapshot.total, snapshot.kernel_total);
-    assert_eq!(snapshot.peers[0].causes.as_ref().unwrap().sent[Cause::LingerAbort as usize], 1);
+    assert_eq!(
+        snapshot.peers.as_ref().unwrap()[0].causes.as_ref().unwrap().sent[Cause::LingerAbort as usize],
+        1
+    );
     assert_eq!(snapshot.reasons, [(Direction::Sent, Arc::from("TCP_STATE"), 1)]);
 
     // Snapshot -> text.

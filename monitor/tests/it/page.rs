@@ -53,7 +53,7 @@ async fn the_page_has_no_script_and_no_style_of_its_own() {
 
 #[tokio::test]
 async fn an_empty_page_says_what_to_try() {
-    let empty = Snapshot { peers: Vec::new(), series: Vec::new(), port_rows: Vec::new(), ..snapshot() };
+    let empty = Snapshot { peers: Some(Vec::new()), series: Vec::new(), port_rows: Vec::new(), ..snapshot() };
     let page = Daemon::with(empty, signals()).get("/").await.text;
     assert!(page.contains("curl http://127.0.0.1:1"), "{page}");
     assert!(page.contains("reset-monitor events -f"));

@@ -194,7 +194,7 @@ pub(crate) fn snapshot() -> Snapshot {
             (8080, PortCounts { refused_sent: 1, stray_sent: 2, stray_received: 3 }),
         ],
         ports,
-        peers,
+        peers: Some(peers),
         namespaces: vec![NamespaceRow {
             netns: 1,
             resets_sent: 20,
