@@ -16,9 +16,9 @@ use monitor_common::counters::{TRACEPOINTS, Tracepoint};
 
 use crate::fields::{add, cpu_totals};
 
-/// Tokens kept per CPU and tracepoint. Losing one that is still wanted takes as many events within the few nanoseconds between
-/// the second program's start and its look here.
-const TOKENS: usize = 8;
+/// Tokens kept per CPU and tracepoint, a power of two. Losing one that is still wanted takes as many events in one softirq that
+/// interrupts within the few nanoseconds between the second program's start and its look here.
+const TOKENS: usize = 64;
 
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -46,8 +46,12 @@ pub(crate) fn leave_token(at: Tracepoint, token: u64) {
 #[inline(always)]
 pub(crate) fn is_needed(at: Tracepoint, token: u64) -> bool {
     let Some(tokens) = RELIEF.get_ptr_mut(at as u32) else { return false };
-    let mut place = 0;
-    while place < TOKENS {
+    // SAFETY: `tokens` is a map value of this CPU.
+    let next = unsafe { (&raw const (*tokens).next).read_volatile() };
+    // Latest first: that is the one, unless the first program was skipped or a softirq came in between.
+    let mut back = 1;
+    while back <= TOKENS as u64 {
+        let place = (next.wrapping_sub(back) & (TOKENS as u64 - 1)) as usize;
         // SAFETY: `place` is below TOKENS; `tokens` is a map value of this CPU.
         let left = unsafe { (&raw mut (*tokens).left).cast::<u64>().add(place) };
         // SAFETY: as above.
@@ -56,7 +60,7 @@ pub(crate) fn is_needed(at: Tracepoint, token: u64) -> bool {
             unsafe { left.write_volatile(0) };
             return false;
         }
-        place += 1;
+        back += 1;
     }
     if let Some(totals) = cpu_totals() {
         // SAFETY: a tracepoint's number is below the array's length; `totals` is a map value.

@@ -126,7 +126,7 @@ fn active(socket: Socket, reason: u32) {
     });
 }
 
-/// kernel.md of the design, section 6: told by the socket alone, since reasons exist only from 6.12 on.
+/// Told by the socket alone, since reasons for active resets exist only from 6.12 on.
 #[inline(always)]
 fn intent(socket: Socket, state: u8, reason: u32) -> Intent {
     if state != CLOSE {

@@ -107,7 +107,7 @@ pub fn plan(facts: &Facts, other_slot: u32) -> Result<Plan, PlanError> {
 
 const NOT_YET: &str = "needs a function hook (fentry or kprobe), which this version does not have yet";
 
-/// The product's signals and what the tracepoints serve of them (kernel facts: `docs/kernels.md`).
+/// The product's signals and what the tracepoints serve of them.
 fn signals(facts: &Facts, has_reason: bool) -> Vec<SignalRow> {
     use SignalStatus::{Degraded, Missing, Works};
     let row = |signal, hook, status, why: &str, advice: &str| SignalRow {
