@@ -149,11 +149,14 @@ impl Pipeline {
             requests.push(waiting);
         }
         let mut snapshot = self.read(requests.iter().any(|request| request.with_peers));
-        // The rows go to who asked for them, and are not kept.
         let peers = snapshot.peers.take();
-        self.publisher.snapshot(Arc::new(snapshot.clone()));
-        snapshot.peers = peers;
-        let snapshot = Arc::new(snapshot);
+        let light = Arc::new(snapshot);
+        self.publisher.snapshot(Arc::clone(&light));
+        // The rows go to who asked for them, and are not kept.
+        let snapshot = match peers {
+            Some(peers) => Arc::new(Snapshot { peers: Some(peers), ..(*light).clone() }),
+            None => light,
+        };
         for RefreshRequest { with_peers: _, answer } in requests {
             // An error only says that the reader has left.
             drop(answer.send(Arc::clone(&snapshot)));
