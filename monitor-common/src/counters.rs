@@ -89,10 +89,14 @@ pub enum Kind {
     StraySent = 4,
     /// A reset received for no remembered connection.
     StrayReceived = 5,
+    /// We closed a connection that had been quiet for a second or more.
+    IdleCloseSent = 6,
+    /// The peer closed one.
+    IdleCloseReceived = 7,
 }
 
 /// Number of [`Kind`]s.
-pub const KINDS: usize = 6;
+pub const KINDS: usize = 8;
 
 impl Kind {
     /// Every kind, in the order of its code.
@@ -103,6 +107,8 @@ impl Kind {
         Self::RefusedReceived,
         Self::StraySent,
         Self::StrayReceived,
+        Self::IdleCloseSent,
+        Self::IdleCloseReceived,
     ];
 
     /// The kind a record carries, `None` for a code this version does not know.
@@ -114,16 +120,36 @@ impl Kind {
             3 => Some(Self::RefusedReceived),
             4 => Some(Self::StraySent),
             5 => Some(Self::StrayReceived),
+            6 => Some(Self::IdleCloseSent),
+            7 => Some(Self::IdleCloseReceived),
             _ => None,
         }
     }
 
-    /// Whether its stories are rate-limited before the ring. Strangers can cause these at will, and they must
-    /// not push out the story of an established connection.
+    /// Whether its stories are rate-limited before the ring. Strangers can cause refusals and strays at will, idle closes are
+    /// as many as connections; they must not push out the story of an established connection's reset.
     pub const fn is_suppressible(self) -> bool {
         match self {
             Self::ResetSent | Self::ResetReceived => false,
-            Self::RefusedSent | Self::RefusedReceived | Self::StraySent | Self::StrayReceived => true,
+            Self::RefusedSent
+            | Self::RefusedReceived
+            | Self::StraySent
+            | Self::StrayReceived
+            | Self::IdleCloseSent
+            | Self::IdleCloseReceived => true,
+        }
+    }
+
+    /// Whether it is no reset but the end of a quiet connection.
+    pub const fn is_idle_close(self) -> bool {
+        match self {
+            Self::IdleCloseSent | Self::IdleCloseReceived => true,
+            Self::ResetSent
+            | Self::ResetReceived
+            | Self::RefusedSent
+            | Self::RefusedReceived
+            | Self::StraySent
+            | Self::StrayReceived => false,
         }
     }
 
@@ -136,6 +162,8 @@ impl Kind {
             Self::RefusedReceived => "refused_received",
             Self::StraySent => "stray_sent",
             Self::StrayReceived => "stray_received",
+            Self::IdleCloseSent => "idle_close_sent",
+            Self::IdleCloseReceived => "idle_close_received",
         }
     }
 }
@@ -179,10 +207,12 @@ pub struct CpuTotals {
     pub namespaces_over: u64,
     /// Events that the second program took because the kernel had skipped the first, per [`Tracepoint`].
     pub relieved: [u64; TRACEPOINTS],
+    /// Entries written to the closed memory; tells how far back it can reach.
+    pub memories: u64,
     /// Fills the entry to a whole number of cache lines; always zero.
-    pub reserved: [u64; 6],
+    pub reserved: [u64; 5],
 }
 
 const _: () = assert!(size_of::<NamespaceTotals>() == 32);
-const _: () = assert!(size_of::<CpuTotals>() == 384);
+const _: () = assert!(size_of::<CpuTotals>() == 448);
 const _: () = assert!(size_of::<CpuTotals>().is_multiple_of(64));

@@ -165,6 +165,14 @@ layout! {
     rcv_nxt: "tcp_sock" "rcv_nxt" Required,
     /// Head of what the application has not read.
     copied_seq: "tcp_sock" "copied_seq" Required,
+    /// Next sequence number to send.
+    snd_nxt: "tcp_sock" "snd_nxt" Required,
+    /// First sequence number not acknowledged.
+    snd_una: "tcp_sock" "snd_una" Required,
+    /// Next sequence number that a `TIME_WAIT` socket expects.
+    tw_rcv_nxt: "inet_timewait_sock" "__tw_common.skc_tw_rcv_nxt" Optional,
+    /// Inode number of the file behind a `struct socket`, with which `struct socket_alloc` begins.
+    socket_inode: "socket_alloc" "vfs_inode.i_ino" Optional,
     /// Start of the packet buffer.
     skb_head: "sk_buff" "head" Required,
     /// IP header's offset from `head`.

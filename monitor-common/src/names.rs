@@ -26,6 +26,8 @@ pub const NS_TOTALS: &str = "NS_TOTALS";
 pub const CPU_TOTALS: &str = "CPU_TOTALS";
 /// Closed memory: an LRU by tuple.
 pub const CLOSED: &str = "CLOSED";
+/// How quiet connections were when the peer closed them: an array of [`crate::peer::PeerFin`].
+pub const PEER_FINS: &str = "PEER_FINS";
 /// Received resets that wait for the decision whether they were one. Hash from `HeldKey` to record.
 pub const HELD: &str = "HELD";
 /// Connections whose role the socket itself does not tell.

@@ -105,6 +105,60 @@ pub struct HeldKey {
     pub remote_port: u16,
 }
 
+/// What ended a connection, in [`ClosedMemory::ended`] and in records that come from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Ended {
+    /// Our FIN was first.
+    OurFin = 1,
+    /// A reset of ours, sent because data was unread.
+    Unread = 2,
+    /// A reset of ours, chosen: `SO_LINGER` 0, or `connect()` to `AF_UNSPEC`.
+    Chosen = 3,
+    /// A reset of ours by `SOCK_DESTROY`.
+    Destroyed = 4,
+    /// Any other reset of ours.
+    Reset = 5,
+    /// A reset of the peer's.
+    PeerReset = 6,
+}
+
+impl Ended {
+    /// What a memory or record carries, `None` for a code this version does not know.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::OurFin),
+            2 => Some(Self::Unread),
+            3 => Some(Self::Chosen),
+            4 => Some(Self::Destroyed),
+            5 => Some(Self::Reset),
+            6 => Some(Self::PeerReset),
+            _ => None,
+        }
+    }
+}
+
+/// Which side's FIN was first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Side {
+    /// Ours.
+    Local = 1,
+    /// The peer's.
+    Peer = 2,
+}
+
+impl Side {
+    /// What a record carries, `None` for unknown.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Local),
+            2 => Some(Self::Peer),
+            _ => None,
+        }
+    }
+}
+
 /// What is remembered of a connection after its socket is gone, so that a late request still finds its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -135,6 +189,8 @@ pub struct ClosedMemory {
     pub task_flags: u32,
     /// `task_struct.exit_code` of that task; meaningful when it is exiting.
     pub exit_code: u32,
+    /// Sequence numbers on their way, unacknowledged, when our FIN followed them: few for a TLS `close_notify`.
+    pub last_bytes: u32,
     /// Name of that task.
     pub comm: [u8; 16],
     /// A [`Role`] code.
@@ -143,12 +199,38 @@ pub struct ClosedMemory {
     pub state: u8,
     /// 1 once a reset of this connection is in the reset or aborted count: one connection counts once.
     pub counted: u8,
-    /// Keeps the size a multiple of 8; always zero.
-    pub reserved: [u8; 5],
+    /// An [`Ended`] code.
+    pub ended: u8,
 }
+
+/// What is remembered of a connection that the peer closed first: how quiet it was at the peer's FIN. An entry of an array in
+/// which a socket's address gives the place, so that the next socket with the same place writes over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct PeerFin {
+    /// The socket's kernel address.
+    pub socket: u64,
+    /// `tcp_sock.rcv_nxt`, FIN included: it does not move any more, and tells this connection from others at the address.
+    pub rcv_nxt: u32,
+    /// Low 32 bits of jiffies at the FIN.
+    pub jiffies: u32,
+    /// `tcp_sock.lsndtime` then.
+    pub lsndtime: u32,
+    /// `icsk_ack.lrcvtime` then.
+    pub lrcvtime: u32,
+    /// Bytes that the application had not read then: few for a TLS `close_notify` of the peer.
+    pub last_bytes: u32,
+    /// Keeps the size a multiple of 8; always zero.
+    pub reserved: u32,
+}
+
+/// Entries of the array of [`PeerFin`]s, a power of two: 512 KiB. Overwritten by chance only: a connection rarely stays
+/// long between the peer's FIN and its own.
+pub const PEER_FINS: u32 = 16_384;
 
 const _: () = assert!(size_of::<PeerKey>() == 24);
 const _: () = assert!(size_of::<Slot>() == 128);
 const _: () = assert!(size_of::<Tuple>() == 40);
 const _: () = assert!(size_of::<HeldKey>() == 16);
 const _: () = assert!(size_of::<ClosedMemory>() == 88 && align_of::<ClosedMemory>() == 8);
+const _: () = assert!(size_of::<PeerFin>() == 32 && PEER_FINS.is_power_of_two());

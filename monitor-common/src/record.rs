@@ -4,14 +4,18 @@
 //! never mistaken for zero. The daemon decodes it by checked reads, in the order of the fields.
 
 /// Version of this layout. The first field of every record; a reader refuses any other.
-pub const RECORD_VERSION: u32 = 1;
+pub const RECORD_VERSION: u32 = 2;
 
 /// Value of [`Record::slot`] when the event belongs to a local port and not to a peer.
 pub const NO_SLOT: u32 = u32::MAX;
 
+/// A side's last data before its FIN of at most this size is taken for a TLS `close_notify`: 24 bytes in TLS 1.3, 31 to 57 in
+/// TLS 1.2 with the usual ciphers.
+pub const CLOSE_NOTIFY_BYTES: u32 = 64;
+
 /// Bits of [`Record::known`]: which groups of fields the hook could fill.
 pub mod known {
-    /// Fields of a full socket: segments, bytes, ages, `srtt_us`, `shutdown`, `linger`, `probes`, `unread_bytes`.
+    /// Fields of a full socket: segments, ages, `shutdown`, `linger_zero`, `probes`, `unread_bytes`, `unacked_bytes`.
     pub const SOCKET: u32 = 1 << 0;
     /// `role`.
     pub const ROLE: u32 = 1 << 1;
@@ -21,7 +25,7 @@ pub mod known {
     pub const REASON: u32 = 1 << 3;
     /// Fields of the provoking segment: `segment_flags`, `segment_bytes`, `segment_ttl`, `ifindex`.
     pub const SEGMENT: u32 = 1 << 4;
-    /// Segments, bytes and ages come from the closed memory, and `since_close_ns` counts from its writing.
+    /// Segments, bytes and ages come from the closed memory, as does `ended`, and `since_close_ns` counts from its writing.
     pub const MEMORY: u32 = 1 << 5;
     /// `pid`, `tgid`, `comm`, `task_flags` and `exit_code` are the owner's: the hook ran in its context, or the closed
     /// memory noted it then.
@@ -36,6 +40,12 @@ pub mod known {
     pub const BYTES: u32 = 1 << 10;
     /// `srtt_us`.
     pub const SRTT: u32 = 1 << 11;
+    /// `socket_inode`.
+    pub const INODE: u32 = 1 << 12;
+    /// `fin_age`, `fin_sent_age`, `fin_received_age` and `fin_last_bytes`: how quiet the connection was at the first FIN.
+    pub const FIN: u32 = 1 << 13;
+    /// `sequence_distance`.
+    pub const DISTANCE: u32 = 1 << 14;
 }
 
 /// Bits of [`Record::verdicts`]: what the kernel side decided when it counted.
@@ -50,6 +60,8 @@ pub mod verdict {
     pub const DESTROYED: u8 = 1 << 3;
     /// The socket had no owner any more (`SOCK_DEAD`).
     pub const ORPHAN: u8 = 1 << 4;
+    /// No `struct socket` was attached: an orphan, or a connection that nobody had accepted yet.
+    pub const NO_FILE: u8 = 1 << 5;
 }
 
 /// One event. Multi-byte numbers in the machine's (little-endian) order unless said otherwise.
@@ -70,6 +82,8 @@ pub struct Record {
     pub cgroup_id: u64,
     /// Nanoseconds since the closed memory of the connection was written.
     pub since_close_ns: u64,
+    /// Inode number of the socket in sockfs, as `/proc/PID/fd` and `ss -e` show it.
+    pub socket_inode: u64,
     /// Inode number of the network namespace.
     pub netns: u32,
     /// Low 32 bits of jiffies at the event; the ages below are differences to it.
@@ -88,6 +102,18 @@ pub struct Record {
     pub srtt_us: u32,
     /// Bytes received that the application had not read.
     pub unread_bytes: u32,
+    /// Sequence numbers sent that the peer has not acknowledged; a FIN of ours counts as one.
+    pub unacked_bytes: u32,
+    /// Jiffies since the first FIN of either side.
+    pub fin_age: u32,
+    /// Jiffies since the last data we had sent when that FIN came or went.
+    pub fin_sent_age: u32,
+    /// Jiffies since the last data we had received then.
+    pub fin_received_age: u32,
+    /// Bytes of that FIN's side which nobody had taken yet at the FIN: unacknowledged for ours, unread for the peer's.
+    pub fin_last_bytes: u32,
+    /// First sequence number of the provoking segment less the one expected, as a signed number.
+    pub sequence_distance: u32,
     /// Raw value of the kernel's `enum sk_rst_reason`.
     pub reason: u32,
     /// Thread group id of the owner.
@@ -144,10 +170,16 @@ pub struct Record {
     pub verdicts: u8,
     /// 1 when the reset was sent without a provoking segment.
     pub active: u8,
+    /// A [`crate::peer::Side`] code: whose FIN was first, 0 when there was none or it is not known.
+    pub fin_by: u8,
+    /// A [`crate::peer::Ended`] code, 0 without memory.
+    pub ended: u8,
+    /// Fills the record to a multiple of 8; always zero.
+    pub reserved: [u8; 6],
 }
 
 /// Size of a record on the ring.
 pub const RECORD_BYTES: usize = size_of::<Record>();
 
-const _: () = assert!(RECORD_BYTES == 192);
+const _: () = assert!(RECORD_BYTES == 232);
 const _: () = assert!(align_of::<Record>() == 8);

@@ -17,16 +17,15 @@ pub struct Settings {
     pub has_reason: u32,
     /// Slot number of the client-role `other`; the server-role one follows it.
     pub other_slot: u32,
-    /// Thread group that the programs must not tell stories about: 0 for none.
-    pub reserved: u32,
+    /// Jiffies per second.
+    pub hz: u32,
 }
 
 impl Settings {
     /// The bytes that the kernel side reads, in its (little-endian) order.
     pub fn to_bytes(self) -> [u8; size_of::<Self>()] {
-        let Self { story_burst, story_interval_ns, reason_keepalive, has_reason, other_slot, reserved } =
-            self;
-        let words = [story_burst, story_interval_ns, reason_keepalive, has_reason, other_slot, reserved];
+        let Self { story_burst, story_interval_ns, reason_keepalive, has_reason, other_slot, hz } = self;
+        let words = [story_burst, story_interval_ns, reason_keepalive, has_reason, other_slot, hz];
         let mut bytes = [0; size_of::<Self>()];
         for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());

@@ -85,14 +85,33 @@ pub(crate) fn number(base: u64, field: Field) -> u64 {
     value
 }
 
-/// Sixteen bytes (an IPv6 address), zero when the kernel lacks the field.
-#[inline(always)]
-pub(crate) fn sixteen_bytes(base: u64, field: Field) -> [u8; 16] {
-    let mut bytes = [0u8; 16];
-    if field.size == 16 {
-        copy(&mut bytes, base + field.offset as u64, 16);
+/// A part of a struct copied in one go, to pick fields from: one read costs what a small one does.
+pub(crate) struct Copied<const N: usize> {
+    bytes: [u8; N],
+    /// Offset of the first byte in the struct.
+    start: u16,
+}
+
+impl<const N: usize> Copied<N> {
+    /// The first bytes of `part`, as many as fit. All zero when the read fails.
+    #[inline(always)]
+    pub(crate) fn read(base: u64, part: Field) -> Self {
+        let mut bytes = [0u8; N];
+        let size = if part.size as usize > N { N as u32 } else { part.size as u32 };
+        copy(&mut bytes, base + part.offset as u64, size);
+        Self { bytes, start: part.offset }
     }
-    bytes
+
+    /// The bytes of a field of the part, zero when they are not among those copied.
+    #[inline(always)]
+    pub(crate) fn pick<const M: usize>(&self, field: Field) -> [u8; M] {
+        let at = field.offset.wrapping_sub(self.start) as usize;
+        if field.size as usize != M || at > N - M {
+            return [0; M];
+        }
+        // SAFETY: `at` leaves room for M bytes; no alignment is asked for.
+        unsafe { self.bytes.as_ptr().add(at).cast::<[u8; M]>().read_unaligned() }
+    }
 }
 
 /// One byte at an address.

@@ -22,10 +22,12 @@ mod segment;
 mod socket;
 
 mod memory;
+mod peer_fin;
 mod peers;
 mod relief;
 mod story;
 
+mod idle_close;
 mod receive_reset;
 mod send_reset;
 mod set_state;

@@ -6,7 +6,9 @@ use monitor_common::counters::{
     CpuTotals, KINDS, NAMESPACES as NAMESPACE_COUNT, NamespaceTotals, PORT_COUNTERS, PORTS as PORT_COUNT,
 };
 use monitor_common::layout::{Field, Layout};
-use monitor_common::peer::{ClosedMemory, HeldKey, PeerKey, Slot, Tuple};
+use monitor_common::peer::{
+    ClosedMemory, HeldKey, PEER_FINS as PEER_FIN_COUNT, PeerFin, PeerKey, Slot, Tuple,
+};
 use monitor_common::record::Record;
 use monitor_common::settings::{NO_REASON, Settings};
 
@@ -29,7 +31,7 @@ pub(crate) static SETTINGS: Settings = Settings {
     reason_keepalive: NO_REASON,
     has_reason: 0,
     other_slot: 0,
-    reserved: 0,
+    hz: 0,
 };
 
 #[map]
@@ -71,6 +73,10 @@ pub(crate) static CPU_TOTALS: Array<CpuTotals> = Array::with_max_entries(SET_BY_
 #[map]
 pub(crate) static CLOSED: LruHashMap<Tuple, ClosedMemory> = LruHashMap::with_max_entries(SET_BY_DAEMON, 0);
 
+/// See `peer_fin.rs`.
+#[map]
+pub(crate) static PEER_FINS: Array<PeerFin> = Array::with_max_entries(PEER_FIN_COUNT, 0);
+
 /// Received resets that may turn out to be data on an orphan: see `receive_reset.rs`.
 #[map]
 pub(crate) static HELD: HashMap<HeldKey, Record> =
@@ -80,11 +86,40 @@ pub(crate) static HELD: HashMap<HeldKey, Record> =
 #[map]
 pub(crate) static ROLES: LruHashMap<u64, u8> = LruHashMap::with_max_entries(4096, 0);
 
-/// How many entries `ROLES` ever had: while 0, which is nearly always, no lookup is needed.
+/// Whether rare things ever happened, indexed by [`Rare`]: while they have not, nothing needs to be looked up for them.
 #[map]
-pub(crate) static ROLES_EVER: Array<u64> = Array::with_max_entries(1, 0);
+pub(crate) static EVER: Array<u64> = Array::with_max_entries(2, 0);
 
-/// The last socket of this CPU that moved to CLOSE, and from which state.
+/// An index of `EVER`.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Rare {
+    /// `ROLES` had an entry.
+    RoleNoted = 0,
+    /// A connection was closed for sending only, so that data could still come in after our FIN.
+    HalfClosed = 1,
+}
+
+/// Notes that it happened.
+#[inline(always)]
+pub(crate) fn note_ever(rare: Rare) {
+    if let Some(ever) = EVER.get_ptr_mut(rare as u32) {
+        // SAFETY: `ever` is a map value.
+        unsafe { ever.write_volatile(1) };
+    }
+}
+
+/// Whether it ever happened.
+#[inline(always)]
+pub(crate) fn ever(rare: Rare) -> bool {
+    match EVER.get_ptr_mut(rare as u32) {
+        // SAFETY: a map value; volatile because another CPU may set it.
+        Some(ever) => unsafe { ever.read_volatile() != 0 },
+        None => false,
+    }
+}
+
+/// A socket of this CPU that moved to CLOSE, and from which state.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct LastClose {
@@ -92,8 +127,19 @@ pub(crate) struct LastClose {
     pub(crate) state_before: u64,
 }
 
+/// How many of them are kept, a power of two. On loopback the other end closes between a move to CLOSE and its reset.
+pub(crate) const LAST_CLOSES: usize = 8;
+
+/// The last of them, in turn.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct LastCloses {
+    pub(crate) next: u64,
+    pub(crate) closes: [LastClose; LAST_CLOSES],
+}
+
 #[map]
-pub(crate) static LAST_CLOSE: PerCpuArray<LastClose> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static LAST_CLOSE: PerCpuArray<LastCloses> = PerCpuArray::with_max_entries(1, 0);
 
 /// Per kind, the time from which the next story is within the rate.
 #[map]

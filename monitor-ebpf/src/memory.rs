@@ -5,9 +5,9 @@
 
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns};
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
-use monitor_common::peer::{ClosedMemory, Role, Tuple};
+use monitor_common::peer::{ClosedMemory, Ended, Role, Tuple};
 
-use crate::fields::{field, number};
+use crate::fields::{add, cpu_totals, field, number};
 use crate::maps::CLOSED;
 use crate::socket::{Socket, current_task};
 
@@ -20,8 +20,10 @@ pub(crate) fn recall(tuple: &Tuple) -> Option<*mut ClosedMemory> {
 /// Drops the memory of an earlier connection with the same tuple.
 #[inline(always)]
 pub(crate) fn forget(tuple: &Tuple) {
-    // Absent is the usual case and as good.
-    let _absent = CLOSED.remove(tuple);
+    // Absent is the usual case, and looking takes no lock.
+    if recall(tuple).is_some() {
+        let _gone = CLOSED.remove(tuple);
+    }
 }
 
 /// Whether a connection's reset had not been counted yet; it is from now on.
@@ -63,13 +65,14 @@ pub(crate) struct Ending {
     pub(crate) state: u8,
     /// Its reset is in the counts already.
     pub(crate) counted: bool,
+    pub(crate) ended: Ended,
     pub(crate) context: Context,
 }
 
 /// Writes what is known of a connection that is about to have no socket.
 #[inline(never)]
 pub(crate) fn write(sk: u64, tuple: &Tuple, ending: &Ending) {
-    let Ending { role, state, counted, context } = *ending;
+    let Ending { role, state, counted, ended, context } = *ending;
     let socket = Socket(sk);
     let mut memory = ClosedMemory {
         // SAFETY: the helper has no preconditions.
@@ -87,11 +90,12 @@ pub(crate) fn write(sk: u64, tuple: &Tuple, ending: &Ending) {
         pid: 0,
         task_flags: 0,
         exit_code: 0,
+        last_bytes: socket.unacked_bytes(),
         comm: [0; 16],
         role: role as u8,
         state,
         counted: counted as u8,
-        reserved: [0; 5],
+        ended: ended as u8,
     };
     if context == Context::Owner {
         let id = bpf_get_current_pid_tgid();
@@ -106,4 +110,26 @@ pub(crate) fn write(sk: u64, tuple: &Tuple, ending: &Ending) {
     }
     // A failure leaves a later request without its story; the LRU makes room by itself, so it is as good as none.
     let _no_memory = CLOSED.insert(tuple, memory, 0);
+    if let Some(totals) = cpu_totals() {
+        // SAFETY: `totals` is a map value.
+        unsafe { add(&raw mut (*totals).memories, 1) };
+    }
+}
+
+/// Brings the memory of a connection that was closed for sending only up to date: data came in after our FIN.
+#[inline(never)]
+pub(crate) fn refresh(sk: u64, tuple: &Tuple) {
+    let Some(memory) = recall(tuple) else { return };
+    let lrcvtime = number(sk, field!(lrcvtime)) as u32;
+    let data_segs_in = Socket(sk).data_segs_in();
+    let bytes_in = number(sk, field!(bytes_received));
+    let bytes_out = number(sk, field!(bytes_acked));
+    // SAFETY: `memory` is a map value; a program that reads it meanwhile sees each number old or new.
+    unsafe { (&raw mut (*memory).lrcvtime).write_volatile(lrcvtime) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*memory).data_segs_in).write_volatile(data_segs_in) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*memory).bytes_in).write_volatile(bytes_in) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*memory).bytes_out).write_volatile(bytes_out) };
 }

@@ -11,17 +11,15 @@
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use monitor_common::counters::{Kind, PeerCounter, PortCounter, Tracepoint};
-use monitor_common::peer::{Role, Tuple};
+use monitor_common::peer::{Ended, Role, Tuple};
 use monitor_common::record::{NO_SLOT, Record, known, verdict};
 
 use crate::maps::HELD;
 use crate::memory::{self, Context, Ending};
 use crate::peers::{Occasion, Tally, count_port, slot_of};
 use crate::relief;
-use crate::socket::{FIN_WAIT1, FIN_WAIT2, SYN_RECV, SYN_SENT, Socket, is_live};
+use crate::socket::{FIN_WAIT1, FIN_WAIT2, RCV_SHUTDOWN, SYN_RECV, SYN_SENT, Socket, is_live};
 use crate::story;
-
-const RCV_SHUTDOWN: u8 = 1;
 
 #[raw_tracepoint(tracepoint = "tcp_receive_reset")]
 pub(crate) fn receive_reset(ctx: RawTracePointContext) -> i32 {
@@ -88,7 +86,7 @@ fn established(socket: Socket, state: u8, may_be_data: bool) {
     let slot = slot_of(&tuple, role, Occasion::Connection);
     let carried_data = socket.data_segs_in() | socket.data_segs_out() != 0;
     let received = Received { socket, state, role, slot, carried_data };
-    let ending = Ending { role, state, counted: true, context: Context::Elsewhere };
+    let ending = Ending { role, state, counted: true, ended: Ended::PeerReset, context: Context::Elsewhere };
     memory::count_ending(socket.0, &tuple, &ending);
     if may_be_data && hold(&received, &tuple) {
         return;
@@ -102,10 +100,17 @@ fn established(socket: Socket, state: u8, may_be_data: bool) {
 /// Holds a reset that may be none. `false` when there is no room: then it is taken for one.
 #[inline(never)]
 fn hold(received: &Received, tuple: &Tuple) -> bool {
-    let mut record = story::EMPTY;
-    story::start(&mut record, Kind::ResetReceived, received.slot, tuple);
-    fill(&mut record, received, tuple);
-    HELD.insert(received.socket.held_key(tuple), record, 0).is_ok()
+    let key = received.socket.held_key(tuple);
+    if HELD.insert(&key, &story::EMPTY, 0).is_err() {
+        return false;
+    }
+    // In place, since a record does not fit into what is left of the stack. Without a time, the daemon leaves it alone.
+    let Some(held) = HELD.get_ptr_mut(&key) else { return false };
+    // SAFETY: a map value; nobody else takes it within the second that it is held.
+    let record = unsafe { &mut *held };
+    story::start(record, Kind::ResetReceived, received.slot, tuple);
+    fill(record, received, tuple);
+    true
 }
 
 #[inline(always)]
@@ -118,6 +123,7 @@ fn fill(record: &mut Record, received: &Received, tuple: &Tuple) {
     record.verdicts |=
         if carried_data { verdict::CARRIED_DATA | verdict::COUNTED_RESET } else { verdict::COUNTED_ABORTED };
     story::socket(record, socket);
+    story::first_fin(record, socket, tuple, state);
     let ttl = socket.handshake_ttl(tuple);
     if ttl > 1 {
         record.known |= known::BASELINE;

@@ -77,6 +77,12 @@ impl Segment {
         self.flags() & (SYN | ACK) == SYN
     }
 
+    /// First sequence number.
+    #[inline(always)]
+    pub(crate) fn sequence(self) -> u32 {
+        number(self.0 + field!(skb_cb).offset as u64, field!(cb_seq)) as u32
+    }
+
     /// Payload bytes.
     #[inline(always)]
     pub(crate) fn payload(self) -> u32 {

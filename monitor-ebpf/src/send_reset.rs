@@ -8,12 +8,12 @@
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use monitor_common::counters::{Kind, PeerCounter, PortCounter, Tracepoint};
-use monitor_common::peer::{Role, Tuple};
+use monitor_common::peer::{Ended, Role, Tuple};
 use monitor_common::record::{NO_SLOT, Record, known, verdict};
 use monitor_common::settings::NO_REASON;
 
 use crate::fields::{field, number, settings};
-use crate::maps::{HELD, LAST_CLOSE};
+use crate::maps::{HELD, LAST_CLOSE, LAST_CLOSES, LastClose};
 use crate::memory::{self, Context, Ending};
 use crate::peers::{Occasion, Sent, Tally, count_namespace, count_port, slot_of};
 use crate::relief;
@@ -69,8 +69,31 @@ enum Intent {
     Chosen,
     /// `SOCK_DESTROY`.
     Destroyed,
+    /// `close()` with data unread.
+    Unread,
     /// Anything else.
     Forced,
+}
+
+impl Intent {
+    #[inline(always)]
+    const fn ended(self) -> Ended {
+        match self {
+            Self::Chosen => Ended::Chosen,
+            Self::Destroyed => Ended::Destroyed,
+            Self::Unread => Ended::Unread,
+            Self::Forced => Ended::Reset,
+        }
+    }
+
+    /// Whether our side wanted it.
+    #[inline(always)]
+    const fn is_meant(self) -> bool {
+        match self {
+            Self::Chosen | Self::Destroyed => true,
+            Self::Unread | Self::Forced => false,
+        }
+    }
 }
 
 #[inline(never)]
@@ -92,15 +115,17 @@ fn active(socket: Socket, reason: u32) {
     let slot = slot_of(&tuple, role, Occasion::Connection);
     let carried_data = socket.data_segs_in() | socket.data_segs_out() != 0;
     let intent = intent(socket, state, reason);
-    let aborted = intent != Intent::Forced || !carried_data;
+    let aborted = intent.is_meant() || !carried_data;
     let tally = Tally::of(slot);
     tally.add(PeerCounter::ResetsSent, 1);
     tally.add(if aborted { PeerCounter::Aborted } else { PeerCounter::Reset }, 1);
     // On the way out of close() the owner runs; an orphan's resets come from timers, SOCK_DESTROY from elsewhere.
     let by_owner = state == CLOSE && !socket.is_orphan();
     let context = if by_owner { Context::Owner } else { Context::Elsewhere };
-    let ending = Ending { role, state: before.unwrap_or(ESTABLISHED), counted: true, context };
-    memory::write(socket.0, &tuple, &ending);
+    let state_then = before.unwrap_or(ESTABLISHED);
+    let ending = Ending { role, state: state_then, counted: true, ended: intent.ended(), context };
+    // A memory of our FIN stays: it knows how quiet it was then.
+    memory::count_ending(socket.0, &tuple, &ending);
     story::tell(Kind::ResetSent, slot, &tuple, |record| {
         record.active = 1;
         record.state = state;
@@ -119,6 +144,7 @@ fn active(socket: Socket, reason: u32) {
             record.verdicts |= verdict::DESTROYED;
         }
         story::socket(record, socket);
+        story::first_fin(record, socket, &tuple, state_then);
         set_baseline(record, socket.handshake_ttl(&tuple));
         if by_owner {
             story::owner(record);
@@ -140,9 +166,9 @@ fn intent(socket: Socket, state: u8, reason: u32) -> Intent {
     }
     // tcp_close() looks at unread data first, then at SO_LINGER.
     if socket.unread_bytes() != 0 {
-        return Intent::Forced;
+        return Intent::Unread;
     }
-    let disconnected = socket.shutdown() != SHUTDOWN_MASK && socket.has_file();
+    let disconnected = socket.shutdown() != SHUTDOWN_MASK && socket.file() != 0;
     if socket.lingers_zero() || disconnected { Intent::Chosen } else { Intent::Forced }
 }
 
@@ -155,7 +181,9 @@ fn passive(sk: u64, segment: Segment, reason: u32) {
     if segment.opens() {
         count_port(tuple.local_port, PortCounter::RefusedSent);
         count_namespace(netns, Sent::Refused);
-        story::tell(Kind::RefusedSent, NO_SLOT, &tuple, |record| answer(record, state, segment, reason));
+        story::tell(Kind::RefusedSent, NO_SLOT, &tuple, |record| {
+            answer(record, state, segment, None, reason)
+        });
         return;
     }
     match state {
@@ -186,7 +214,8 @@ fn late(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: u32)
         tally.add(PeerCounter::Reset, 1);
     }
     story::tell(Kind::ResetSent, slot, tuple, |record| {
-        answer(record, state, segment, reason);
+        let expected = if state == TIME_WAIT { socket.time_wait_rcv_nxt() } else { None };
+        answer(record, state, segment, expected, reason);
         record.verdicts |= verdict::CARRIED_DATA;
         if counted {
             record.verdicts |= verdict::COUNTED_RESET;
@@ -202,7 +231,7 @@ fn orphaned(socket: Socket, tuple: &Tuple, segment: Segment, reason: u32) {
     // It was data and not a reset: receive_reset.rs holds it if it came through there, and has taken the first count.
     let was_held = HELD.remove(socket.held_key(tuple)).is_ok();
     let state = socket.state();
-    let before = state_before_close(socket.0);
+    let before = if state == CLOSE { state_before_close(socket.0) } else { Some(state) };
     if !is_live(before.unwrap_or(ESTABLISHED)) {
         return stray(socket, state, tuple, segment, reason);
     }
@@ -212,13 +241,14 @@ fn orphaned(socket: Socket, tuple: &Tuple, segment: Segment, reason: u32) {
     tally.add(PeerCounter::ResetsSent, 1);
     count_namespace(tuple.netns, Sent::Reset);
     let state_then = before.unwrap_or(ESTABLISHED);
-    let ending = Ending { role, state: state_then, counted: true, context: Context::Elsewhere };
+    let ending =
+        Ending { role, state: state_then, counted: true, ended: Ended::Reset, context: Context::Elsewhere };
     let counted = memory::count_ending(socket.0, tuple, &ending) || was_held;
     if counted {
         tally.add(PeerCounter::Reset, 1);
     }
     story::tell(Kind::ResetSent, slot, tuple, |record| {
-        answer(record, state, segment, reason);
+        answer(record, state, segment, Some(socket.rcv_nxt()), reason);
         record.role = role as u8;
         record.known |= known::ROLE;
         if let Some(before) = before {
@@ -230,6 +260,7 @@ fn orphaned(socket: Socket, tuple: &Tuple, segment: Segment, reason: u32) {
             record.verdicts |= verdict::COUNTED_RESET;
         }
         story::socket(record, socket);
+        story::first_fin(record, socket, tuple, state_then);
         set_baseline(record, socket.handshake_ttl(tuple));
     });
 }
@@ -240,7 +271,7 @@ fn stray(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: u32
     count_port(tuple.local_port, PortCounter::StraySent);
     count_namespace(tuple.netns, Sent::Stray);
     story::tell(Kind::StraySent, NO_SLOT, tuple, |record| {
-        answer(record, state, segment, reason);
+        answer(record, state, segment, None, reason);
         if state == LISTEN {
             record.known |= known::BACKLOG;
             record.backlog = number(socket.0, field!(sk_ack_backlog)) as u32;
@@ -251,10 +282,10 @@ fn stray(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: u32
 
 /// What every answer to a segment tells.
 #[inline(always)]
-fn answer(record: &mut Record, state: u8, segment: Segment, reason: u32) {
+fn answer(record: &mut Record, state: u8, segment: Segment, expected: Option<u32>, reason: u32) {
     record.state = state;
     set_reason(record, reason);
-    story::segment(record, segment);
+    story::segment(record, segment, expected);
 }
 
 #[inline(always)]
@@ -278,13 +309,22 @@ fn count_namespace_of(tuple: &Tuple, live: bool) {
     count_namespace(tuple.netns, if live { Sent::Reset } else { Sent::Stray });
 }
 
-/// The state a socket was in before it moved to CLOSE, if that was this CPU's last such move: it is, unless the
-/// process was preempted between the two.
+/// The state a socket was in before it moved to CLOSE, if that was one of this CPU's last such moves: it is, unless the
+/// process was moved to another CPU between the two.
 #[inline(always)]
 fn state_before_close(sk: u64) -> Option<u8> {
     let last = LAST_CLOSE.get_ptr_mut(0)?;
     // SAFETY: `last` is a map value of this CPU.
-    let same = unsafe { (&raw const (*last).sk).read_volatile() } == sk;
-    // SAFETY: as above.
-    same.then(|| unsafe { (&raw const (*last).state_before).read_volatile() } as u8)
+    let next = unsafe { (&raw const (*last).next).read_volatile() };
+    let mut back = 1;
+    while back <= LAST_CLOSES as u64 {
+        let place = (next.wrapping_sub(back) & (LAST_CLOSES as u64 - 1)) as usize;
+        // SAFETY: `place` is below LAST_CLOSES; `last` is a map value of this CPU.
+        let close = unsafe { (&raw const (*last).closes).cast::<LastClose>().add(place).read_volatile() };
+        if close.sk == sk {
+            return Some(close.state_before as u8);
+        }
+        back += 1;
+    }
+    None
 }

@@ -3,8 +3,8 @@
 use aya_ebpf::helpers::bpf_get_current_task;
 use monitor_common::peer::{HeldKey, Role, Tuple};
 
-use crate::fields::{field, is_mapped, mapped, number, sixteen_bytes};
-use crate::maps::{ROLES, ROLES_EVER};
+use crate::fields::{Copied, field, is_mapped, mapped, number};
+use crate::maps::{ROLES, Rare, ever, note_ever};
 
 pub(crate) const ESTABLISHED: u8 = 1;
 pub(crate) const SYN_SENT: u8 = 2;
@@ -18,7 +18,12 @@ pub(crate) const LAST_ACK: u8 = 9;
 pub(crate) const LISTEN: u8 = 10;
 pub(crate) const CLOSING: u8 = 11;
 
-const AF_INET: u64 = 2;
+/// The bit of `sk_shutdown` that says that nothing is received any more.
+pub(crate) const RCV_SHUTDOWN: u8 = 1;
+
+const AF_INET: u16 = 2;
+/// As much of `struct sock_common` as the fields above take, on every kernel seen: 88 bytes.
+const SOCK_COMMON: usize = 104;
 const IPPROTO_TCP: u64 = 6;
 const SOCK_DEAD: u64 = 1 << 0;
 const SOCK_DONE: u64 = 1 << 1;
@@ -62,20 +67,10 @@ impl Socket {
     /// CLOSE unbinds first.
     #[inline(always)]
     pub(crate) fn tuple(self) -> Tuple {
-        let (local_addr, remote_addr) = if number(self.0, field!(family)) == AF_INET {
-            let local = number(self.0, field!(rcv_saddr)) as u32;
-            let remote = number(self.0, field!(daddr)) as u32;
-            (mapped(local.to_ne_bytes()), mapped(remote.to_ne_bytes()))
-        } else {
-            (sixteen_bytes(self.0, field!(v6_rcv_saddr)), sixteen_bytes(self.0, field!(v6_daddr)))
-        };
-        Tuple {
-            local_addr,
-            remote_addr,
-            netns: self.netns(),
-            local_port: u16::from_be(number(self.0, field!(inet_sport)) as u16),
-            remote_port: u16::from_be(number(self.0, field!(dport)) as u16),
-        }
+        let mut tuple =
+            Tuple { local_addr: [0; 16], remote_addr: [0; 16], netns: 0, local_port: 0, remote_port: 0 };
+        read_tuple(self.0, &mut tuple);
+        tuple
     }
 
     /// TTL of the handshake's last ACK on an accepted socket, 1 on a client: `tcp_v4_syn_recv_sock` notes it in
@@ -114,7 +109,7 @@ impl Socket {
 
     #[inline(always)]
     fn noted(self) -> Option<u8> {
-        if !any_role_noted() {
+        if !ever(Rare::RoleNoted) {
             return None;
         }
         // SAFETY: one byte is copied out of the map value at once.
@@ -130,18 +125,15 @@ impl Socket {
 
     #[inline(always)]
     fn note(self, code: u8) {
-        if ROLES.insert(self.0, code, 0).is_ok()
-            && let Some(ever) = ROLES_EVER.get_ptr_mut(0)
-        {
-            // SAFETY: `ever` is a map value.
-            unsafe { ever.write_volatile(1) };
+        if ROLES.insert(self.0, code, 0).is_ok() {
+            note_ever(Rare::RoleNoted);
         }
     }
 
     /// Forgets it; the socket's address may be used again.
     #[inline(always)]
     pub(crate) fn forget_role(self) {
-        if any_role_noted() {
+        if ever(Rare::RoleNoted) {
             // Absent is the usual case and as good.
             let _absent = ROLES.remove(self.0);
         }
@@ -192,12 +184,32 @@ impl Socket {
         if unread > i32::MAX as u32 { 0 } else { unread }
     }
 
+    /// Sequence numbers sent that were not acknowledged.
+    #[inline(always)]
+    pub(crate) fn unacked_bytes(self) -> u32 {
+        let sent = number(self.0, field!(snd_nxt)) as u32;
+        sent.wrapping_sub(number(self.0, field!(snd_una)) as u32)
+    }
+
+    /// Next sequence number expected.
+    #[inline(always)]
+    pub(crate) fn rcv_nxt(self) -> u32 {
+        number(self.0, field!(rcv_nxt)) as u32
+    }
+
+    /// The same of a `TIME_WAIT` socket; `None` when the kernel does not tell.
+    #[inline(always)]
+    pub(crate) fn time_wait_rcv_nxt(self) -> Option<u32> {
+        let field = field!(tw_rcv_nxt);
+        field.is_present().then(|| number(self.0, field) as u32)
+    }
+
     /// The key under which a reset received by this socket is held.
     #[inline(always)]
     pub(crate) fn held_key(self, tuple: &Tuple) -> HeldKey {
         HeldKey {
             socket: self.0,
-            rcv_nxt: number(self.0, field!(rcv_nxt)) as u32,
+            rcv_nxt: self.rcv_nxt(),
             local_port: tuple.local_port,
             remote_port: tuple.remote_port,
         }
@@ -214,10 +226,10 @@ impl Socket {
         number(self.0, field!(probes_out)) as u8
     }
 
-    /// Whether a `struct socket`, and so a file, is still attached.
+    /// Address of the `struct socket`, and so of a file, that is attached; 0 for none.
     #[inline(always)]
-    pub(crate) fn has_file(self) -> bool {
-        number(self.0, field!(sk_socket)) != 0
+    pub(crate) fn file(self) -> u64 {
+        number(self.0, field!(sk_socket))
     }
 
     /// Id of the socket's cgroup, `None` when the kernel does not tell.
@@ -238,13 +250,20 @@ impl Socket {
     }
 }
 
-#[inline(always)]
-fn any_role_noted() -> bool {
-    match ROLES_EVER.get_ptr_mut(0) {
-        // SAFETY: a map value; volatile because another CPU may set it.
-        Some(ever) => unsafe { ever.read_volatile() != 0 },
-        None => false,
+/// In a frame of its own, for the sake of the stack. A read of the whole common part costs what one of its fields does.
+#[inline(never)]
+fn read_tuple(sk: u64, tuple: &mut Tuple) {
+    let common = Copied::<SOCK_COMMON>::read(sk, field!(sock_common));
+    if u16::from_le_bytes(common.pick(field!(family))) == AF_INET {
+        tuple.local_addr = mapped(common.pick(field!(rcv_saddr)));
+        tuple.remote_addr = mapped(common.pick(field!(daddr)));
+    } else {
+        tuple.local_addr = common.pick(field!(v6_rcv_saddr));
+        tuple.remote_addr = common.pick(field!(v6_daddr));
     }
+    tuple.remote_port = u16::from_be_bytes(common.pick(field!(dport)));
+    tuple.local_port = u16::from_be(number(sk, field!(inet_sport)) as u16);
+    tuple.netns = number(u64::from_le_bytes(common.pick(field!(net))), field!(net_inum)) as u32;
 }
 
 /// Flags and exit code of the current task. Means something only where the current task is the owner.

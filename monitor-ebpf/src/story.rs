@@ -3,17 +3,19 @@
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_ns};
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
 use monitor_common::counters::{CpuTotals, Kind, PeerCounter};
-use monitor_common::peer::{ClosedMemory, Tuple};
+use monitor_common::peer::{ClosedMemory, Ended, Side, Tuple};
 use monitor_common::record::{NO_SLOT, RECORD_VERSION, Record, known, verdict};
 
 use crate::fields::{add, cpu_totals, field, number, settings};
 use crate::maps::{EVENTS, LIMITS};
+use crate::memory;
+use crate::peer_fin;
 use crate::peers::Tally;
 use crate::segment::Segment;
-use crate::socket::{Socket, current_task};
+use crate::socket::{CLOSE_WAIT, CLOSING, FIN_WAIT1, FIN_WAIT2, LAST_ACK, Socket, current_task};
 
 /// An empty record; every field the hook does not fill stays unknown.
-pub(crate) const EMPTY: Record = Record {
+pub(crate) static EMPTY: Record = Record {
     version: RECORD_VERSION,
     known: 0,
     time_ns: 0,
@@ -21,6 +23,7 @@ pub(crate) const EMPTY: Record = Record {
     bytes_out: 0,
     cgroup_id: 0,
     since_close_ns: 0,
+    socket_inode: 0,
     netns: 0,
     jiffies: 0,
     sent_age: 0,
@@ -30,6 +33,12 @@ pub(crate) const EMPTY: Record = Record {
     data_segs_out: 0,
     srtt_us: 0,
     unread_bytes: 0,
+    unacked_bytes: 0,
+    fin_age: 0,
+    fin_sent_age: 0,
+    fin_received_age: 0,
+    fin_last_bytes: 0,
+    sequence_distance: 0,
     reason: 0,
     tgid: 0,
     pid: 0,
@@ -58,6 +67,9 @@ pub(crate) const EMPTY: Record = Record {
     baseline_ttl: 0,
     verdicts: 0,
     active: 0,
+    fin_by: 0,
+    ended: 0,
+    reserved: [0; 6],
 };
 
 /// Accounts for one event, and tells its story if there is room and leave.
@@ -108,7 +120,12 @@ fn untold(kind: Kind, slot: u32) {
     match kind {
         Kind::ResetSent => Tally::of(slot).add(PeerCounter::UntoldSent, 1),
         Kind::ResetReceived => Tally::of(slot).add(PeerCounter::UntoldReceived, 1),
-        Kind::RefusedSent | Kind::RefusedReceived | Kind::StraySent | Kind::StrayReceived => {}
+        Kind::RefusedSent
+        | Kind::RefusedReceived
+        | Kind::StraySent
+        | Kind::StrayReceived
+        | Kind::IdleCloseSent
+        | Kind::IdleCloseReceived => {}
     }
 }
 
@@ -171,16 +188,60 @@ pub(crate) fn socket(record: &mut Record, socket: Socket) {
     record.received_age = now.wrapping_sub(number(sk, field!(lrcvtime)) as u32);
     record.ack_age = now.wrapping_sub(number(sk, field!(rcv_tstamp)) as u32);
     record.unread_bytes = socket.unread_bytes();
+    record.unacked_bytes = socket.unacked_bytes();
     record.shutdown = socket.shutdown();
     record.probes = socket.probes_out();
     record.linger_zero = socket.lingers_zero() as u8;
     if socket.is_orphan() {
         record.verdicts |= verdict::ORPHAN;
     }
+    let file = socket.file();
+    if field!(sk_socket).is_present() && file == 0 {
+        record.verdicts |= verdict::NO_FILE;
+    } else if field!(socket_inode).is_present() {
+        record.known |= known::INODE;
+        record.socket_inode = number(file, field!(socket_inode));
+    }
     if let Some(id) = socket.cgroup_id() {
         record.known |= known::CGROUP;
         record.cgroup_id = id;
     }
+}
+
+/// Fills in whose FIN was first, and how quiet it was then, for a connection that was in `state`.
+#[inline(always)]
+pub(crate) fn first_fin(record: &mut Record, socket: Socket, tuple: &Tuple, state: u8) {
+    if matches!(state, CLOSE_WAIT | LAST_ACK) {
+        record.fin_by = Side::Peer as u8;
+        if let Some(fin) = peer_fin::recall(socket) {
+            fin_ages(record, fin.jiffies, fin.lsndtime, fin.lrcvtime);
+            record.fin_last_bytes = fin.last_bytes;
+        }
+    } else if matches!(state, FIN_WAIT1 | FIN_WAIT2 | CLOSING) {
+        record.fin_by = Side::Local as u8;
+        if let Some(memory) = memory::recall(tuple) {
+            // SAFETY: a map value that is valid while the program runs.
+            local_fin(record, unsafe { &*memory });
+        }
+    }
+}
+
+#[inline(always)]
+fn local_fin(record: &mut Record, memory: &ClosedMemory) {
+    if memory.ended == Ended::OurFin as u8 {
+        record.fin_by = Side::Local as u8;
+        fin_ages(record, memory.jiffies, memory.lsndtime, memory.lrcvtime);
+        record.fin_last_bytes = memory.last_bytes;
+    }
+}
+
+#[inline(always)]
+pub(crate) fn fin_ages(record: &mut Record, jiffies: u32, lsndtime: u32, lrcvtime: u32) {
+    let now = record.jiffies;
+    record.known |= known::FIN;
+    record.fin_age = now.wrapping_sub(jiffies);
+    record.fin_sent_age = now.wrapping_sub(lsndtime);
+    record.fin_received_age = now.wrapping_sub(lrcvtime);
 }
 
 /// Fills in what the closed memory tells.
@@ -197,6 +258,8 @@ pub(crate) fn memory(record: &mut Record, memory: &ClosedMemory) {
     record.sent_age = record.jiffies.wrapping_sub(memory.lsndtime);
     record.received_age = record.jiffies.wrapping_sub(memory.lrcvtime);
     record.since_close_ns = record.time_ns.wrapping_sub(memory.written_ns);
+    record.ended = memory.ended;
+    local_fin(record, memory);
     if memory.tgid != 0 {
         record.known |= known::OWNER;
         record.tgid = memory.tgid;
@@ -207,14 +270,18 @@ pub(crate) fn memory(record: &mut Record, memory: &ClosedMemory) {
     }
 }
 
-/// Fills in what the provoking segment tells.
+/// Fills in what the provoking segment tells. `expected` is the sequence number that would have been next.
 #[inline(always)]
-pub(crate) fn segment(record: &mut Record, segment: Segment) {
+pub(crate) fn segment(record: &mut Record, segment: Segment, expected: Option<u32>) {
     record.known |= known::SEGMENT;
     record.segment_flags = segment.flags();
     record.segment_bytes = segment.payload();
     record.segment_ttl = segment.ttl();
     record.ifindex = segment.ifindex();
+    if let Some(expected) = expected {
+        record.known |= known::DISTANCE;
+        record.sequence_distance = segment.sequence().wrapping_sub(expected);
+    }
 }
 
 /// Fills in the current task. Only where it is known to be the owner.

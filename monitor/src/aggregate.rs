@@ -4,6 +4,8 @@
 //! came before: sums over peers equal the totals, no published number goes down, and a peer that has series of its
 //! own keeps them until it is retired.
 
+mod coverage;
+mod idle;
 mod peers;
 mod ports;
 mod series;
@@ -15,13 +17,15 @@ use std::time::Duration;
 use monitor_common::counters::{KINDS, Kind};
 use monitor_common::peer::PeerKey;
 
+use self::coverage::Coverage;
+use self::idle::IdleTimes;
 use self::peers::Peers;
 pub use self::ports::PortTable;
-use crate::classify::Cause;
 use crate::counts::{PeerCounts, PortCounts, Stories};
-use crate::event::{Direction, Event};
+use crate::event::{Direction, Told};
 use crate::kernel::truth::{Budgets, SlotReading, TotalsReading};
 use crate::snapshot::{Fill, NamespaceRow, ProgramRow, Snapshot};
+use crate::story::Account;
 
 /// Limits of what is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,8 @@ pub struct Aggregator {
     limits: Limits,
     peers: Peers,
     ports: PortTable,
+    idle: IdleTimes,
+    coverage: Coverage,
     reasons: BTreeMap<(Direction, Arc<str>), u64>,
     decoded: [u64; KINDS],
     undecodable: u64,
@@ -73,24 +79,44 @@ impl Aggregator {
             limits,
             peers: Peers::new(limits.budgets, limits.published_peers, limits.quiet),
             ports: PortTable::default(),
+            idle: IdleTimes::default(),
+            coverage: Coverage::default(),
             reasons: BTreeMap::new(),
             decoded: [0; KINDS],
             undecodable: 0,
         }
     }
 
-    /// Takes in one story with its verdict.
-    pub fn observe(&mut self, event: &Event, cause: Cause) {
-        self.decoded[event.kind as usize] += 1;
-        let direction = Direction::of(event.kind);
-        if let Some(name) = event.reason.as_ref().and_then(|reason| reason.name.as_ref()) {
-            *self.reasons.entry((direction, Arc::clone(name))).or_default() += 1;
+    /// Takes in that a story was decoded.
+    pub fn observe(&mut self, account: &Account) {
+        let Account { kind, reason } = account;
+        self.decoded[*kind as usize] += 1;
+        if let Some(reason) = reason {
+            *self.reasons.entry((Direction::of(*kind), Arc::clone(reason))).or_default() += 1;
         }
+    }
+
+    /// Takes in one final verdict.
+    pub fn judge(&mut self, told: &Told) {
+        let Told { id: _, event, verdict } = told;
+        let Some(verdict) = verdict else { return };
+        let cause = verdict.cause;
+        self.idle.observe(event, cause);
         match (event.kind, event.slot) {
-            (Kind::ResetSent | Kind::ResetReceived, Some(slot)) => self.peers.observe(slot, direction, cause),
+            (Kind::ResetSent | Kind::ResetReceived, Some(slot)) => {
+                self.peers.observe(slot, Direction::of(event.kind), cause);
+            }
             // Refusals and strays are no resets of a peer; they have counters of their own.
             (Kind::ResetSent | Kind::ResetReceived, None)
-            | (Kind::RefusedSent | Kind::RefusedReceived | Kind::StraySent | Kind::StrayReceived, _) => {}
+            | (
+                Kind::RefusedSent
+                | Kind::RefusedReceived
+                | Kind::StraySent
+                | Kind::StrayReceived
+                | Kind::IdleCloseSent
+                | Kind::IdleCloseReceived,
+                _,
+            ) => {}
         }
     }
 
@@ -137,6 +163,8 @@ impl Aggregator {
                 .iter()
                 .map(|((way, name), count)| (*way, Arc::clone(name), *count))
                 .collect(),
+            idle: self.idle.rows(),
+            closed_memory_seconds: self.coverage.read(now, totals.memories, self.limits.closed_memory.into()),
             fills,
             over_budget: totals.over_budget,
             failed_reads: totals.failed_reads,

@@ -44,6 +44,40 @@ impl WallClock {
     }
 }
 
+/// Jiffies per second of the running kernel. Its coarse clock has a resolution of one jiffy, exactly: `TICK_NSEC`
+/// (`kernel/time/posix-timers.c` `posix_get_coarse_res`, 5.10 to 7.2). `sysconf` tells another number, 100.
+pub fn hz() -> u32 {
+    let tick = rustix::time::clock_getres(ClockId::MonotonicCoarse);
+    hz_of(u64::try_from(tick.tv_nsec).unwrap_or(0))
+}
+
+fn hz_of(tick_ns: u64) -> u32 {
+    const SECOND_NS: u64 = 1_000_000_000;
+    // A kernel without a coarse clock is none of ours; 250 is the usual number.
+    let hz = (SECOND_NS + tick_ns / 2).checked_div(tick_ns).unwrap_or(250);
+    u32::try_from(hz).unwrap_or(250).clamp(1, 10_000)
+}
+
+/// How to turn the kernel's times into ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timebase {
+    /// For monotonic times.
+    pub wall: WallClock,
+    /// Jiffies per second, never 0.
+    pub hz: u32,
+}
+
+impl Timebase {
+    /// An age counted in jiffies. One below zero, as another CPU's later stamp gives, is none at all.
+    pub fn age(&self, jiffies: u32) -> Duration {
+        if jiffies > i32::MAX.cast_unsigned() {
+            return Duration::ZERO;
+        }
+        let hz = self.hz.max(1);
+        Duration::new(u64::from(jiffies / hz), 0) + Duration::from_secs(1) * (jiffies % hz) / hz
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +88,20 @@ mod tests {
         let clock = WallClock::from_pair(wall, Duration::from_secs(100));
         assert_eq!(clock.at(101_000_000_000), "2026-11-20T12:00:01Z".parse().unwrap());
         assert_eq!(clock.at(99_000_000_000), "2026-11-20T11:59:59Z".parse().unwrap());
+    }
+
+    #[test]
+    fn jiffies_become_time_by_the_tick_of_the_coarse_clock() {
+        for (tick_ns, hz) in
+            [(10_000_000, 100), (4_000_000, 250), (3_333_333, 300), (1_000_000, 1000), (999_848, 1000)]
+        {
+            assert_eq!(hz_of(tick_ns), hz);
+        }
+        assert!([100, 250, 300, 1000].contains(&hz()), "{}", hz());
+        let timebase =
+            Timebase { wall: WallClock::from_pair(Timestamp::UNIX_EPOCH, Duration::ZERO), hz: 250 };
+        assert_eq!(timebase.age(15_001), Duration::from_millis(60_004));
+        assert_eq!(timebase.age(u32::MAX), Duration::ZERO, "one jiffy in the future");
     }
 
     #[test]

@@ -3,14 +3,15 @@
 //! A record that is not understood is an error with a kind; the caller counts it and goes on.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use bytes::Buf;
 use monitor_common::counters::Kind;
-use monitor_common::peer::Role;
+use monitor_common::peer::{Ended, Role, Side};
 use monitor_common::record::{NO_SLOT, RECORD_BYTES, RECORD_VERSION, known, verdict};
 
-use crate::clock::WallClock;
-use crate::event::{Counted, Event, Owner, Reason, Segment, SocketFacts, TcpState};
+use crate::clock::Timebase;
+use crate::event::{Counted, Event, Fin, Owner, Quiet, Reason, Segment, SocketFacts, TcpState};
 
 /// `PF_EXITING` of `include/linux/sched.h`, unchanged from 5.10 to 7.2.
 const PF_EXITING: u32 = 0x4;
@@ -38,8 +39,8 @@ pub enum DecodeError {
     },
 }
 
-/// Decodes one record. `wall` turns the kernel's monotonic time into wall-clock time.
-pub fn decode(bytes: &[u8], wall: &WallClock) -> Result<Event, DecodeError> {
+/// Decodes one record. `timebase` turns the kernel's times into ours.
+pub fn decode(bytes: &[u8], timebase: &Timebase) -> Result<Event, DecodeError> {
     if bytes.len() != RECORD_BYTES {
         return Err(DecodeError::Length { length: bytes.len() });
     }
@@ -48,10 +49,10 @@ pub fn decode(bytes: &[u8], wall: &WallClock) -> Result<Event, DecodeError> {
         return Err(DecodeError::Version { version: raw.version });
     }
     let kind = Kind::from_code(raw.kind).ok_or(DecodeError::Kind { code: raw.kind })?;
-    Ok(raw.event(kind, wall))
+    Ok(raw.event(kind, timebase))
 }
 
-/// Kind, time and slot of a held record, for the wait. `None` when it is damaged.
+/// Monotonic nanoseconds of a record's hook; 0 for one that is still being written.
 pub fn peek_time_ns(bytes: &[u8; RECORD_BYTES]) -> u64 {
     Raw::read(bytes).time_ns
 }
@@ -65,6 +66,7 @@ struct Raw {
     bytes_out: u64,
     cgroup_id: u64,
     since_close_ns: u64,
+    socket_inode: u64,
     netns: u32,
     sent_age: u32,
     received_age: u32,
@@ -73,6 +75,12 @@ struct Raw {
     data_segs_out: u32,
     srtt_us: u32,
     unread_bytes: u32,
+    unacked_bytes: u32,
+    fin_age: u32,
+    fin_sent_age: u32,
+    fin_received_age: u32,
+    fin_last_bytes: u32,
+    sequence_distance: u32,
     reason: u32,
     tgid: u32,
     pid: u32,
@@ -100,6 +108,8 @@ struct Raw {
     baseline_ttl: u8,
     verdicts: u8,
     active: u8,
+    fin_by: u8,
+    ended: u8,
 }
 
 impl Raw {
@@ -113,6 +123,7 @@ impl Raw {
         let bytes_out = buf.get_u64_le();
         let cgroup_id = buf.get_u64_le();
         let since_close_ns = buf.get_u64_le();
+        let socket_inode = buf.get_u64_le();
         let netns = buf.get_u32_le();
         let _jiffies = buf.get_u32_le();
         let sent_age = buf.get_u32_le();
@@ -122,6 +133,12 @@ impl Raw {
         let data_segs_out = buf.get_u32_le();
         let srtt_us = buf.get_u32_le();
         let unread_bytes = buf.get_u32_le();
+        let unacked_bytes = buf.get_u32_le();
+        let fin_age = buf.get_u32_le();
+        let fin_sent_age = buf.get_u32_le();
+        let fin_received_age = buf.get_u32_le();
+        let fin_last_bytes = buf.get_u32_le();
+        let sequence_distance = buf.get_u32_le();
         let reason = buf.get_u32_le();
         let tgid = buf.get_u32_le();
         let pid = buf.get_u32_le();
@@ -143,6 +160,7 @@ impl Raw {
             bytes_out,
             cgroup_id,
             since_close_ns,
+            socket_inode,
             netns,
             sent_age,
             received_age,
@@ -151,6 +169,12 @@ impl Raw {
             data_segs_out,
             srtt_us,
             unread_bytes,
+            unacked_bytes,
+            fin_age,
+            fin_sent_age,
+            fin_received_age,
+            fin_last_bytes,
+            sequence_distance,
             reason,
             tgid,
             pid,
@@ -178,6 +202,8 @@ impl Raw {
             baseline_ttl: buf.get_u8(),
             verdicts: buf.get_u8(),
             active: buf.get_u8(),
+            fin_by: buf.get_u8(),
+            ended: buf.get_u8(),
         }
     }
 
@@ -189,10 +215,10 @@ impl Raw {
         self.verdicts & bit != 0
     }
 
-    fn event(&self, kind: Kind, wall: &WallClock) -> Event {
+    fn event(&self, kind: Kind, timebase: &Timebase) -> Event {
         Event {
             kind,
-            time: wall.at(self.time_ns),
+            time: timebase.wall.at(self.time_ns),
             monotonic_ns: self.time_ns,
             netns: self.netns,
             local: SocketAddr::new(address(self.local_addr), self.local_port),
@@ -206,18 +232,26 @@ impl Raw {
             carried_data: self.has_verdict(verdict::CARRIED_DATA),
             destroyed: self.has_verdict(verdict::DESTROYED),
             orphan: self.has_verdict(verdict::ORPHAN),
+            fileless: self.has_verdict(verdict::NO_FILE),
             counted: self.counted(),
-            socket: self.socket(),
-            since_close_ns: self.knows(known::MEMORY).then_some(self.since_close_ns),
+            socket: self.socket(timebase),
+            since_close: self.knows(known::MEMORY).then(|| Duration::from_nanos(self.since_close_ns)),
+            ended: self.knows(known::MEMORY).then(|| Ended::from_code(self.ended)).flatten(),
+            fin: self.fin(timebase),
+            idle: None,
             segment: self.knows(known::SEGMENT).then_some(Segment {
                 flags: self.segment_flags,
                 bytes: self.segment_bytes,
                 ttl: self.segment_ttl,
                 ifindex: self.ifindex,
+                sequence_distance: self
+                    .knows(known::DISTANCE)
+                    .then_some(self.sequence_distance.cast_signed()),
             }),
             baseline_ttl: self.knows(known::BASELINE).then_some(self.baseline_ttl),
             backlog: self.knows(known::BACKLOG).then_some((self.backlog, self.backlog_limit)),
             cgroup_id: self.knows(known::CGROUP).then_some(self.cgroup_id),
+            socket_inode: self.knows(known::INODE).then_some(self.socket_inode),
             owner: self.knows(known::OWNER).then(|| self.owner()),
         }
     }
@@ -232,7 +266,18 @@ impl Raw {
         }
     }
 
-    fn socket(&self) -> Option<SocketFacts> {
+    fn fin(&self, timebase: &Timebase) -> Option<Fin> {
+        let by = Side::from_code(self.fin_by)?;
+        let quiet = self.knows(known::FIN).then(|| Quiet {
+            age: timebase.age(self.fin_age),
+            sent_age: timebase.age(self.fin_sent_age),
+            received_age: timebase.age(self.fin_received_age),
+            last_bytes: self.fin_last_bytes,
+        });
+        Some(Fin { by, quiet })
+    }
+
+    fn socket(&self, timebase: &Timebase) -> Option<SocketFacts> {
         let live = self.knows(known::SOCKET);
         (live || self.knows(known::MEMORY)).then(|| SocketFacts {
             data_segments_in: self.data_segs_in,
@@ -241,10 +286,11 @@ impl Raw {
             bytes_out: self.knows(known::BYTES).then_some(self.bytes_out),
             // The kernel keeps eighths.
             srtt_us: self.knows(known::SRTT).then_some(self.srtt_us >> 3).filter(|&srtt| srtt != 0),
-            sent_age_jiffies: self.sent_age,
-            received_age_jiffies: self.received_age,
-            ack_age_jiffies: live.then_some(self.ack_age),
+            sent_age: timebase.age(self.sent_age),
+            received_age: timebase.age(self.received_age),
+            ack_age: live.then(|| timebase.age(self.ack_age)),
             unread_bytes: live.then_some(self.unread_bytes),
+            unacked_bytes: live.then_some(self.unacked_bytes),
             probes: live.then_some(self.probes),
             linger_zero: live.then_some(self.linger_zero != 0),
             shutdown: live.then_some(self.shutdown),

@@ -1,9 +1,11 @@
-//! Event plus what the host knows: for now the running kernel's names for its reasons. Pure, cannot fail.
+//! Event plus what follows from it and from the host: the running kernel's names for its reasons, and the idle time. Pure,
+//! cannot fail.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::event::Event;
+use crate::idle::idle;
 
 /// What enrichment looks things up in. An immutable index, made at start.
 #[derive(Debug, Default)]
@@ -23,6 +25,7 @@ impl Enricher {
         if let Some(reason) = &mut event.reason {
             reason.name = self.reasons.get(&reason.code).map(Arc::clone);
         }
+        event.idle = idle(&event);
         event
     }
 }

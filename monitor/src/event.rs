@@ -4,10 +4,14 @@
 //! behind an `Arc` and never changed.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use monitor_common::counters::Kind;
-use monitor_common::peer::Role;
+use monitor_common::peer::{Ended, Role, Side};
+
+use crate::idle::Idle;
+use crate::verdict::Verdict;
 
 /// From this host's point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,8 +26,10 @@ impl Direction {
     /// The direction a kind of story has.
     pub const fn of(kind: Kind) -> Self {
         match kind {
-            Kind::ResetSent | Kind::RefusedSent | Kind::StraySent => Self::Sent,
-            Kind::ResetReceived | Kind::RefusedReceived | Kind::StrayReceived => Self::Received,
+            Kind::ResetSent | Kind::RefusedSent | Kind::StraySent | Kind::IdleCloseSent => Self::Sent,
+            Kind::ResetReceived | Kind::RefusedReceived | Kind::StrayReceived | Kind::IdleCloseReceived => {
+                Self::Received
+            }
         }
     }
 
@@ -69,6 +75,27 @@ impl TcpState {
     }
 }
 
+impl TcpState {
+    /// Open for both directions.
+    pub const ESTABLISHED: Self = Self(1);
+    /// Our SYN is on its way.
+    pub const SYN_SENT: Self = Self(2);
+    /// Our FIN went first, and was not acknowledged yet.
+    pub const FIN_WAIT1: Self = Self(4);
+    /// Our FIN went first, and was acknowledged.
+    pub const FIN_WAIT2: Self = Self(5);
+    /// Over.
+    pub const CLOSE: Self = Self(7);
+    /// The peer's FIN came first, and ours has not gone yet.
+    pub const CLOSE_WAIT: Self = Self(8);
+    /// The peer's FIN came first, and ours is on its way.
+    pub const LAST_ACK: Self = Self(9);
+    /// A listener.
+    pub const LISTEN: Self = Self(10);
+    /// Both FINs crossed.
+    pub const CLOSING: Self = Self(11);
+}
+
 /// What the kernel said, by the running kernel's own name for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
@@ -94,7 +121,7 @@ pub struct Owner {
 }
 
 /// What a full socket, or the closed memory of one, told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketFacts {
     /// Data segments received.
     pub data_segments_in: u32,
@@ -106,14 +133,16 @@ pub struct SocketFacts {
     pub bytes_out: Option<u64>,
     /// Smoothed round-trip time in microseconds.
     pub srtt_us: Option<u32>,
-    /// Jiffies since we last sent data.
-    pub sent_age_jiffies: u32,
-    /// Jiffies since the peer's last data.
-    pub received_age_jiffies: u32,
-    /// Jiffies since an ACK was last processed; not kept in the closed memory.
-    pub ack_age_jiffies: Option<u32>,
+    /// Since we last sent data, in whole jiffies; since the connection's beginning when we never did.
+    pub sent_age: Duration,
+    /// Since the peer's last data, likewise.
+    pub received_age: Duration,
+    /// Since an ACK was last processed; not kept in the closed memory.
+    pub ack_age: Option<Duration>,
     /// Bytes the application had not read; not kept in the closed memory.
     pub unread_bytes: Option<u32>,
+    /// Sequence numbers sent and not acknowledged, a FIN included; not kept in the closed memory.
+    pub unacked_bytes: Option<u32>,
     /// Zero-window or keep-alive probes without an answer; not kept in the closed memory.
     pub probes: Option<u8>,
     /// `SO_LINGER` with time 0 was set; not kept in the closed memory.
@@ -122,8 +151,43 @@ pub struct SocketFacts {
     pub shutdown: Option<u8>,
 }
 
+impl SocketFacts {
+    /// Since the handshake. The kernel does not keep it, but for a side that never sent data, "last sent" is the beginning.
+    pub const fn connection_age(&self) -> Option<Duration> {
+        if self.data_segments_in == 0 {
+            Some(self.received_age)
+        } else if self.data_segments_out == 0 {
+            Some(self.sent_age)
+        } else {
+            None
+        }
+    }
+}
+
+/// The first FIN of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fin {
+    /// Whose.
+    pub by: Side,
+    /// How quiet the connection was then; `None` when it was not noted or is forgotten.
+    pub quiet: Option<Quiet>,
+}
+
+/// How quiet a connection was at its first FIN. Times until the event, in whole jiffies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quiet {
+    /// Since the FIN.
+    pub age: Duration,
+    /// Since the last data we had sent by then.
+    pub sent_age: Duration,
+    /// Since the last data we had received by then.
+    pub received_age: Duration,
+    /// Bytes of the FIN's side which nobody had taken yet: few for a TLS `close_notify`.
+    pub last_bytes: u32,
+}
+
 /// The segment that provoked a sent reset.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Flag byte of the TCP header.
     pub flags: u8,
@@ -133,6 +197,8 @@ pub struct Segment {
     pub ttl: u8,
     /// Interface it came in by.
     pub ifindex: u32,
+    /// Its first sequence number less the one expected, where a socket expected one.
+    pub sequence_distance: Option<i32>,
 }
 
 /// How the kernel side counted the connection at this event.
@@ -156,7 +222,7 @@ impl Counted {
 
 /// One event, decoded and enriched, without a verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "four independent facts about one socket")]
+#[expect(clippy::struct_excessive_bools, reason = "five independent facts about one socket")]
 pub struct Event {
     /// What it is about.
     pub kind: Kind,
@@ -188,12 +254,20 @@ pub struct Event {
     pub destroyed: bool,
     /// The socket had no owner any more.
     pub orphan: bool,
+    /// No file was attached to the socket: an orphan, or a connection that nobody had accepted.
+    pub fileless: bool,
     /// How the connection was counted at this event; `None` when it was not, or had been before.
     pub counted: Option<Counted>,
     /// The socket's own numbers.
     pub socket: Option<SocketFacts>,
     /// Time since our FIN, or since the reset that ended the connection, for resets that met no socket any more.
-    pub since_close_ns: Option<u64>,
+    pub since_close: Option<Duration>,
+    /// What ended the connection, for the same.
+    pub ended: Option<Ended>,
+    /// The first FIN of either side.
+    pub fin: Option<Fin>,
+    /// How long the connection had been quiet before.
+    pub idle: Option<Idle>,
     /// What provoked a sent reset.
     pub segment: Option<Segment>,
     /// TTL of the peer's handshake.
@@ -202,6 +276,8 @@ pub struct Event {
     pub backlog: Option<(u32, u32)>,
     /// Cgroup id of the socket.
     pub cgroup_id: Option<u64>,
+    /// Inode number of the socket.
+    pub socket_inode: Option<u64>,
     /// The owner.
     pub owner: Option<Owner>,
 }
@@ -226,13 +302,18 @@ impl Event {
             carried_data: false,
             destroyed: false,
             orphan: false,
+            fileless: false,
             counted: None,
             socket: None,
-            since_close_ns: None,
+            since_close: None,
+            ended: None,
+            fin: None,
+            idle: None,
             segment: None,
             baseline_ttl: None,
             backlog: None,
             cgroup_id: None,
+            socket_inode: None,
             owner: None,
         }
     }
@@ -258,6 +339,13 @@ pub struct Told {
     pub id: u64,
     /// The event.
     pub event: Event,
-    /// Why.
-    pub cause: crate::classify::Cause,
+    /// Why; `None` for idle closes, which are no resets.
+    pub verdict: Option<Verdict>,
+}
+
+impl Told {
+    /// Whether the verdict will not change any more.
+    pub fn is_final(&self) -> bool {
+        self.verdict.as_ref().is_none_or(|verdict| verdict.settled)
+    }
 }

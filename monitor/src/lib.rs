@@ -2,17 +2,22 @@
 //!
 //! Modules in the order in which an event passes them; `ARCHITECTURE.md` walks one event through them.
 
-// The event's way: bytes from the ring -> decode -> enrich -> classify -> aggregate -> publish.
+// The event's way: bytes from the ring -> decode -> enrich -> classify -> settle -> aggregate -> publish.
 pub mod aggregate;
+pub mod cause;
 pub mod classify;
 pub mod counts;
 pub mod decode;
 pub mod enrich;
 pub mod event;
+pub mod idle;
 pub mod pipeline;
 pub mod publish;
+pub mod settle;
 pub mod snapshot;
 pub mod source;
+pub mod story;
+pub mod verdict;
 
 // What readers get.
 pub mod http;

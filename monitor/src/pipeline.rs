@@ -1,6 +1,8 @@
-//! The loop: source -> decode -> enrich -> classify -> aggregate -> publish. One task owns all of it, in one direction.
+//! The loop: source -> decode -> enrich -> classify -> settle -> aggregate -> publish. One task owns all of it, in one
+//! direction.
 //!
-//! Everything that can wake it is in one `select!`: a record, the clock, a reader's request for fresh counts, shutdown.
+//! Everything that can wake it is in one `select!`: a record, the clock, a verdict that has waited long enough, a reader's
+//! request for fresh counts, shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +12,18 @@ use monitor_common::counters::{Kind, PeerCounter};
 use tokio::sync::{mpsc, watch};
 
 use crate::aggregate::{Aggregator, Limits, Rest};
-use crate::classify::classify;
-use crate::clock::{self, WallClock};
+use crate::clock::{self, Timebase, WallClock};
 use crate::decode::{DecodeError, decode, peek_time_ns};
 use crate::enrich::Enricher;
-use crate::event::{Counted, Event, Told};
+use crate::event::Counted;
 use crate::kernel::load::{Loaded, Programs};
 use crate::kernel::namespaces::Namespaces;
 use crate::kernel::truth::Truth;
 use crate::publish::{Published, Publisher, RefreshRequest, channel};
+use crate::settle::Settled;
 use crate::snapshot::{SignalRow, Snapshot};
 use crate::source::Source;
+use crate::story::Stages;
 
 /// How often time itself wakes the loop: held resets wait for no more than a second.
 const BEAT: Duration = Duration::from_secs(1);
@@ -39,6 +42,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Names of the running kernel's reasons.
     pub enricher: Enricher,
+    /// Jiffies per second of the running kernel.
+    pub hz: u32,
     /// How each signal is served.
     pub signals: Arc<[SignalRow]>,
 }
@@ -50,14 +55,12 @@ pub struct Pipeline {
     programs: Programs,
     truth: Truth,
     namespaces: Namespaces,
-    enricher: Enricher,
+    stages: Stages,
     aggregator: Aggregator,
     publisher: Publisher,
     requests: mpsc::Receiver<RefreshRequest>,
-    wall: WallClock,
     started: Timestamp,
     started_monotonic: Duration,
-    next_id: u64,
     /// Slots without a key, and since when.
     unlinked: Vec<(u32, Duration)>,
     /// One warning per life: the counters tell the rest.
@@ -76,7 +79,7 @@ impl Pipeline {
     /// From running programs. Must be called within the runtime.
     pub fn new(loaded: Loaded, settings: Settings) -> Result<(Self, Published), PipelineError> {
         let Loaded { mut programs, ring, truth } = loaded;
-        let Settings { limits, enricher, signals } = settings;
+        let Settings { limits, enricher, hz, signals } = settings;
         let (started, started_monotonic) = (clock::now(), clock::monotonic());
         let mut namespaces = Namespaces::start(&truth, started_monotonic);
         let mut aggregator = Aggregator::new(limits);
@@ -89,14 +92,12 @@ impl Pipeline {
             programs,
             truth,
             namespaces,
-            enricher,
+            stages: Stages::new(Timebase { wall: WallClock::now(), hz }, enricher),
             aggregator,
             publisher,
             requests,
-            wall: WallClock::now(),
             started,
             started_monotonic,
-            next_id: 1,
             unlinked: Vec::new(),
             warned_undecodable: false,
         };
@@ -121,15 +122,19 @@ impl Pipeline {
                     ready?;
                     self.drain()?;
                 }
+                () = until(self.stages.deadline()) => self.settle(),
             }
         }
         self.drain()?;
+        let Self { stages, aggregator, publisher, .. } = &mut self;
+        stages.finish(&mut |settled| deliver(aggregator, publisher, settled));
         Ok(())
     }
 
     /// Every second: what was held, and every few seconds the counts.
     fn beat(&mut self, tick: bool) -> Result<(), PipelineError> {
-        self.wall = WallClock::now();
+        let hz = self.stages.timebase().hz;
+        self.stages.set_timebase(Timebase { wall: WallClock::now(), hz });
         self.drain()?;
         self.settle_held();
         if tick {
@@ -165,25 +170,30 @@ impl Pipeline {
     }
 
     fn drain(&mut self) -> Result<(), PipelineError> {
-        let Self { source, wall, enricher, aggregator, publisher, next_id, warned_undecodable, .. } = self;
-        source.drain(|bytes| match decode(bytes, wall) {
-            Ok(event) => tell(enricher, aggregator, publisher, next_id, event),
-            Err(error) => {
-                aggregator.observe_undecodable();
-                warn_once(warned_undecodable, error);
-            }
+        let now = clock::monotonic();
+        let Self { source, stages, aggregator, publisher, warned_undecodable, .. } = self;
+        source.drain(|bytes| {
+            take(stages, aggregator, publisher, bytes, now)
+                .unwrap_or_else(|error| warn_once(warned_undecodable, error));
         })?;
         Ok(())
+    }
+
+    /// Shows and settles what has waited long enough.
+    fn settle(&mut self) {
+        let Self { stages, aggregator, publisher, .. } = self;
+        stages.advance(clock::monotonic(), &mut |settled| deliver(aggregator, publisher, settled));
     }
 
     /// Counts and tells the received resets that were held and are proven now.
     fn settle_held(&mut self) {
         let now = clock::monotonic();
         let due = |record: &[u8; monitor_common::record::RECORD_BYTES]| {
-            now.saturating_sub(Duration::from_nanos(peek_time_ns(record))) >= HOLD
+            let written = Duration::from_nanos(peek_time_ns(record));
+            !written.is_zero() && now.saturating_sub(written) >= HOLD
         };
         for record in self.truth.take_held(due) {
-            let Ok(event) = decode(&record, &self.wall) else { continue };
+            let Ok(event) = decode(&record, &self.stages.timebase()) else { continue };
             if let Some(slot) = event.slot {
                 self.truth.add(slot, PeerCounter::ResetsReceived);
                 match event.counted {
@@ -193,7 +203,9 @@ impl Pipeline {
                 }
             }
             self.truth.add_story(Kind::ResetReceived);
-            tell(&self.enricher, &mut self.aggregator, &self.publisher, &mut self.next_id, event);
+            let Self { stages, aggregator, publisher, warned_undecodable, .. } = self;
+            take(stages, aggregator, publisher, &record, now)
+                .unwrap_or_else(|error| warn_once(warned_undecodable, error));
         }
     }
 
@@ -227,19 +239,35 @@ impl Pipeline {
     }
 }
 
-/// The rest of an event's way, from decoded to published.
-fn tell(
-    enricher: &Enricher,
+/// One record's way, from bytes to published.
+fn take(
+    stages: &mut Stages,
     aggregator: &mut Aggregator,
     publisher: &Publisher,
-    next_id: &mut u64,
-    event: Event,
-) {
-    let event = enricher.enrich(event);
-    let cause = classify(&event);
-    aggregator.observe(&event, cause);
-    publisher.event(Arc::new(Told { id: *next_id, event, cause }));
-    *next_id += 1;
+    bytes: &[u8],
+    now: Duration,
+) -> Result<(), DecodeError> {
+    let account = stages
+        .take(bytes, now, &mut |settled| deliver(aggregator, publisher, settled))
+        .inspect_err(|_| aggregator.observe_undecodable())?;
+    aggregator.observe(&account);
+    Ok(())
+}
+
+fn deliver(aggregator: &mut Aggregator, publisher: &Publisher, settled: Settled) {
+    match settled {
+        Settled::Shown(told) => publisher.event(told),
+        Settled::Revised(told) => publisher.revise(told),
+        Settled::Final(told) => aggregator.judge(&told),
+    }
+}
+
+/// Never, without a deadline.
+async fn until(deadline: Option<Duration>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep(deadline.saturating_sub(clock::monotonic())).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn warn_once(warned: &mut bool, error: DecodeError) {

@@ -18,6 +18,15 @@ const STREAM_QUEUE: usize = 1_024;
 /// Requests for a fresh snapshot that may wait; a request beyond them gets the latest one instead.
 const REFRESH_QUEUE: usize = 64;
 
+/// News for streams.
+#[derive(Clone, Debug)]
+pub enum Update {
+    /// An event, in the order of ids.
+    Event(Arc<Told>),
+    /// An event that came with a provisional verdict has its final one.
+    Revised(Arc<Told>),
+}
+
 /// What a reader asks the pipeline: a snapshot of now.
 #[derive(Debug)]
 pub struct RefreshRequest {
@@ -31,7 +40,7 @@ pub struct RefreshRequest {
 #[derive(Debug)]
 pub struct Publisher {
     snapshot: watch::Sender<Arc<Snapshot>>,
-    events: broadcast::Sender<Arc<Told>>,
+    events: broadcast::Sender<Update>,
     history: Arc<Mutex<VecDeque<Arc<Told>>>>,
 }
 
@@ -39,7 +48,7 @@ pub struct Publisher {
 #[derive(Clone, Debug)]
 pub struct Published {
     snapshot: watch::Receiver<Arc<Snapshot>>,
-    events: broadcast::Sender<Arc<Told>>,
+    events: broadcast::Sender<Update>,
     history: Arc<Mutex<VecDeque<Arc<Told>>>>,
     refresh: mpsc::Sender<RefreshRequest>,
     /// How each signal is served. Decided at start.
@@ -75,7 +84,18 @@ impl Publisher {
         history.push_back(Arc::clone(&told));
         drop(history);
         // An error only says that no stream is open.
-        drop(self.events.send(told));
+        drop(self.events.send(Update::Event(told)));
+    }
+
+    /// Replaces an event that has its final verdict now.
+    pub fn revise(&self, told: Arc<Told>) {
+        let mut history = lock(&self.history);
+        let place = history.partition_point(|kept| kept.id < told.id);
+        if let Some(kept) = history.get_mut(place).filter(|kept| kept.id == told.id) {
+            *kept = Arc::clone(&told);
+        }
+        drop(history);
+        drop(self.events.send(Update::Revised(told)));
     }
 
     /// Replaces the snapshot.
@@ -107,8 +127,21 @@ impl Published {
         lock(&self.history).iter().map(Arc::clone).collect()
     }
 
-    /// Every event from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Told>> {
+    /// At most `limit` of the events kept with an id above `after`, oldest first.
+    pub fn history_after(&self, after: u64, limit: usize) -> Vec<Arc<Told>> {
+        let history = lock(&self.history);
+        let start = history.partition_point(|told| told.id <= after);
+        history.range(start..).take(limit).map(Arc::clone).collect()
+    }
+
+    /// Ids of the oldest and the newest event kept.
+    pub fn history_range(&self) -> Option<(u64, u64)> {
+        let history = lock(&self.history);
+        Some((history.front()?.id, history.back()?.id))
+    }
+
+    /// All news from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Update> {
         self.events.subscribe()
     }
 }

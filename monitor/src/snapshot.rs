@@ -5,11 +5,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use monitor_common::peer::Role;
 
-use crate::classify::{CAUSES, Cause};
+use crate::cause::{CAUSES, Cause};
 use crate::counts::{PeerCounts, PortCounts, Stories};
 use crate::event::Direction;
 
@@ -48,10 +49,10 @@ pub struct PeerLabel {
     pub role: Role,
 }
 
-/// Resets per direction and cause, from stories; [`crate::classify::Cause::Unclassified`] is the kernel's count of untold ones.
+/// Resets per direction and cause, from stories; [`crate::cause::Cause::Unclassified`] is the kernel's count of untold ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CauseCounts {
-    /// Sent, indexed by [`crate::classify::Cause`].
+    /// Sent, indexed by [`crate::cause::Cause`].
     pub sent: [u64; CAUSES],
     /// Received, likewise.
     pub received: [u64; CAUSES],
@@ -98,6 +99,34 @@ impl CauseCounts {
             *mine = mine.saturating_sub(theirs);
         }
         self
+    }
+}
+
+/// Upper bounds of [`IdleHistogram`]'s buckets in seconds: around the timeouts that servers, proxies and load balancers have by
+/// default. What is longer is in one more bucket.
+pub const IDLE_BOUNDS: [u16; 19] =
+    [1, 5, 10, 15, 20, 30, 45, 55, 60, 65, 75, 90, 120, 180, 300, 350, 600, 900, 3600];
+
+/// How long connections had been quiet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IdleHistogram {
+    /// How many per bucket, not added up; the last is for what no bound holds.
+    pub buckets: [u64; IDLE_BOUNDS.len() + 1],
+    /// Sum in seconds.
+    pub sum: f64,
+}
+
+impl IdleHistogram {
+    /// Takes one in.
+    pub fn observe(&mut self, idle: Duration) {
+        let bucket = IDLE_BOUNDS.partition_point(|bound| Duration::from_secs(u64::from(*bound)) < idle);
+        self.buckets[bucket] += 1;
+        self.sum += idle.as_secs_f64();
+    }
+
+    /// How many in all.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
     }
 }
 
@@ -243,6 +272,10 @@ pub struct Snapshot {
     pub stories: Stories,
     /// Sent and received resets per kernel reason name.
     pub reasons: Vec<(Direction, Arc<str>, u64)>,
+    /// Idle times before resets, by cause.
+    pub idle: Vec<(Cause, IdleHistogram)>,
+    /// How far back the closed memory reaches, in seconds; `None` while nothing was pushed out of it.
+    pub closed_memory_seconds: Option<f64>,
     /// Bounded things.
     pub fills: Vec<Fill>,
     /// Counts that went to a network or to `other` for want of a slot.

@@ -49,12 +49,53 @@ pub struct SocketView {
     pub data_segments_out: u32,
     /// Smoothed round-trip time in seconds.
     pub srtt_seconds: Option<f64>,
+    /// Seconds since we last sent data, or since the handshake if we never did.
+    pub sent_seconds_ago: f64,
+    /// Seconds since the peer's last data, likewise.
+    pub received_seconds_ago: f64,
+    /// Seconds since an ACK was last processed.
+    pub ack_seconds_ago: Option<f64>,
+    /// Seconds since the handshake; known only while one side had sent no data.
+    pub connection_seconds: Option<f64>,
     /// Bytes the application had not read.
     pub unread_bytes: Option<u32>,
+    /// Sequence numbers sent and not acknowledged, a FIN included.
+    pub unacked_bytes: Option<u32>,
     /// Probes without an answer.
     pub probes: Option<u8>,
     /// `SO_LINGER` 0 was set.
     pub linger_zero: Option<bool>,
+    /// `none`, `receive`, `send` or `both`: directions that were shut down.
+    pub shutdown: Option<String>,
+}
+
+/// The first FIN of a connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FinView {
+    /// `local` or `peer`: who closed first.
+    pub by: String,
+    /// Seconds since.
+    pub seconds_ago: Option<f64>,
+}
+
+/// How long the connection had been quiet before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IdleView {
+    /// How long.
+    pub seconds: f64,
+    /// Up to when: `before_our_data` or `before_peers_data` that drew the reset, `before_reset`, or `before_fin`.
+    pub basis: String,
+    /// ACKs came in meanwhile, so that without data it was quiet for longer.
+    pub at_least: bool,
+}
+
+/// An accept queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BacklogView {
+    /// Connections that wait.
+    pub waiting: u32,
+    /// The limit.
+    pub limit: u32,
 }
 
 /// The segment that provoked a sent reset.
@@ -66,6 +107,10 @@ pub struct SegmentView {
     pub bytes: u32,
     /// TTL or hop limit.
     pub ttl: u8,
+    /// Index of the interface it came in by.
+    pub ifindex: u32,
+    /// Its first sequence number less the one expected, where a socket expected one.
+    pub sequence_distance: Option<i32>,
 }
 
 /// The task an event belongs to.
@@ -85,15 +130,19 @@ pub struct OwnerView {
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, as JSON has them")]
 pub struct EventView {
     /// Number in the daemon's life, from 1.
     pub id: u64,
     /// When it happened.
     pub time: String,
-    /// `reset_sent`, `reset_received`, `refused_sent`, ...
+    /// `reset_sent`, `reset_received`, `refused_sent`, `refused_received`, `stray_sent`, `stray_received`, `idle_close_sent` or
+    /// `idle_close_received`.
     pub kind: String,
     /// `sent` or `received`.
     pub direction: String,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
     /// Inode number of the network namespace.
     pub netns: u32,
     /// Our end.
@@ -108,16 +157,53 @@ pub struct EventView {
     pub state_before: Option<String>,
     /// The kernel's reason.
     pub reason: Option<ReasonView>,
-    /// Our verdict.
-    pub cause: String,
+    /// Our verdict; `null` for idle closes, which are no resets.
+    pub cause: Option<String>,
+    /// `certain`, `likely` or `possible`.
+    pub confidence: Option<String>,
+    /// Which fields of this object led to the verdict.
+    pub evidence: Vec<String>,
+    /// What the application on this host saw: `ECONNREFUSED`, `ECONNRESET`, `EOF` (writing fails with EPIPE), `ETIMEDOUT`,
+    /// `ECONNABORTED` or `nothing`.
+    pub app_saw: Option<String>,
+    /// The event of the other end, when that is on this host, too.
+    pub other_end: Option<u64>,
+    /// `false` while the verdict is provisional. It is final within a second, and only then counted.
+    #[serde(rename = "final")]
+    pub is_final: bool,
+    /// How long the connection had been quiet before.
+    pub idle: Option<IdleView>,
+    /// The first FIN of either side.
+    pub fin: Option<FinView>,
+    /// What ended the connection before: `our_fin`, `unread_data`, `linger`, `destroy`, `reset` or `peers_reset`; only when its
+    /// socket was gone already.
+    pub ended_by: Option<String>,
     /// `reset`, `aborted`, or `null` when the connection was counted before or is none.
     pub counted: Option<String>,
     /// The socket's numbers.
     pub socket: Option<SocketView>,
     /// What provoked a sent reset.
     pub segment: Option<SegmentView>,
-    /// Who closed.
+    /// TTL or hop limit of the peer's handshake.
+    pub baseline_ttl: Option<u8>,
+    /// The reset was sent without a provoking segment.
+    pub active: bool,
+    /// The socket had no owner any more.
+    pub orphan: bool,
+    /// No file was attached: an orphan, or a connection that nobody had accepted.
+    pub fileless: bool,
+    /// Ended through `SOCK_DESTROY`.
+    pub destroyed: bool,
+    /// The connection had carried data, either way.
+    pub carried_data: bool,
+    /// Accept queue of the listener that answered.
+    pub backlog: Option<BacklogView>,
+    /// Who closed; `null` where the current task was not the owner.
     pub owner: Option<OwnerView>,
+    /// Inode number of the socket, as `/proc/PID/fd` shows it.
+    pub socket_inode: Option<u64>,
+    /// Id of the socket's cgroup: the inode number of its directory.
+    pub cgroup_id: Option<u64>,
     /// Seconds since our FIN, or since the reset that ended the connection, when its socket was gone already.
     pub since_close_seconds: Option<f64>,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use monitor_common::peer::{PeerKey, Role, SCOPE_ADDRESS, SCOPE_OTHER, SCOPE_V4_NETWORK};
 
 use super::series::{BothRoles, SeriesTable};
-use crate::classify::{CAUSES, Cause};
+use crate::cause::{CAUSES, Cause};
 use crate::counts::PeerCounts;
 use crate::decode::address;
 use crate::event::Direction;

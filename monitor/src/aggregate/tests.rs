@@ -6,8 +6,11 @@ use std::time::Duration;
 use monitor_common::peer::{Role, SCOPE_ADDRESS, SCOPE_OTHER};
 
 use super::*;
+use crate::cause::Cause;
+use crate::event::Event;
 use crate::kernel::truth::Budgets;
 use crate::snapshot::{PeerLabel, PeerSeries, Scope};
+use crate::verdict::{Confidence, Verdict};
 
 const BUDGETS: Budgets = Budgets { client: 8, server: 8, refused: 2, networks: 2 };
 
@@ -37,6 +40,12 @@ fn slot(slot: u32, last: u8, netns: u32, closed: u64) -> SlotReading {
     let addr = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, last];
     let key = PeerKey { addr, netns, port: 80, role: Role::Client as u8, scope: SCOPE_ADDRESS };
     SlotReading { slot, key, counts: PeerCounts { opened: closed, closed, ..PeerCounts::default() } }
+}
+
+/// A sent reset of the peer in a slot.
+fn told(slot: u32, cause: Cause) -> Told {
+    let event = Event { slot: Some(slot), ..Event::of_kind(Kind::ResetSent) };
+    Told { id: 1, event, verdict: Some(Verdict::of(cause, Confidence::Likely, &[], None)) }
 }
 
 fn other(closed: u64) -> SlotReading {
@@ -128,8 +137,8 @@ fn causes_follow_their_peer_and_untold_resets_are_unclassified() {
     let mut reading = slot(3, 1, 1, 5);
     reading.counts.resets_sent = 3;
     reading.counts.untold_sent = 2;
-    let event = Event { slot: Some(3), ..Event::of_kind(Kind::ResetSent) };
-    aggregator.observe(&event, Cause::LingerAbort);
+    aggregator.observe(&Account { kind: Kind::ResetSent, reason: None });
+    aggregator.judge(&told(3, Cause::LingerAbort));
     let snapshot = read(&mut aggregator, &[reading], 0);
     let causes = snapshot.series[0].causes;
     assert_eq!((causes.sent[Cause::LingerAbort as usize], causes.sent[Cause::Unclassified as usize]), (1, 2));
@@ -196,9 +205,8 @@ fn whatever_happens_sums_are_exact_and_no_published_number_goes_down() {
                     if random(4) == 0 {
                         reading.counts.untold_sent += 1;
                     } else {
-                        let event = Event { slot: Some(number), ..Event::of_kind(Kind::ResetSent) };
                         let cause = if random(2) == 0 { Cause::UnreadData } else { Cause::Other };
-                        aggregator.observe(&event, cause);
+                        aggregator.judge(&told(number, cause));
                     }
                 }
             }

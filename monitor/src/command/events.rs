@@ -6,7 +6,7 @@ use anyhow::Context;
 use monitor_common::counters::Kind;
 
 use super::client::{Server, ServerArgs};
-use crate::classify::Cause;
+use crate::cause::Cause;
 use crate::event::{Direction, Told};
 use crate::http::convert::{event_view, owner_text, reason_text};
 use crate::http::filter::pattern::PeerPattern;
@@ -57,13 +57,16 @@ pub struct EventFilterArgs {
     /// Only this kind, for example `reset_received` or `refused_sent`
     #[arg(long, value_name = "KIND", value_parser = parse_kind)]
     pub kind: Option<Kind>,
+    /// Also connections closed after a second or more of quiet, which are no resets
+    #[arg(long)]
+    pub idle_closes: bool,
 }
 
 impl EventFilterArgs {
     /// As a filter.
     pub const fn filter(&self) -> EventFilter {
-        let Self { peer, port, direction, cause, kind } = *self;
-        EventFilter { peer, port, direction, cause, kind }
+        let Self { peer, port, direction, cause, kind, idle_closes } = *self;
+        EventFilter { peer, port, direction, cause, kind, idle_closes, since: None, until: None }
     }
 }
 
@@ -114,7 +117,7 @@ async fn follow(server: &Server, query: &str, printer: &mut EventPrinter<impl Wr
         server.stream(&format!("/api/v1/events/stream?{}", query.trim_start_matches('&'))).await?;
     while let Some(message) = messages.next().await.map_err(|source| server.stream_failed(source))? {
         match message.event.as_str() {
-            "reset" => {
+            "reset" | "idle_close" => {
                 let event: EventView = serde_json::from_str(&message.data)
                     .context("an event of the stream is not what this version knows")?;
                 if printer.print(&event)?.is_closed() {
@@ -220,7 +223,7 @@ fn cells(event: &EventView) -> [Cell; 10] {
         // Without a peer it was counted by our own port.
         Cell::new(peer.map_or(event.local.port, |peer| peer.port).to_string()),
         Cell::new(peer.map_or("", |peer| &peer.role)),
-        Cell::styled(&*event.cause, Style::Yellow),
+        Cell::styled(event.cause.as_deref().unwrap_or("(idle close)"), Style::Yellow),
         Cell::new(event.reason.as_ref().map_or_else(String::new, reason_text)),
         Cell::new(event.counted.as_deref().unwrap_or_default()),
         Cell::new(event.socket.as_ref().map_or_else(String::new, |socket| {

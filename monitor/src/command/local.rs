@@ -15,6 +15,7 @@ use crate::config::DEFAULT_SIZES;
 use crate::enrich::Enricher;
 use crate::kernel::attach::{Attached, attach, prepare};
 use crate::pipeline::{Pipeline, Settings};
+use crate::publish::Update;
 
 /// Only events are shown, so nothing needs series.
 const LIMITS: Limits = Limits {
@@ -40,7 +41,7 @@ pub fn events(args: &EventsArgs) -> anyhow::Result<()> {
 async fn follow(args: &EventsArgs, attached: Attached) -> anyhow::Result<()> {
     let Attached { facts, signals, loaded } = attached;
     let enricher = Enricher::new(&facts.reset_reasons);
-    let settings = Settings { limits: LIMITS, enricher, signals: Arc::from(signals) };
+    let settings = Settings { limits: LIMITS, enricher, hz: facts.hz, signals: Arc::from(signals) };
     let (pipeline, published) = Pipeline::new(loaded, settings)?;
     let mut events = published.subscribe();
     let (_stop, stopping) = watch::channel(false);
@@ -54,7 +55,8 @@ async fn follow(args: &EventsArgs, attached: Attached) -> anyhow::Result<()> {
             _ = interrupt.recv() => return Ok(()),
             ended = &mut pipeline => return Ok(ended?),
             event = events.recv() => match event {
-                Ok(told) => {
+                Ok(Update::Revised(_)) => {}
+                Ok(Update::Event(told)) => {
                     if printer.print_told(&told)?.is_closed() {
                         return Ok(());
                     }

@@ -61,8 +61,12 @@ fn log_signals(attached: &Attached) {
 async fn serve(config: Config, attached: Attached, listener: TcpListener) -> anyhow::Result<()> {
     let Attached { facts, signals, loaded } = attached;
     let signals = Arc::from(signals);
-    let settings =
-        Settings { limits: config.limits(), enricher: Enricher::new(&facts.reset_reasons), signals };
+    let settings = Settings {
+        limits: config.limits(),
+        enricher: Enricher::new(&facts.reset_reasons),
+        hz: facts.hz,
+        signals,
+    };
     let (pipeline, published) = Pipeline::new(loaded, settings)?;
     let (stop, stopping) = watch::channel(false);
     let http_settings = http::Settings {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
+use crate::clock::WallClock;
 
-fn wall() -> WallClock {
-    WallClock::from_pair(Timestamp::UNIX_EPOCH, Duration::ZERO)
+fn timebase() -> Timebase {
+    Timebase { wall: WallClock::from_pair(Timestamp::UNIX_EPOCH, Duration::ZERO), hz: 250 }
 }
 
 /// A record of `kind` with everything else zero and no slot.
@@ -48,7 +49,7 @@ fn put(bytes: &mut [u8; RECORD_BYTES], field: &str, value: &[u8]) {
 
 #[test]
 fn what_the_hook_did_not_know_is_none_and_never_zero() {
-    let event = decode(&record(0), &wall()).unwrap();
+    let event = decode(&record(0), &timebase()).unwrap();
     assert_eq!(event.kind, Kind::ResetSent);
     assert_eq!(
         (event.role, event.slot, event.state, event.state_before, event.reason),
@@ -57,7 +58,7 @@ fn what_the_hook_did_not_know_is_none_and_never_zero() {
     assert!(
         event.socket.is_none() && event.segment.is_none() && event.owner.is_none() && event.counted.is_none()
     );
-    assert!(event.since_close_ns.is_none() && event.baseline_ttl.is_none() && event.backlog.is_none());
+    assert!(event.since_close.is_none() && event.baseline_ttl.is_none() && event.backlog.is_none());
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn every_field_is_read_from_its_own_place() {
     put(&mut bytes, "reason", &14u32.to_le_bytes());
     put(&mut bytes, "verdicts", &[verdict::COUNTED_RESET | verdict::CARRIED_DATA]);
     put(&mut bytes, "active", &[1]);
-    let event = decode(&bytes, &wall()).unwrap();
+    let event = decode(&bytes, &timebase()).unwrap();
     assert_eq!(event.time, "1970-01-01T00:00:01.5Z".parse().unwrap());
     assert_eq!((event.slot, event.role, event.remote.port()), (Some(7), Some(Role::Client), 8080));
     assert_eq!(event.reason, Some(Reason { code: 14, name: None }));
@@ -86,7 +87,7 @@ fn every_field_is_read_from_its_own_place() {
 fn v4_mapped_addresses_are_ipv4() {
     let mut bytes = record(1);
     put(&mut bytes, "remote_addr", &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 2, 3]);
-    assert_eq!(decode(&bytes, &wall()).unwrap().remote.ip().to_string(), "10.1.2.3");
+    assert_eq!(decode(&bytes, &timebase()).unwrap().remote.ip().to_string(), "10.1.2.3");
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn a_hostile_task_name_is_text_without_control_characters() {
     let mut bytes = record(0);
     put(&mut bytes, "known", &known::OWNER.to_le_bytes());
     put(&mut bytes, "comm", b"\x1b[2J\xff<b>\"\0zzz\0\0");
-    let owner = decode(&bytes, &wall()).unwrap().owner.unwrap();
+    let owner = decode(&bytes, &timebase()).unwrap().owner.unwrap();
     assert_eq!(owner.comm, "\u{fffd}[2J\u{fffd}<b>\"");
 }
 
@@ -103,22 +104,22 @@ fn a_killed_owner_shows_its_signal_and_a_living_one_none() {
     let mut bytes = record(0);
     put(&mut bytes, "known", &known::OWNER.to_le_bytes());
     put(&mut bytes, "exit_code", &9u32.to_le_bytes());
-    assert_eq!(decode(&bytes, &wall()).unwrap().owner.unwrap().exit_signal, None);
+    assert_eq!(decode(&bytes, &timebase()).unwrap().owner.unwrap().exit_signal, None);
     put(&mut bytes, "task_flags", &PF_EXITING.to_le_bytes());
-    let owner = decode(&bytes, &wall()).unwrap().owner.unwrap();
+    let owner = decode(&bytes, &timebase()).unwrap().owner.unwrap();
     assert!(owner.exiting);
     assert_eq!(owner.exit_signal, Some(9));
 }
 
 #[test]
 fn foreign_records_are_refused_by_what_is_wrong_with_them() {
-    assert_eq!(decode(&[], &wall()), Err(DecodeError::Length { length: 0 }));
+    assert_eq!(decode(&[], &timebase()), Err(DecodeError::Length { length: 0 }));
     assert_eq!(
-        decode(&[0; RECORD_BYTES + 1], &wall()),
+        decode(&[0; RECORD_BYTES + 1], &timebase()),
         Err(DecodeError::Length { length: RECORD_BYTES + 1 })
     );
-    assert_eq!(decode(&[0; RECORD_BYTES], &wall()), Err(DecodeError::Version { version: 0 }));
-    assert_eq!(decode(&record(200), &wall()), Err(DecodeError::Kind { code: 200 }));
+    assert_eq!(decode(&[0; RECORD_BYTES], &timebase()), Err(DecodeError::Version { version: 0 }));
+    assert_eq!(decode(&record(200), &timebase()), Err(DecodeError::Kind { code: 200 }));
 }
 
 #[test]
@@ -127,9 +128,9 @@ fn no_byte_value_anywhere_makes_decoding_panic() {
         for value in [1, 0x7f, 0x80, 0xff] {
             let mut bytes = record(2);
             bytes[place] = value;
-            drop(decode(&bytes, &wall()));
+            drop(decode(&bytes, &timebase()));
             bytes[4..8].fill(0xff);
-            drop(decode(&bytes, &wall()));
+            drop(decode(&bytes, &timebase()));
         }
     }
 }

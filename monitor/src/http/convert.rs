@@ -5,15 +5,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use monitor_common::counters::Kind;
+use monitor_common::peer::{Ended, Side};
 
 use super::Settings;
-use crate::classify::{CAUSES, Cause};
+use crate::cause::{CAUSES, Cause};
 use crate::counts::{PeerCounts, PortCounts, StoryCounts};
 use crate::event::{Counted, Direction, Owner, Reason, Segment, SocketFacts, TcpState, Told, role_name};
+use crate::idle::Idle;
 use crate::snapshot::{Fill, NamespaceRow, PeerRow, SignalRow, Snapshot};
 use crate::view::{
-    CountsView, EndView, EventPeerView, EventView, FillView, NamespaceView, OwnerView, PeerView, PortView,
-    ReasonView, SegmentView, SignalView, SignalsView, SocketView, StatusView, StoryView,
+    BacklogView, CountsView, EndView, EventPeerView, EventView, FillView, FinView, IdleView, NamespaceView,
+    OwnerView, PeerView, PortView, ReasonView, SegmentView, SignalView, SignalsView, SocketView, StatusView,
+    StoryView,
 };
 
 /// Letters of the TCP flags from the lowest bit up, as tcpdump writes them.
@@ -22,11 +25,13 @@ const FLAG_LETTERS: [char; 8] = ['F', 'S', 'R', 'P', '.', 'U', 'E', 'W'];
 /// One event.
 pub fn event_view(told: &Told) -> EventView {
     let event = &told.event;
+    let verdict = told.verdict.as_ref();
     EventView {
         id: told.id,
         time: format!("{:.6}", event.time),
         kind: event.kind.name().to_owned(),
         direction: Direction::of(event.kind).name().to_owned(),
+        family: if event.remote.ip().to_canonical().is_ipv4() { "ipv4" } else { "ipv6" }.to_owned(),
         netns: event.netns,
         local: end_view(event.local),
         remote: end_view(event.remote),
@@ -41,12 +46,38 @@ pub fn event_view(told: &Told) -> EventView {
             name: name.as_deref().map(str::to_owned),
             code: *code,
         }),
-        cause: told.cause.name().to_owned(),
+        cause: verdict.map(|verdict| verdict.cause.name().to_owned()),
+        confidence: verdict.map(|verdict| verdict.confidence.name().to_owned()),
+        evidence: verdict
+            .map(|verdict| verdict.evidence.facts().map(|fact| fact.path().to_owned()).collect())
+            .unwrap_or_default(),
+        app_saw: verdict.and_then(|verdict| Some(verdict.app_saw?.name().to_owned())),
+        other_end: verdict.and_then(|verdict| verdict.other_end),
+        is_final: told.is_final(),
+        idle: event.idle.map(|Idle { time, basis, at_least }| IdleView {
+            seconds: time.as_secs_f64(),
+            basis: basis.name().to_owned(),
+            at_least,
+        }),
+        fin: event.fin.as_ref().map(|fin| FinView {
+            by: side_name(fin.by).to_owned(),
+            seconds_ago: fin.quiet.as_ref().map(|quiet| quiet.age.as_secs_f64()),
+        }),
+        ended_by: event.ended.map(|ended| ended_name(ended).to_owned()),
         counted: event.counted.map(|counted: Counted| counted.name().to_owned()),
         socket: event.socket.as_ref().map(socket_view),
         segment: event.segment.as_ref().map(segment_view),
+        baseline_ttl: event.baseline_ttl,
+        active: event.active,
+        orphan: event.orphan,
+        fileless: event.fileless,
+        destroyed: event.destroyed,
+        carried_data: event.carried_data,
+        backlog: event.backlog.map(|(waiting, limit)| BacklogView { waiting, limit }),
         owner: event.owner.as_ref().map(owner_view),
-        since_close_seconds: event.since_close_ns.map(|ns| Duration::from_nanos(ns).as_secs_f64()),
+        socket_inode: event.socket_inode,
+        cgroup_id: event.cgroup_id,
+        since_close_seconds: event.since_close.map(|since| since.as_secs_f64()),
     }
 }
 
@@ -193,15 +224,54 @@ fn socket_view(socket: &SocketFacts) -> SocketView {
         data_segments_in: socket.data_segments_in,
         data_segments_out: socket.data_segments_out,
         srtt_seconds: socket.srtt_us.map(|us| Duration::from_micros(us.into()).as_secs_f64()),
+        sent_seconds_ago: socket.sent_age.as_secs_f64(),
+        received_seconds_ago: socket.received_age.as_secs_f64(),
+        ack_seconds_ago: socket.ack_age.map(|age| age.as_secs_f64()),
+        connection_seconds: socket.connection_age().map(|age| age.as_secs_f64()),
         unread_bytes: socket.unread_bytes,
+        unacked_bytes: socket.unacked_bytes,
         probes: socket.probes,
         linger_zero: socket.linger_zero,
+        shutdown: socket.shutdown.map(|bits| shutdown_name(bits).to_owned()),
+    }
+}
+
+const fn shutdown_name(bits: u8) -> &'static str {
+    match bits & 3 {
+        0 => "none",
+        1 => "receive",
+        2 => "send",
+        _ => "both",
+    }
+}
+
+const fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Local => "local",
+        Side::Peer => "peer",
+    }
+}
+
+const fn ended_name(ended: Ended) -> &'static str {
+    match ended {
+        Ended::OurFin => "our_fin",
+        Ended::Unread => "unread_data",
+        Ended::Chosen => "linger",
+        Ended::Destroyed => "destroy",
+        Ended::Reset => "reset",
+        Ended::PeerReset => "peers_reset",
     }
 }
 
 fn segment_view(segment: &Segment) -> SegmentView {
     let set = FLAG_LETTERS.iter().enumerate().filter(|(bit, _)| segment.flags >> bit & 1 == 1);
-    SegmentView { flags: set.map(|(_, letter)| letter).collect(), bytes: segment.bytes, ttl: segment.ttl }
+    SegmentView {
+        flags: set.map(|(_, letter)| letter).collect(),
+        bytes: segment.bytes,
+        ttl: segment.ttl,
+        ifindex: segment.ifindex,
+        sequence_distance: segment.sequence_distance,
+    }
 }
 
 fn owner_view(owner: &Owner) -> OwnerView {

@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use monitor_common::counters::Kind;
 use monitor_common::peer::Role;
 
 use self::pattern::PeerPattern;
 use super::error::ApiError;
 use super::query::{Params, parse_address};
-use crate::classify::Cause;
+use crate::cause::Cause;
 use crate::event::{Direction, Told, role_name};
 use crate::snapshot::PeerRow;
 use crate::view::EventView;
@@ -28,15 +29,26 @@ pub struct EventFilter {
     pub cause: Option<Cause>,
     /// Kind of story.
     pub kind: Option<Kind>,
+    /// Idle closes, too, which are no resets. A kind that is one implies it.
+    pub idle_closes: bool,
+    /// Not before this moment.
+    pub since: Option<Timestamp>,
+    /// Before this moment.
+    pub until: Option<Timestamp>,
 }
+
+/// What `since` and `until` take.
+const TIME: &str = "a time such as 2026-01-31T12:00:00Z";
 
 /// What of an event filters look at.
 struct Subject<'a> {
     remote: Option<IpAddr>,
     ports: [u16; 2],
     direction: &'a str,
-    cause: &'a str,
+    cause: Option<&'a str>,
     kind: &'a str,
+    idle_close: bool,
+    time: Option<Timestamp>,
 }
 
 impl EventFilter {
@@ -48,6 +60,11 @@ impl EventFilter {
             direction: params.take("direction", "sent or received", direction_from_name)?,
             cause: params.take("cause", &one_of(Cause::ALL.map(Cause::name)), Cause::from_name)?,
             kind: params.take("kind", &one_of(Kind::ALL.map(Kind::name)), kind_from_name)?,
+            idle_closes: params
+                .take("idle_closes", "true or false", |text| text.parse().ok())?
+                .unwrap_or_default(),
+            since: params.take("since", TIME, |text| text.parse().ok())?,
+            until: params.take("until", TIME, |text| text.parse().ok())?,
         })
     }
 
@@ -57,8 +74,10 @@ impl EventFilter {
             remote: Some(told.event.remote.ip().to_canonical()),
             ports: [told.event.local.port(), told.event.remote.port()],
             direction: Direction::of(told.event.kind).name(),
-            cause: told.cause.name(),
+            cause: told.verdict.map(|verdict| verdict.cause.name()),
             kind: told.event.kind.name(),
+            idle_close: told.event.kind.is_idle_close(),
+            time: Some(told.event.time),
         })
     }
 
@@ -68,29 +87,38 @@ impl EventFilter {
             remote: parse_address(&event.remote.addr),
             ports: [event.local.port, event.remote.port],
             direction: &event.direction,
-            cause: &event.cause,
+            cause: event.cause.as_deref(),
             kind: &event.kind,
+            idle_close: kind_from_name(&event.kind).is_some_and(Kind::is_idle_close),
+            time: event.time.parse().ok(),
         })
     }
 
     fn fits(&self, subject: &Subject<'_>) -> bool {
-        let Self { peer, port, direction, cause, kind } = *self;
-        peer.is_none_or(|peer| subject.remote.is_some_and(|remote| peer.has_address(remote)))
+        let Self { peer, port, direction, cause, kind, idle_closes, since, until } = *self;
+        let wanted = idle_closes || kind.is_some_and(Kind::is_idle_close) || !subject.idle_close;
+        wanted
+            && since.is_none_or(|since| subject.time.is_some_and(|time| time >= since))
+            && until.is_none_or(|until| subject.time.is_some_and(|time| time < until))
+            && peer.is_none_or(|peer| subject.remote.is_some_and(|remote| peer.has_address(remote)))
             && port.is_none_or(|port| subject.ports.contains(&port))
             && direction.is_none_or(|direction| direction.name() == subject.direction)
-            && cause.is_none_or(|cause| cause.name() == subject.cause)
+            && cause.is_none_or(|cause| Some(cause.name()) == subject.cause)
             && kind.is_none_or(|kind| kind.name() == subject.kind)
     }
 
     /// As query parameters, each with a leading `&`. Nothing in them needs escaping.
     pub fn to_query(&self) -> String {
-        let Self { peer, port, direction, cause, kind } = *self;
+        let Self { peer, port, direction, cause, kind, idle_closes, since, until } = *self;
         let mut query = String::new();
         append(&mut query, "peer", peer);
         append(&mut query, "port", port);
         append(&mut query, "direction", direction.map(Direction::name));
         append(&mut query, "cause", cause.map(Cause::name));
         append(&mut query, "kind", kind.map(Kind::name));
+        append(&mut query, "idle_closes", idle_closes.then_some(true));
+        append(&mut query, "since", since);
+        append(&mut query, "until", until);
         query
     }
 }

@@ -245,7 +245,7 @@ impl Page<'_> {
                     &event.direction,
                     peer.map_or(&event.remote.addr, |peer| &peer.peer),
                     &peer.map_or(event.local.port, |peer| peer.port).to_string(),
-                    &event.cause,
+                    event.cause.as_deref().unwrap_or("idle close"),
                     &event.reason.as_ref().map_or_else(String::new, convert::reason_text),
                     &owner.map_or_else(String::new, convert::owner_text),
                 ],

@@ -24,7 +24,7 @@ use super::filter::EventFilter;
 use super::query::Params;
 use super::{AppState, convert, held, stopped};
 use crate::event::Told;
-use crate::publish::Published;
+use crate::publish::{Published, Update};
 use crate::view::LaggedView;
 
 /// Quiet time after which a comment is sent, so that a dead connection is noticed and no proxy ends an idle one.
@@ -68,12 +68,14 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
 /// One reader's place in the stream.
 struct Reader {
     published: Published,
-    live: Receiver<Arc<Told>>,
+    live: Receiver<Update>,
     shutdown: watch::Receiver<bool>,
     filter: EventFilter,
     /// Id of the last event that was sent or left out on purpose.
     last: u64,
     pending: VecDeque<Arc<Told>>,
+    /// Final verdicts of events that were sent.
+    revised: VecDeque<Arc<Told>>,
     /// The history has events that the live queue no longer gives, or never gave.
     behind: bool,
     greeted: bool,
@@ -90,13 +92,11 @@ impl Reader {
     ) -> Self {
         // Subscribed before the history is read: what happens in between comes twice and is told apart by its id.
         let live = published.subscribe();
-        let history = published.history();
-        let newest = history.last().map_or(0, |told| told.id);
-        let before_oldest = history.first().map_or(0, |told| told.id - 1);
+        let (oldest, newest) = published.history_range().unwrap_or((1, 0));
         let (last, behind) = match after {
             None => (newest, false),
             // Everything that is left. So for an id from the future: it is from before a restart, which begins at 1.
-            Some(after) if after == 0 || after > newest => (before_oldest, true),
+            Some(after) if after == 0 || after > newest => (oldest - 1, true),
             Some(after) => (after, true),
         };
         Self {
@@ -106,6 +106,7 @@ impl Reader {
             filter,
             last,
             pending: VecDeque::new(),
+            revised: VecDeque::new(),
             behind,
             greeted: false,
             _place: place,
@@ -129,7 +130,8 @@ impl Reader {
                 biased;
                 () = stopped(&mut self.shutdown) => return None,
                 received = self.live.recv() => match received {
-                    Ok(told) => self.pending.push_back(told),
+                    Ok(Update::Event(told)) => self.pending.push_back(told),
+                    Ok(Update::Revised(told)) => self.revise(told),
                     Err(RecvError::Lagged(_)) => self.behind = true,
                     Err(RecvError::Closed) => return None,
                 },
@@ -140,6 +142,12 @@ impl Reader {
 
     /// The next piece that does not have to be waited for.
     fn next_known(&mut self) -> Option<Bytes> {
+        while let Some(told) = self.revised.pop_front() {
+            if self.filter.matches(&told) {
+                // No id: a reader's place is that of the last event.
+                return Some(message(None, "verdict", &convert::event_view(&told)));
+            }
+        }
         loop {
             if self.behind && self.pending.is_empty() {
                 self.refill();
@@ -156,15 +164,23 @@ impl Reader {
             }
             self.last = told.id;
             if self.filter.matches(&told) {
-                return Some(message(Some(told.id), "reset", &convert::event_view(&told)));
+                let name = if told.event.kind.is_idle_close() { "idle_close" } else { "reset" };
+                return Some(message(Some(told.id), name, &convert::event_view(&told)));
             }
         }
     }
 
+    /// What has not been sent yet is sent as it is now.
+    fn revise(&mut self, told: Arc<Told>) {
+        if told.id <= self.last {
+            self.revised.push_back(told);
+        } else if let Some(waiting) = self.pending.iter_mut().find(|waiting| waiting.id == told.id) {
+            *waiting = told;
+        }
+    }
+
     fn refill(&mut self) {
-        let last = self.last;
-        let history = self.published.history();
-        self.pending.extend(history.into_iter().filter(|told| told.id > last).take(BATCH));
+        self.pending.extend(self.published.history_after(self.last, BATCH));
         self.behind = self.pending.len() == BATCH;
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use caps::{CapSet, Capability};
 
 use super::btf::Btf;
+use crate::clock;
 
 /// Where the running kernel describes itself.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -25,6 +26,8 @@ pub struct Facts {
     pub has_receive_reset: bool,
     /// Whether BTF has `inet_sock_set_state`.
     pub has_set_state: bool,
+    /// Jiffies per second.
+    pub hz: u32,
     /// Values and names of the running kernel's `enum sk_rst_reason`; empty before 6.10.
     pub reset_reasons: Vec<(u32, String)>,
 }
@@ -56,6 +59,7 @@ impl Facts {
             send_reset_arguments: btf.tracepoint_arguments("tcp_send_reset"),
             has_receive_reset: btf.tracepoint_arguments("tcp_receive_reset").is_some(),
             has_set_state: btf.tracepoint_arguments("inet_sock_set_state").is_some(),
+            hz: clock::hz(),
             reset_reasons: reset_reasons(btf),
         })
     }

@@ -283,7 +283,7 @@ mod tests {
             reason_keepalive: 0,
             has_reason: 0,
             other_slot: 0,
-            reserved: 0,
+            hz: 250,
         };
         let plan = Plan { hooks: vec![], settings, signals: vec![] };
         let Err(error) = load(&plan, &Layout::default(), &DEFAULT_SIZES, 1) else {

@@ -100,7 +100,7 @@ pub fn plan(facts: &Facts, other_slot: u32) -> Result<Plan, PlanError> {
         reason_keepalive,
         has_reason: u32::from(has_reason),
         other_slot,
-        reserved: 0,
+        hz: facts.hz,
     };
     Ok(Plan { hooks, settings, signals: signals(facts, has_reason) })
 }
@@ -189,6 +189,7 @@ mod tests {
             send_reset_arguments: Some(3),
             has_receive_reset: true,
             has_set_state: true,
+            hz: 250,
             reset_reasons: vec![(0, "NOT_SPECIFIED".into()), (15, "KEEPALIVE_TIMEOUT".into())],
         }
     }

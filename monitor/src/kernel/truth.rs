@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use aya::maps::{HashMap, MapData, MapError, Queue};
 use monitor_common::counters::{
     CpuTotals, KINDS, NAMESPACES, NamespaceTotals, PEER_COUNTERS, PORT_COUNTERS, PeerCounter, PortCounter,
-    Tracepoint,
+    TRACEPOINTS, Tracepoint,
 };
 use monitor_common::peer::{HeldKey, PeerKey, Role, Slot, slot_state};
 use monitor_common::record::RECORD_BYTES;
@@ -123,6 +123,8 @@ pub struct TotalsReading {
     pub over_budget: u64,
     /// Kernel reads that failed.
     pub failed_reads: u64,
+    /// Entries ever written to the closed memory.
+    pub memories: u64,
 }
 
 impl Truth {
@@ -205,6 +207,7 @@ impl Truth {
             peers: PeerCounts::from_counters(&counters),
             over_budget: sum[rest],
             failed_reads: sum[rest + 1],
+            memories: sum[rest + 3 + TRACEPOINTS],
         }
     }
 

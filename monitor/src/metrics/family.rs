@@ -14,6 +14,9 @@ pub(super) type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 /// A counter; `_total` is added to its name.
 pub(super) struct Counter<'a>(MetricEncoder<'a>);
 
+/// A histogram.
+pub(super) struct Histogram<'a>(MetricEncoder<'a>);
+
 /// A gauge.
 pub(super) struct Gauge<'a>(MetricEncoder<'a>);
 
@@ -42,6 +45,28 @@ impl<'a> Counter<'a> {
 
     pub(super) fn line<const N: usize>(&mut self, labels: &Labels<'_, N>, value: u64) -> fmt::Result {
         self.0.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+}
+
+impl<'a> Histogram<'a> {
+    pub(super) fn new(
+        encoder: &'a mut DescriptorEncoder<'_>,
+        name: &'a str,
+        unit: &'a Unit,
+        help: &str,
+    ) -> Result<Self, fmt::Error> {
+        encoder.encode_descriptor(name, help, Some(unit), MetricType::Histogram).map(Self)
+    }
+
+    /// `buckets` are upper bounds with their own counts, the last bound infinity.
+    pub(super) fn line<const N: usize>(
+        &mut self,
+        labels: &Labels<'_, N>,
+        sum: f64,
+        buckets: &[(f64, u64)],
+    ) -> fmt::Result {
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        self.0.encode_family(labels)?.encode_histogram::<NoLabelSet>(sum, count, buckets, None)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Counter;
-use crate::classify::{CAUSES, Cause};
+use crate::cause::{CAUSES, Cause};
 use crate::counts::PeerCounts;
 use crate::event::role_name;
 use crate::snapshot::PeerSeries;

@@ -4,10 +4,11 @@ use std::fmt;
 
 use monitor_common::counters::Kind;
 use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::registry::Unit;
 
-use super::family::Counter;
+use super::family::{Counter, Gauge, Histogram};
 use crate::counts::StoryCounts;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{IDLE_BOUNDS, Snapshot};
 
 /// A counter of [`StoryCounts`].
 struct StoryFamily {
@@ -52,6 +53,27 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -
     )?;
     for (direction, reason, count) in &snapshot.reasons {
         reasons.line(&[("direction", direction.name()), ("reason", reason)], *count)?;
+    }
+    let mut idle = Histogram::new(
+        encoder,
+        "idle_before_reset",
+        &Unit::Seconds,
+        "How long connections had been quiet before the exchange that hit a reset, by cause.",
+    )?;
+    let bounds = IDLE_BOUNDS.map(f64::from);
+    for (cause, histogram) in &snapshot.idle {
+        let buckets: Vec<_> =
+            bounds.into_iter().chain([f64::INFINITY]).zip(histogram.buckets.iter().copied()).collect();
+        idle.line(&[("cause", cause.name())], histogram.sum, &buckets)?;
+    }
+    if let Some(seconds) = snapshot.closed_memory_seconds {
+        Gauge::single(
+            encoder,
+            "closed_memory_coverage",
+            Some(&Unit::Seconds),
+            "How far back closed connections are remembered for late requests; absent while none was forgotten for want of room.",
+            seconds,
+        )?;
     }
     for StoryFamily { name, help, value } in &FAMILIES {
         let mut family = Counter::new(encoder, name, help)?;

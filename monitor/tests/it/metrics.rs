@@ -133,14 +133,15 @@ fn a_cause_without_resets_has_no_series() {
     let samples = samples(&encode(page(snapshot()), Format::Classic).unwrap());
     let causes: BTreeSet<&str> =
         samples.iter().filter_map(|sample| sample.labels.get("cause")).map(|cause| &**cause).collect();
-    assert_eq!(causes, BTreeSet::from(["linger_abort", "other", "unclassified"]));
+    assert_eq!(causes, BTreeSet::from(["idle_reuse", "linger_abort", "other", "unclassified"]));
 }
 
 #[test]
 fn every_line_of_either_format_is_preceded_by_its_own_metadata() {
-    for (format, suffixes) in
-        [(Format::Classic, [""].as_slice()), (Format::OpenMetrics001, &["", "_total", "_info"])]
-    {
+    for (format, suffixes) in [
+        (Format::Classic, ["", "_bucket", "_sum", "_count"].as_slice()),
+        (Format::OpenMetrics001, &["", "_total", "_info", "_bucket", "_sum", "_count"]),
+    ] {
         let text = encode(page(snapshot()), format).unwrap();
         let mut seen = BTreeSet::new();
         let mut family = String::new();

@@ -7,15 +7,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use monitor::aggregate::{Aggregator, Limits, Rest};
-use monitor::classify::{Cause, classify};
-use monitor::clock::WallClock;
+use monitor::cause::Cause;
+use monitor::classify::classify;
+use monitor::clock::{Timebase, WallClock};
 use monitor::counts::PeerCounts;
 use monitor::decode::decode;
 use monitor::enrich::Enricher;
-use monitor::event::{Counted, Direction, TcpState};
+use monitor::event::{Counted, Direction, TcpState, Told};
 use monitor::kernel::truth::{Budgets, SlotReading, TotalsReading};
 use monitor::metrics::negotiate::Format;
 use monitor::metrics::{Page, encode};
+use monitor::settle::Settled;
+use monitor::story::Stages;
+use monitor::verdict::{Confidence, Fact};
 use monitor_common::counters::Kind;
 use monitor_common::peer::{PeerKey, Role, SCOPE_ADDRESS};
 use monitor_common::record::{RECORD_BYTES, RECORD_VERSION, Record, known, verdict};
@@ -32,6 +36,8 @@ fn record() -> [u8; RECORD_BYTES] {
     put(offset_of!(Record, known), &groups.to_le_bytes());
     put(offset_of!(Record, time_ns), &2_000_000_000u64.to_le_bytes());
     put(offset_of!(Record, slot), &SLOT.to_le_bytes());
+    put(offset_of!(Record, sent_age), &15_000u32.to_le_bytes());
+    put(offset_of!(Record, received_age), &20_000u32.to_le_bytes());
     put(offset_of!(Record, remote_addr), &PEER);
     put(offset_of!(Record, remote_port), &5432u16.to_le_bytes());
     put(offset_of!(Record, reason), &14u32.to_le_bytes());
@@ -65,20 +71,31 @@ fn slot() -> SlotReading {
 fn one_event_from_the_ring_to_the_metrics_page() {
     // bytes -> Event: meaning, and nothing that was not known.
     let wall = WallClock::from_pair(Timestamp::UNIX_EPOCH, Duration::ZERO);
-    let event = decode(&record(), &wall).unwrap();
+    let timebase = Timebase { wall, hz: 250 };
+    let event = decode(&record(), &timebase).unwrap();
     assert_eq!((event.kind, event.slot), (Kind::ResetSent, Some(SLOT)));
     assert_eq!(event.remote.to_string(), "10.1.2.3:5432");
     assert_eq!(event.state_before.and_then(TcpState::name), Some("ESTABLISHED"));
     assert_eq!(event.counted, Some(Counted::Aborted));
-    assert!(event.segment.is_none() && event.since_close_ns.is_none());
+    assert!(event.segment.is_none() && event.since_close.is_none());
 
-    // Event -> Event: the running kernel's own name for its reason.
+    // Event -> Event: the running kernel's own name for its reason, and how long it had been quiet.
     let event = Enricher::new(&[(14, "TCP_STATE".into())]).enrich(event);
     assert_eq!(event.reason.as_ref().unwrap().name.as_deref(), Some("TCP_STATE"));
 
-    // Event -> Cause.
-    let cause = classify(&event);
-    assert_eq!(cause, Cause::LingerAbort);
+    assert_eq!(event.idle.unwrap().time, Duration::from_mins(1));
+
+    // Event -> Verdict.
+    let verdict = classify(&event).unwrap();
+    assert_eq!((verdict.cause, verdict.confidence), (Cause::LingerAbort, Confidence::Certain));
+    assert_eq!(verdict.evidence.facts().collect::<Vec<_>>(), [Fact::LingerZero]);
+
+    // The same stages in a row, as the pipeline and a replay run them: shown and final at once, with a number.
+    let mut stages = Stages::new(timebase, Enricher::new(&[(14, "TCP_STATE".into())]));
+    let mut out = Vec::new();
+    let account = stages.take(&record(), Duration::from_secs(2), &mut |settled| out.push(settled)).unwrap();
+    let told = Arc::new(Told { id: 1, event, verdict: Some(verdict) });
+    assert_eq!(out, [Settled::Final(Arc::clone(&told)), Settled::Shown(Arc::clone(&told))]);
 
     // Event and counts -> Snapshot: the story is added to the slot in which the kernel counted.
     let limits = Limits {
@@ -89,7 +106,8 @@ fn one_event_from_the_ring_to_the_metrics_page() {
         ring_bytes: 4096,
     };
     let mut aggregator = Aggregator::new(limits);
-    aggregator.observe(&event, cause);
+    aggregator.observe(&account);
+    aggregator.judge(&told);
     let rest = Rest {
         taken: Timestamp::UNIX_EPOCH,
         started: Timestamp::UNIX_EPOCH,
@@ -120,6 +138,8 @@ fn one_event_from_the_ring_to_the_metrics_page() {
         r#"reset_monitor_connections_aborted_total{peer="10.1.2.3",port="5432",role="client"} 1"#,
         r#"reset_monitor_connections_reset_total{peer="10.1.2.3",port="5432",role="client"} 0"#,
         r#"reset_monitor_reset_reasons_total{direction="sent",reason="TCP_STATE"} 1"#,
+        r#"reset_monitor_idle_before_reset_seconds_bucket{le="60.0",cause="linger_abort"} 1"#,
+        r#"reset_monitor_idle_before_reset_seconds_bucket{le="55.0",cause="linger_abort"} 0"#,
         r#"reset_monitor_events_decoded_total{kind="reset_sent"} 1"#,
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in {text}");

@@ -2,22 +2,25 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
-use monitor::classify::{CAUSES, Cause};
+use monitor::cause::{CAUSES, Cause};
+use monitor::classify::classify;
 use monitor::counts::{PeerCounts, PortCounts, Stories, StoryCounts};
+use monitor::enrich::Enricher;
 use monitor::event::{Counted, Direction, Event, Owner, Reason, Segment, SocketFacts, TcpState, Told};
 use monitor::http::{AppState, Settings, router};
 use monitor::publish::{self, Publisher};
 use monitor::snapshot::{
-    CauseCounts, Fill, NamespaceRow, PeerLabel, PeerRow, PeerSeries, PortSeries, ProgramRow, Scope,
-    SignalRow, SignalStatus, Snapshot,
+    CauseCounts, Fill, IdleHistogram, NamespaceRow, PeerLabel, PeerRow, PeerSeries, PortSeries, ProgramRow,
+    Scope, SignalRow, SignalStatus, Snapshot,
 };
-use monitor_common::counters::Kind;
+use monitor_common::counters::{KINDS, Kind};
 use monitor_common::peer::Role;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -105,10 +108,11 @@ pub(crate) fn told(id: u64) -> Told {
         bytes_in: Some(120),
         bytes_out: Some(4096),
         srtt_us: Some(250),
-        sent_age_jiffies: 0,
-        received_age_jiffies: 0,
-        ack_age_jiffies: None,
+        sent_age: Duration::from_millis(500),
+        received_age: Duration::from_millis(250),
+        ack_age: None,
         unread_bytes: Some(7),
+        unacked_bytes: Some(0),
         probes: Some(0),
         linger_zero: Some(false),
         shutdown: Some(0),
@@ -122,17 +126,18 @@ pub(crate) fn told(id: u64) -> Told {
         slot: Some(3),
         state: Some(TcpState(7)),
         state_before: Some(TcpState(1)),
-        reason: Some(Reason { code: 1, name: Some("TCP_ABORT_ON_CLOSE".into()) }),
+        reason: Some(Reason { code: 11, name: Some("TCP_ABORT_ON_CLOSE".into()) }),
         active: true,
         carried_data: true,
         counted: Some(Counted::Reset),
         socket: Some(socket),
-        segment: Some(Segment { flags: 0x18, bytes: 10, ttl: 63, ifindex: 2 }),
+        segment: Some(Segment { flags: 0x18, bytes: 10, ttl: 63, ifindex: 2, sequence_distance: Some(-3) }),
         owner: Some(owner("nginx")),
-        since_close_ns: Some(1_500_000_000),
+        since_close: Some(Duration::from_millis(1500)),
         ..Event::of_kind(Kind::ResetSent)
     };
-    Told { id, event, cause: Cause::UnreadData }
+    let event = Enricher::new(&[(11, "TCP_ABORT_ON_CLOSE".into())]).enrich(event);
+    Told { id, verdict: classify(&event), event }
 }
 
 /// A refusal we sent: no peer, no socket, no owner.
@@ -142,7 +147,7 @@ pub(crate) fn refusal(id: u64) -> Told {
         remote: address("127.0.0.1:40000"),
         ..Event::of_kind(Kind::RefusedSent)
     };
-    Told { id, event, cause: Cause::Refused }
+    Told { id, verdict: classify(&event), event }
 }
 
 pub(crate) fn owner(comm: &str) -> Owner {
@@ -204,11 +209,13 @@ pub(crate) fn snapshot() -> Snapshot {
             unattributed: Some(1),
         }],
         unattributed: 1,
-        stories: Stories { kinds: [story; 6], undecodable: 9 },
+        stories: Stories { kinds: [story; KINDS], undecodable: 9 },
         reasons: vec![
             (Direction::Received, "TCP_RFC5961".into(), 2),
             (Direction::Sent, "NO_SOCKET".into(), 7),
         ],
+        idle: vec![(Cause::IdleReuse, idle_times())],
+        closed_memory_seconds: Some(321.5),
         fills: vec![
             Fill { name: "client_peers", used: Some(1), capacity: 1000 },
             Fill { name: "closed_memory", used: None, capacity: 65_536 },
@@ -220,6 +227,14 @@ pub(crate) fn snapshot() -> Snapshot {
             ProgramRow { name: "set_state", missed_runs: None },
         ],
     }
+}
+
+fn idle_times() -> IdleHistogram {
+    let mut histogram = IdleHistogram::default();
+    for milliseconds in [1_000, 59_996, 60_004, 7_200_000] {
+        histogram.observe(Duration::from_millis(milliseconds));
+    }
+    histogram
 }
 
 /// A peer with `size` as the measure of its counts.

@@ -5,6 +5,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use monitor::view::{CountsView, StatusView, StoryView};
+use monitor_common::counters::KINDS;
 use rustix::process::Signal;
 
 use crate::api::Api;
@@ -113,7 +114,7 @@ pub(crate) fn wait_for_books(api: &Api) -> Result<StatusView> {
 
 fn balance_of_stories(api: &Api) -> Result<()> {
     let status = wait_for_books(api)?;
-    ensure!(status.stories.len() == 6, "kinds are missing: {:?}", status.stories);
+    ensure!(status.stories.len() == KINDS, "kinds are missing: {:?}", status.stories);
     ensure!(status.undecodable == 0, "{} records were not understood", status.undecodable);
     ensure!(status.failed_reads == 0, "{} kernel reads failed", status.failed_reads);
     for (program, missed) in &status.missed_runs {

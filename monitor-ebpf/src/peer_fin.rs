@@ -1,0 +1,53 @@
+//! How quiet a connection was when the peer closed it, for the reset that our next request may draw.
+//!
+//! What the socket stores is not enough then: that request has overwritten when we last sent. No map that must be kept
+//! in order: a place in an array, given by the socket's address, which the next socket with that place writes over.
+
+use aya_ebpf::helpers::generated::bpf_jiffies64;
+use monitor_common::peer::{PEER_FINS as COUNT, PeerFin};
+
+use crate::fields::{field, number};
+use crate::maps::PEER_FINS;
+use crate::socket::Socket;
+
+/// Multiplier of Fibonacci hashing: 2^64 over the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[inline(always)]
+fn place_of(sk: u64) -> Option<*mut PeerFin> {
+    PEER_FINS.get_ptr_mut((sk.wrapping_mul(GOLDEN) >> (64 - COUNT.trailing_zeros())) as u32)
+}
+
+/// What a socket tells at the peer's FIN.
+#[inline(always)]
+pub(crate) fn observe(socket: Socket) -> PeerFin {
+    PeerFin {
+        socket: socket.0,
+        rcv_nxt: socket.rcv_nxt(),
+        // SAFETY: the helper has no preconditions.
+        jiffies: unsafe { bpf_jiffies64() } as u32,
+        lsndtime: number(socket.0, field!(lsndtime)) as u32,
+        lrcvtime: number(socket.0, field!(lrcvtime)) as u32,
+        last_bytes: socket.unread_bytes(),
+        reserved: 0,
+    }
+}
+
+/// Remembers it.
+#[inline(always)]
+pub(crate) fn note(fin: &PeerFin) {
+    if let Some(place) = place_of(fin.socket) {
+        // SAFETY: a map value. Another CPU's socket may have the same place: then the address or the sequence number
+        // does not fit at the next look.
+        unsafe { place.write_volatile(*fin) };
+    }
+}
+
+/// What was remembered of this connection.
+#[inline(always)]
+pub(crate) fn recall(socket: Socket) -> Option<PeerFin> {
+    let place = place_of(socket.0)?;
+    // SAFETY: a map value; copied at once.
+    let fin = unsafe { place.read_volatile() };
+    (fin.socket == socket.0 && fin.rcv_nxt == socket.rcv_nxt()).then_some(fin)
+}

@@ -1,0 +1,72 @@
+//! Why we received a reset: from this end alone, so rarely for certain.
+
+use std::time::Duration;
+
+use monitor_common::peer::{Role, Side};
+
+use super::was_idle;
+use crate::cause::Cause;
+use crate::event::{Event, TcpState};
+use crate::idle::is_provoked;
+use crate::verdict::{AppSaw, Confidence, Fact, Verdict};
+
+/// A peer with a full accept queue forgets the handshake and answers data with a reset when it has given up on its
+/// SYN-ACK: after 63 s with the usual five repetitions, after 15 s with three.
+const GIVES_UP: Duration = Duration::from_secs(15);
+
+pub(super) fn verdict(event: &Event) -> Verdict {
+    let app_saw = app_saw(event);
+    let provoked = is_provoked(event);
+    let idle = was_idle(event);
+    let established = event.state == Some(TcpState::ESTABLISHED);
+    let peers_fin = event.fin.as_ref().filter(|fin| fin.by == Side::Peer);
+    if let Some(fin) = peers_fin.filter(|_| provoked) {
+        let confidence = if fin.quiet.is_some() { Confidence::Certain } else { Confidence::Likely };
+        let evidence = &[Fact::FinBy, Fact::SentAgo, Fact::UnackedBytes, Fact::IdleSeconds];
+        let cause = if idle == Some(true) { Cause::IdleReuse } else { Cause::LateData };
+        return Verdict::of(cause, confidence, evidence, app_saw);
+    }
+    let at_least = event.idle.is_some_and(|idle| idle.at_least);
+    match (established, provoked, idle) {
+        (true, false, Some(true)) => {
+            let evidence = &[Fact::State, Fact::IdleSeconds, Fact::UnackedBytes];
+            Verdict::of(Cause::IdleAbort, Confidence::Likely, evidence, app_saw)
+        }
+        (true, true, Some(true)) if is_peer_overflow(event) => {
+            let evidence = &[Fact::DataSegmentsIn, Fact::BytesOut, Fact::ReceivedAgo];
+            Verdict::of(Cause::PeerOverflow, Confidence::Possible, evidence, app_saw)
+        }
+        (true, true, Some(true)) => {
+            let evidence = &[Fact::State, Fact::SentAgo, Fact::UnackedBytes, Fact::IdleSeconds];
+            let confidence = if at_least { Confidence::Possible } else { Confidence::Likely };
+            Verdict::of(Cause::StaleIdle, confidence, evidence, app_saw)
+        }
+        (true, _, Some(false)) => {
+            let evidence = &[Fact::State, Fact::IdleSeconds];
+            Verdict::of(Cause::PeerAbort, Confidence::Likely, evidence, app_saw)
+        }
+        (true, _, None) | (false, ..) => {
+            Verdict::of(Cause::Other, Confidence::Possible, &[Fact::State], app_saw)
+        }
+    }
+}
+
+/// The handshake was done for us and never for the peer: not one byte of ours was acknowledged, not even repeated.
+fn is_peer_overflow(event: &Event) -> bool {
+    event.role == Some(Role::Client)
+        && event.socket.as_ref().is_some_and(|socket| {
+            socket.data_segments_in == 0
+                && socket.data_segments_out > 1
+                && socket.bytes_out == Some(0)
+                && socket.received_age >= GIVES_UP
+        })
+}
+
+/// kernel: `tcp_reset()` sets the error by the state.
+fn app_saw(event: &Event) -> Option<AppSaw> {
+    if event.orphan || event.fileless {
+        return Some(AppSaw::Nothing);
+    }
+    let state = event.state?;
+    Some(if state == TcpState::CLOSE_WAIT { AppSaw::EndOfFile } else { AppSaw::ConnectionReset })
+}

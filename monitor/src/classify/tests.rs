@@ -1,0 +1,185 @@
+//! Verdicts of single records: a table of situations, and what must hold for every record.
+
+use std::time::Duration;
+
+use monitor_common::peer::{Ended, Role, Side};
+
+use super::*;
+use crate::event::{Fin, Owner, Quiet, Reason, Segment, SocketFacts};
+use crate::idle::idle;
+
+const S: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+
+fn socket() -> SocketFacts {
+    SocketFacts {
+        data_segments_in: 1,
+        data_segments_out: 1,
+        bytes_in: Some(1),
+        bytes_out: Some(1),
+        srtt_us: None,
+        sent_age: 40 * MS,
+        received_age: 40 * MS,
+        ack_age: Some(40 * MS),
+        unread_bytes: Some(0),
+        unacked_bytes: Some(0),
+        probes: Some(0),
+        linger_zero: Some(false),
+        shutdown: Some(3),
+    }
+}
+
+fn active(socket: SocketFacts) -> Event {
+    Event {
+        active: true,
+        state: Some(TcpState::CLOSE),
+        reason: Some(reason("TCP_STATE")),
+        socket: Some(socket),
+        ..Event::of_kind(Kind::ResetSent)
+    }
+}
+
+fn reason(name: &str) -> Reason {
+    Reason { code: 1, name: Some(name.into()) }
+}
+
+fn owner(exiting: bool) -> Owner {
+    let exit_signal = exiting.then_some(9);
+    Owner { pid: 1, tid: 1, comm: "server".into(), exiting, exit_signal }
+}
+
+/// A request that came `after` our FIN, which came after `quiet`.
+fn late(after: Duration, quiet: Duration) -> Event {
+    let socket = SocketFacts { sent_age: after + quiet, received_age: after + quiet + MS, ..socket() };
+    let noted =
+        Quiet { age: after, sent_age: after + quiet, received_age: after + quiet + MS, last_bytes: 0 };
+    Event {
+        state: Some(TcpState(6)),
+        segment: Some(Segment { flags: 0x18, bytes: 80, ttl: 64, ifindex: 1, sequence_distance: None }),
+        socket: Some(socket),
+        since_close: Some(after),
+        ended: Some(Ended::OurFin),
+        fin: Some(Fin { by: Side::Local, quiet: Some(noted) }),
+        ..Event::of_kind(Kind::ResetSent)
+    }
+}
+
+fn received(state: TcpState, socket: SocketFacts) -> Event {
+    Event {
+        role: Some(Role::Client),
+        state: Some(state),
+        socket: Some(socket),
+        ..Event::of_kind(Kind::ResetReceived)
+    }
+}
+
+fn verdict(event: Event) -> Verdict {
+    let idle = idle(&event);
+    classify(&Event { idle, ..event }).unwrap()
+}
+
+fn cause(event: Event) -> Cause {
+    verdict(event).cause
+}
+
+#[test]
+fn unread_data_wins_over_linger_as_it_does_in_the_kernel() {
+    let both = SocketFacts { unread_bytes: Some(9), linger_zero: Some(true), received_age: S, ..socket() };
+    assert_eq!(cause(active(both)), Cause::UnreadData);
+    let linger = SocketFacts { linger_zero: Some(true), ..socket() };
+    assert_eq!(cause(active(linger)), Cause::LingerAbort);
+    assert_eq!(cause(active(socket())), Cause::Other);
+}
+
+#[test]
+fn unread_data_that_crossed_an_idle_close_is_the_keep_alive_race() {
+    let crossed = SocketFacts { unread_bytes: Some(9), sent_age: 60 * S, received_age: 4 * MS, ..socket() };
+    assert_eq!(cause(active(crossed)), Cause::IdleReuse);
+    assert_eq!(cause(active(SocketFacts { sent_age: 300 * MS, ..crossed })), Cause::UnreadData);
+}
+
+#[test]
+fn a_dying_owner_wins_over_what_it_left_behind_also_for_the_request_that_came_late() {
+    let unread = SocketFacts { unread_bytes: Some(9), ..socket() };
+    assert_eq!(cause(Event { owner: Some(owner(true)), ..active(unread) }), Cause::ProcessExit);
+    assert_eq!(cause(Event { owner: Some(owner(false)), ..active(unread) }), Cause::UnreadData);
+    assert_eq!(cause(Event { owner: Some(owner(true)), ..late(S, 60 * S) }), Cause::ProcessExit);
+}
+
+#[test]
+fn a_late_request_is_the_race_after_an_idle_close_and_late_data_after_a_busy_one() {
+    assert_eq!(cause(late(S, 60 * S)), Cause::IdleReuse);
+    assert_eq!(verdict(late(S, 60 * S)).confidence, Confidence::Certain);
+    assert_eq!(cause(late(200 * MS, 4 * MS)), Cause::LateData);
+    let fin = Segment { flags: 0x11, bytes: 0, ttl: 64, ifindex: 1, sequence_distance: None };
+    assert_eq!(cause(Event { segment: Some(fin), ..late(S, 60 * S) }), Cause::Other);
+}
+
+#[test]
+fn segments_under_way_when_our_reset_went_out_share_its_cause() {
+    for (ended, expected) in [
+        (Ended::Unread, Cause::UnreadData),
+        (Ended::Chosen, Cause::LingerAbort),
+        (Ended::Destroyed, Cause::AdminAbort),
+    ] {
+        assert_eq!(cause(Event { ended: Some(ended), fin: None, ..late(MS, 60 * S) }), expected);
+    }
+}
+
+#[test]
+fn resets_of_the_kernels_own_accord_are_told_apart() {
+    let orphan = || Event { orphan: true, fileless: true, ..active(socket()) };
+    let with = |event, name| Event { reason: Some(reason(name)), ..event };
+    assert_eq!(cause(with(orphan(), "TCP_ABORT_ON_MEMORY")), Cause::MemoryPressure);
+    assert_eq!(cause(with(active(socket()), "KEEPALIVE_TIMEOUT")), Cause::KeepaliveTimeout);
+    let unnamed = |event| Event { reason: None, ..event };
+    let probing = SocketFacts { probes: Some(3), ..socket() };
+    assert_eq!(cause(unnamed(active(probing))), Cause::KeepaliveTimeout);
+    assert_eq!(cause(unnamed(orphan())), Cause::MemoryPressure);
+    let timer = Event { state_before: Some(TcpState::FIN_WAIT2), ..unnamed(orphan()) };
+    assert_eq!(cause(timer), Cause::Other);
+    assert_eq!(cause(Event { destroyed: true, ..active(socket()) }), Cause::AdminAbort);
+    let unaccepted = SocketFacts { shutdown: Some(0), ..socket() };
+    assert_eq!(cause(Event { fileless: true, ..active(unaccepted) }), Cause::ListenerClosed);
+}
+
+#[test]
+fn received_resets_are_told_apart_by_state_quiet_and_what_drew_them() {
+    let quiet = SocketFacts { sent_age: 60 * S, received_age: 60 * S, ack_age: Some(60 * S), ..socket() };
+    let request = SocketFacts { sent_age: 4 * MS, unacked_bytes: Some(80), ..quiet };
+    let peers_fin = |event| Event { fin: Some(Fin { by: Side::Peer, quiet: None }), ..event };
+    let established = |socket| received(TcpState::ESTABLISHED, socket);
+    assert_eq!(verdict(established(quiet)).app_saw, Some(AppSaw::ConnectionReset));
+    assert_eq!(cause(established(quiet)), Cause::IdleAbort);
+    assert_eq!(cause(established(request)), Cause::StaleIdle);
+    assert_eq!(cause(established(socket())), Cause::PeerAbort);
+    let raced = peers_fin(received(TcpState::CLOSE_WAIT, request));
+    assert_eq!(verdict(raced.clone()).app_saw, Some(AppSaw::EndOfFile));
+    assert_eq!(cause(raced), Cause::IdleReuse);
+    let busy = SocketFacts { sent_age: 4 * MS, unacked_bytes: Some(80), ..socket() };
+    assert_eq!(cause(peers_fin(received(TcpState::CLOSE_WAIT, busy))), Cause::LateData);
+    let unheard = SocketFacts { data_segments_in: 0, data_segments_out: 6, bytes_out: Some(0), ..request };
+    assert_eq!(cause(established(unheard)), Cause::PeerOverflow);
+}
+
+#[test]
+fn a_full_listener_is_named_only_when_it_is_full() {
+    let segment = Segment { flags: 0x10, bytes: 0, ttl: 64, ifindex: 1, sequence_distance: None };
+    let stray = |backlog| Event {
+        state: Some(TcpState::LISTEN),
+        segment: Some(segment),
+        backlog: Some(backlog),
+        ..Event::of_kind(Kind::StraySent)
+    };
+    assert_eq!(cause(stray((2, 1))), Cause::ListenOverflow);
+    assert_eq!(cause(stray((1, 1))), Cause::Other);
+}
+
+#[test]
+fn only_received_resets_wait_for_their_other_end_and_idle_closes_have_no_cause() {
+    for kind in Kind::ALL {
+        let verdict = classify(&Event::of_kind(kind));
+        assert_eq!(verdict.is_none(), kind.is_idle_close(), "{kind:?}");
+        assert_eq!(verdict.is_some_and(|verdict| !verdict.settled), kind == Kind::ResetReceived, "{kind:?}");
+    }
+}

@@ -1,0 +1,163 @@
+//! Event to idle time: how long the connection had been quiet before the exchange that hit the reset. Pure.
+//!
+//! What the provoking segment itself touched must be left out, and what that is differs: our own late request has just
+//! overwritten when we last sent; data for an orphan has overwritten when an ACK last came; a TLS `close_notify` goes out
+//! right before the FIN. Resolution is one jiffy. Unknown is `None`, never zero.
+
+use std::time::Duration;
+
+use monitor_common::counters::Kind;
+use monitor_common::peer::Side;
+use monitor_common::record::CLOSE_NOTIFY_BYTES;
+
+use crate::event::{Event, Quiet, SocketFacts, TcpState};
+
+/// A closer's own last data younger than this at its FIN may be a `close_notify`; data as young as this before a
+/// `close()` arrived with it.
+const JUST_NOW: Duration = Duration::from_millis(100);
+/// Our send and the reset that it drew are a round trip apart; without a measured one, this is the least that
+/// retransmission waits for (`TCP_RTO_MIN`).
+const ROUND_TRIP: Duration = Duration::from_millis(200);
+/// From here on a connection counts as idle and not as busy.
+pub const IDLE: Duration = Duration::from_secs(1);
+/// Data segments sent beyond those received, from which on it is an upload rather than one more request.
+const UPLOAD_SEGMENTS: u32 = 4;
+
+/// The quiet before a reset or an idle close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// How long.
+    pub time: Duration,
+    /// Which part of the connection's end was quiet.
+    pub basis: Basis,
+    /// ACKs came in meanwhile, as keep-alive probes draw them: without data it was quiet for longer.
+    pub at_least: bool,
+}
+
+/// Between what the quiet lay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// From the last data of either side to our send that drew the reset.
+    BeforeOurData,
+    /// From our last data to the peer's data that drew the reset.
+    BeforePeersData,
+    /// From the last data of either side to the reset.
+    BeforeReset,
+    /// From the last data of either side to the first FIN.
+    BeforeFin,
+}
+
+impl Basis {
+    /// As JSON spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BeforeOurData => "before_our_data",
+            Self::BeforePeersData => "before_peers_data",
+            Self::BeforeReset => "before_reset",
+            Self::BeforeFin => "before_fin",
+        }
+    }
+}
+
+/// The idle time of an event, `None` where the connection is not known or had not begun.
+pub fn idle(event: &Event) -> Option<Idle> {
+    match event.kind {
+        Kind::RefusedSent | Kind::RefusedReceived | Kind::StraySent | Kind::StrayReceived => None,
+        Kind::IdleCloseSent | Kind::IdleCloseReceived => {
+            let fin = event.fin.as_ref()?;
+            let quiet = fin.quiet.as_ref()?;
+            Some(plain(last_activity(quiet, fin.by).saturating_sub(quiet.age), Basis::BeforeFin))
+        }
+        Kind::ResetReceived => event.socket.as_ref().map(|socket| received(event, socket)),
+        Kind::ResetSent => event.socket.as_ref().map(|socket| sent(event, socket)),
+    }
+}
+
+/// Whether data of ours that the peer had not acknowledged drew a received reset. An unanswered probe does, too.
+pub fn is_provoked(event: &Event) -> bool {
+    let Some(socket) = &event.socket else { return false };
+    if socket.probes.is_some_and(|probes| probes > 0) {
+        return true;
+    }
+    let round_trip = socket
+        .srtt_us
+        .map_or(ROUND_TRIP, |srtt| ROUND_TRIP.max(Duration::from_micros(u64::from(srtt).saturating_mul(2))));
+    let our_fin =
+        [TcpState::FIN_WAIT1, TcpState::CLOSING, TcpState::LAST_ACK].map(Some).contains(&event.state);
+    let unacked = socket.unacked_bytes.unwrap_or(0).saturating_sub(u32::from(our_fin));
+    unacked > 0 && socket.sent_age <= round_trip
+}
+
+/// Whether unread data that had just arrived was what `close()` met: a request that crossed the closing.
+pub fn is_crossed(event: &Event) -> bool {
+    event.active
+        && event.socket.as_ref().is_some_and(|socket| {
+            socket.unread_bytes.is_some_and(|unread| unread > 0)
+                && socket.received_age <= JUST_NOW
+                && socket.received_age < socket.sent_age
+        })
+}
+
+fn received(event: &Event, socket: &SocketFacts) -> Idle {
+    let SocketFacts { sent_age, received_age, .. } = *socket;
+    if !is_provoked(event) {
+        return plain(sent_age.min(received_age), Basis::BeforeReset);
+    }
+    let peers_fin = event.fin.as_ref().filter(|fin| fin.by == Side::Peer);
+    if let Some(fin) = peers_fin {
+        let quiet_from = match &fin.quiet {
+            Some(quiet) if sent_age < quiet.age => last_activity(quiet, Side::Peer),
+            // Sent before the FIN came: the request that crossed it, or an upload that was cut short.
+            Some(_) if is_upload(socket) => sent_age,
+            Some(_) | None => received_age,
+        };
+        return plain(quiet_from.saturating_sub(sent_age), Basis::BeforeOurData);
+    }
+    let acked_age = socket.ack_age.unwrap_or(received_age);
+    Idle {
+        time: received_age.min(acked_age).saturating_sub(sent_age),
+        basis: Basis::BeforeOurData,
+        at_least: acked_age + JUST_NOW < received_age,
+    }
+}
+
+fn sent(event: &Event, socket: &SocketFacts) -> Idle {
+    let SocketFacts { sent_age, received_age, .. } = *socket;
+    if is_crossed(event) {
+        return plain(sent_age.saturating_sub(received_age), Basis::BeforePeersData);
+    }
+    if event.active {
+        return plain(sent_age.min(received_age), Basis::BeforeReset);
+    }
+    // An orphan's or a remembered connection's. When an ACK last came says nothing: this segment brought one.
+    let our_fin = event.fin.as_ref().filter(|fin| fin.by == Side::Local);
+    let since = match our_fin.and_then(|fin| fin.quiet.as_ref()) {
+        Some(quiet) => last_activity(quiet, Side::Local).min(received_age),
+        None => sent_age.min(received_age),
+    };
+    plain(since, Basis::BeforePeersData)
+}
+
+/// Time from the last activity before the first FIN until the event.
+fn last_activity(quiet: &Quiet, by: Side) -> Duration {
+    let Quiet { age, sent_age, received_age, last_bytes } = *quiet;
+    let (own, other) = match by {
+        Side::Local => (sent_age, received_age),
+        Side::Peer => (received_age, sent_age),
+    };
+    let says_goodbye = own.saturating_sub(age) < JUST_NOW && last_bytes <= CLOSE_NOTIFY_BYTES;
+    if says_goodbye { other } else { own.min(other) }
+}
+
+/// Many data segments without an answer, or none ever answered.
+const fn is_upload(socket: &SocketFacts) -> bool {
+    socket.data_segments_in == 0
+        || socket.data_segments_out.saturating_sub(socket.data_segments_in) > UPLOAD_SEGMENTS
+}
+
+const fn plain(time: Duration, basis: Basis) -> Idle {
+    Idle { time, basis, at_least: false }
+}
+
+#[cfg(test)]
+mod tests;

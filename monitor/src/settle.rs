@@ -1,0 +1,222 @@
+//! Verdicts settle: a provisional one waits a moment for the other end of its connection, which may be on this host.
+//!
+//! Pure: time comes in. Every event is shown once, in order, and every event is final once. A provisional event is shown
+//! when its other end has come or after [`GRACE`]; its verdict is settled then or after [`HOLD`], and only then counted.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use monitor_common::counters::Kind;
+
+use crate::event::{Event, Told};
+use crate::verdict::{Confidence, Fact, Verdict};
+
+/// How long a provisional event waits before it is shown: both ends of a connection on one host are told within
+/// microseconds, and a person at a terminal sees no difference.
+pub const GRACE: Duration = Duration::from_millis(20);
+/// How long a verdict may stay provisional.
+pub const HOLD: Duration = Duration::from_secs(1);
+/// Events that wait, and senders remembered, at most. What is beyond is settled early.
+const ROOM: usize = 4_096;
+
+/// What comes out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// An event, for the first time.
+    Shown(Arc<Told>),
+    /// One that was shown with a provisional verdict has its final one now.
+    Revised(Arc<Told>),
+    /// An event with its final verdict, to be counted. Once for each event, shown before or not.
+    Final(Arc<Told>),
+}
+
+/// Both ends of a connection as one of them sees it.
+type Ends = (SocketAddr, SocketAddr);
+
+/// An event in the queue.
+#[derive(Debug)]
+struct Waiting {
+    told: Arc<Told>,
+    arrived: Duration,
+}
+
+/// What a sender's event said.
+#[derive(Clone, Copy, Debug)]
+struct Sender {
+    id: u64,
+    netns: u32,
+    verdict: Verdict,
+}
+
+/// The queue. One owner, the pipeline.
+#[derive(Debug, Default)]
+pub struct Settler {
+    /// In the order of their numbers: first those that were shown and wait for their verdict, then those not shown.
+    queue: VecDeque<Waiting>,
+    /// How many of the queue were shown.
+    shown: usize,
+    /// Received resets that wait for their sender, by number.
+    received: HashMap<Ends, u64>,
+    /// Senders of the last moments.
+    senders: HashMap<Ends, Sender>,
+    senders_by_age: VecDeque<(Duration, Ends)>,
+}
+
+impl Settler {
+    /// Takes the next event.
+    pub fn push(&mut self, mut told: Told, now: Duration, out: &mut impl FnMut(Settled)) {
+        self.advance(now, out);
+        let ends = (told.event.local, told.event.remote);
+        let mirrored = (told.event.remote, told.event.local);
+        match (told.event.kind, told.verdict) {
+            (Kind::ResetReceived, _) => {
+                if let Some(sender) =
+                    self.senders.get(&mirrored).filter(|sender| is_same(&told.event, sender))
+                {
+                    join(&mut told, sender);
+                }
+            }
+            (Kind::ResetSent, Some(verdict)) => {
+                let sender = Sender { id: told.id, netns: told.event.netns, verdict };
+                self.remember(ends, sender, now);
+                self.tell_receiver(mirrored, &sender, out);
+            }
+            (
+                Kind::ResetSent
+                | Kind::RefusedSent
+                | Kind::RefusedReceived
+                | Kind::StraySent
+                | Kind::StrayReceived
+                | Kind::IdleCloseSent
+                | Kind::IdleCloseReceived,
+                _,
+            ) => {}
+        }
+        let told = Arc::new(told);
+        if told.is_final() {
+            out(Settled::Final(Arc::clone(&told)));
+        } else {
+            self.received.insert(ends, told.id);
+        }
+        if told.is_final() && self.shown == self.queue.len() {
+            out(Settled::Shown(told));
+        } else {
+            self.queue.push_back(Waiting { told, arrived: now });
+            self.show(now, out);
+        }
+        while self.queue.len() > ROOM {
+            self.settle_first(out);
+        }
+    }
+
+    /// Shows and settles what has waited long enough by `now`.
+    pub fn advance(&mut self, now: Duration, out: &mut impl FnMut(Settled)) {
+        self.show(now, out);
+        while let Some(first) = self.queue.front() {
+            if !first.told.is_final() && now.saturating_sub(first.arrived) < HOLD {
+                break;
+            }
+            self.settle_first(out);
+        }
+        while let Some((since, ends)) = self.senders_by_age.front() {
+            if now.saturating_sub(*since) < HOLD && self.senders_by_age.len() <= ROOM {
+                break;
+            }
+            self.senders.remove(ends);
+            self.senders_by_age.pop_front();
+        }
+    }
+
+    /// When [`Settler::advance`] has something to do next.
+    pub fn deadline(&self) -> Option<Duration> {
+        let unshown = self.queue.get(self.shown).map(|waiting| waiting.arrived + GRACE);
+        let first = self.queue.front().map(|waiting| waiting.arrived + HOLD);
+        unshown.into_iter().chain(first).min()
+    }
+
+    /// Settles everything, for the end.
+    pub fn finish(&mut self, out: &mut impl FnMut(Settled)) {
+        while !self.queue.is_empty() {
+            self.settle_first(out);
+        }
+    }
+
+    /// Shows in order: nothing overtakes an event that is not shown yet.
+    fn show(&mut self, now: Duration, out: &mut impl FnMut(Settled)) {
+        while let Some(Waiting { told, arrived }) = self.queue.get(self.shown) {
+            if !told.is_final() && now.saturating_sub(*arrived) < GRACE {
+                break;
+            }
+            out(Settled::Shown(Arc::clone(told)));
+            self.shown += 1;
+        }
+    }
+
+    fn remember(&mut self, ends: Ends, sender: Sender, now: Duration) {
+        // A connection may be reset more than once; its first reset is the one that told the peer.
+        if let Entry::Vacant(place) = self.senders.entry(ends) {
+            place.insert(sender);
+            self.senders_by_age.push_back((now, ends));
+        }
+    }
+
+    /// The receiver was first: its tracepoint fires while an active sender's segment is still on its way out.
+    fn tell_receiver(&mut self, ends: Ends, sender: &Sender, out: &mut impl FnMut(Settled)) {
+        let Some(id) = self.received.get(&ends).copied() else { return };
+        let place = self.queue.partition_point(|waiting| waiting.told.id < id);
+        let Some(waiting) = self.queue.get_mut(place).filter(|waiting| waiting.told.id == id) else { return };
+        if !is_same(&waiting.told.event, sender) {
+            return;
+        }
+        join(Arc::make_mut(&mut waiting.told), sender);
+        finalize(&waiting.told, place < self.shown, out);
+        self.received.remove(&ends);
+    }
+
+    fn settle_first(&mut self, out: &mut impl FnMut(Settled)) {
+        let Some(Waiting { mut told, arrived: _ }) = self.queue.pop_front() else { return };
+        let was_shown = self.shown > 0;
+        self.shown = self.shown.saturating_sub(1);
+        if !told.is_final() {
+            self.received.remove(&(told.event.local, told.event.remote));
+            if let Some(verdict) = &mut Arc::make_mut(&mut told).verdict {
+                verdict.settled = true;
+            }
+            finalize(&told, was_shown, out);
+        }
+        if !was_shown {
+            out(Settled::Shown(told));
+        }
+    }
+}
+
+fn finalize(told: &Arc<Told>, was_shown: bool, out: &mut impl FnMut(Settled)) {
+    if was_shown {
+        out(Settled::Revised(Arc::clone(told)));
+    }
+    out(Settled::Final(Arc::clone(told)));
+}
+
+/// Whether an event can be the other end of a sender's. Addresses lead across namespaces, but every namespace has a loopback of
+/// its own.
+fn is_same(event: &Event, sender: &Sender) -> bool {
+    event.netns == sender.netns || !event.remote.ip().is_loopback()
+}
+
+/// The sender knows why.
+fn join(told: &mut Told, sender: &Sender) {
+    let Some(verdict) = &mut told.verdict else { return };
+    verdict.other_end = Some(sender.id);
+    verdict.evidence = verdict.evidence.with(Fact::OtherEnd);
+    verdict.settled = true;
+    if sender.verdict.cause.is_specific() && sender.verdict.confidence > Confidence::Possible {
+        verdict.cause = sender.verdict.cause;
+        verdict.confidence = sender.verdict.confidence;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! Settling: order, joining of both ends, and bounds.
+
+use super::*;
+use crate::cause::Cause;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn told(id: u64, kind: Kind, local: &str, remote: &str, verdict: Verdict) -> Told {
+    let event = Event {
+        local: local.parse().unwrap(),
+        remote: remote.parse().unwrap(),
+        netns: 1,
+        ..Event::of_kind(kind)
+    };
+    Told { id, event, verdict: Some(verdict) }
+}
+
+fn received(id: u64) -> Told {
+    let verdict = Verdict::of(Cause::PeerAbort, Confidence::Likely, &[], None).provisional();
+    told(id, Kind::ResetReceived, "10.0.0.1:4000", "10.0.0.2:80", verdict)
+}
+
+fn sent(id: u64) -> Told {
+    let verdict = Verdict::of(Cause::LingerAbort, Confidence::Certain, &[], None);
+    told(id, Kind::ResetSent, "10.0.0.2:80", "10.0.0.1:4000", verdict)
+}
+
+/// What came out: `+` shown, `~` revised, `=` final.
+#[derive(Default)]
+struct Log(Vec<String>);
+
+impl Log {
+    fn take(&mut self) -> impl FnMut(Settled) + '_ {
+        |settled| {
+            let (sign, told) = match settled {
+                Settled::Shown(told) => ('+', told),
+                Settled::Revised(told) => ('~', told),
+                Settled::Final(told) => ('=', told),
+            };
+            let cause = told.verdict.map_or("none", |verdict| verdict.cause.name());
+            let question = if told.is_final() { "" } else { "?" };
+            self.0.push(format!("{sign}{} {cause}{question}", told.id));
+        }
+    }
+
+    fn since(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+#[test]
+fn the_receiver_gets_its_senders_cause_whichever_was_first() {
+    let (mut settler, mut log) = (Settler::default(), Log::default());
+    settler.push(received(1), MS, &mut log.take());
+    assert!(log.since().is_empty(), "it waits for its other end");
+    settler.push(sent(2), MS, &mut log.take());
+    assert_eq!(log.since(), ["=1 linger_abort", "=2 linger_abort", "+1 linger_abort", "+2 linger_abort"]);
+    settler.advance(5 * HOLD, &mut log.take());
+    assert!(log.since().is_empty());
+    assert_eq!(settler.deadline(), None);
+
+    settler.push(sent(3), 5 * HOLD, &mut log.take());
+    settler.push(received(4), 5 * HOLD, &mut log.take());
+    assert_eq!(log.since(), ["=3 linger_abort", "+3 linger_abort", "=4 linger_abort", "+4 linger_abort"]);
+}
+
+#[test]
+fn one_without_other_end_is_shown_soon_and_final_after_the_hold() {
+    let (mut settler, mut log) = (Settler::default(), Log::default());
+    settler.push(received(1), MS, &mut log.take());
+    assert_eq!(settler.deadline(), Some(MS + GRACE));
+    settler.advance(MS + GRACE, &mut log.take());
+    assert_eq!(log.since(), ["+1 peer_abort?"]);
+    assert_eq!(settler.deadline(), Some(MS + HOLD));
+    settler.advance(HOLD, &mut log.take());
+    assert!(log.since().is_empty());
+    settler.advance(MS + HOLD, &mut log.take());
+    assert_eq!(log.since(), ["~1 peer_abort", "=1 peer_abort"]);
+    settler.push(sent(2), 2 * HOLD, &mut log.take());
+    assert_eq!(log.since(), ["=2 linger_abort", "+2 linger_abort"], "too late to tell the receiver");
+}
+
+#[test]
+fn a_verdict_that_comes_after_the_showing_revises_it() {
+    let (mut settler, mut log) = (Settler::default(), Log::default());
+    settler.push(received(1), MS, &mut log.take());
+    settler.advance(100 * MS, &mut log.take());
+    log.since();
+    settler.push(sent(2), 200 * MS, &mut log.take());
+    assert_eq!(log.since(), ["~1 linger_abort", "=1 linger_abort", "=2 linger_abort", "+2 linger_abort"]);
+}
+
+#[test]
+fn nothing_overtakes_an_event_that_waits_to_be_shown() {
+    let (mut settler, mut log) = (Settler::default(), Log::default());
+    let other = told(2, Kind::RefusedSent, "10.0.0.2:81", "10.0.0.1:4001", sent(2).verdict.unwrap());
+    settler.push(received(1), MS, &mut log.take());
+    settler.push(other, 2 * MS, &mut log.take());
+    assert_eq!(log.since(), ["=2 linger_abort"], "counted at once");
+    settler.finish(&mut log.take());
+    assert_eq!(log.since(), ["=1 peer_abort", "+1 peer_abort", "+2 linger_abort"]);
+}
+
+#[test]
+fn loopback_addresses_of_two_namespaces_are_no_two_ends() {
+    let (mut settler, mut log) = (Settler::default(), Log::default());
+    let on_loopback = |mut told: Told, netns: u32| {
+        told.event.local.set_ip([127, 0, 0, 1].into());
+        told.event.remote.set_ip([127, 0, 0, 1].into());
+        told.event.netns = netns;
+        told
+    };
+    settler.push(on_loopback(sent(1), 1), MS, &mut log.take());
+    settler.push(on_loopback(received(2), 2), MS, &mut log.take());
+    settler.finish(&mut log.take());
+    assert_eq!(log.since().last().unwrap(), "+2 peer_abort");
+}
+
+#[test]
+fn an_unsure_sender_does_not_overrule_the_receiver_but_is_named() {
+    let (mut settler, mut shown) = (Settler::default(), Vec::new());
+    let unsure = Verdict::of(Cause::Other, Confidence::Possible, &[], None);
+    settler.push(Told { verdict: Some(unsure), ..sent(1) }, MS, &mut |_| {});
+    settler.push(received(2), MS, &mut |settled| shown.push(settled));
+    let Some(Settled::Shown(told)) = shown.last() else { panic!("not shown") };
+    let verdict = told.verdict.unwrap();
+    assert_eq!((verdict.cause, verdict.other_end), (Cause::PeerAbort, Some(1)));
+    assert!(verdict.evidence.has(Fact::OtherEnd));
+}
+
+#[test]
+fn a_flood_is_settled_early_and_every_event_is_shown_once_and_final_once() {
+    let mut settler = Settler::default();
+    let (mut shown, mut finals) = (Vec::new(), Vec::new());
+    let mut out = |settled| match settled {
+        Settled::Shown(told) => shown.push(told.id),
+        Settled::Final(told) => finals.push(told.id),
+        Settled::Revised(_) => {}
+    };
+    let flood = 3 * ROOM as u64;
+    for id in 1..=flood {
+        settler.push(if id % 3 == 0 { sent(id) } else { received(id) }, MS, &mut out);
+        assert!(settler.queue.len() <= ROOM && settler.senders_by_age.len() <= ROOM);
+    }
+    settler.finish(&mut out);
+    assert!(settler.received.is_empty(), "{:?}", settler.received);
+    finals.sort_unstable();
+    let all: Vec<_> = (1..=flood).collect();
+    assert_eq!(shown, all);
+    assert_eq!(finals, all);
+}

@@ -1,0 +1,84 @@
+//! The pure way of a story: decode -> enrich -> classify -> settle, the same for a live record and for a recorded one.
+//!
+//! No I/O, no clock, no locks: bytes and times go in, events and verdicts come out.
+
+use std::time::Duration;
+
+use crate::classify::classify;
+use crate::clock::Timebase;
+use crate::decode::{DecodeError, decode};
+use crate::enrich::Enricher;
+use crate::event::{Event, Told};
+use crate::settle::{Settled, Settler};
+
+/// The stages with what they keep.
+#[derive(Debug)]
+pub struct Stages {
+    timebase: Timebase,
+    enricher: Enricher,
+    settler: Settler,
+    next_id: u64,
+}
+
+impl Stages {
+    /// Events are numbered from 1.
+    pub fn new(timebase: Timebase, enricher: Enricher) -> Self {
+        Self { timebase, enricher, settler: Settler::default(), next_id: 1 }
+    }
+
+    /// Replaces how the kernel's times are turned into ours: the wall clock may have been set.
+    pub const fn set_timebase(&mut self, timebase: Timebase) {
+        self.timebase = timebase;
+    }
+
+    /// How the kernel's times are turned into ours.
+    pub const fn timebase(&self) -> Timebase {
+        self.timebase
+    }
+
+    /// Takes one record that arrived `now`. Returns what it was, for the account of stories.
+    pub fn take(
+        &mut self,
+        bytes: &[u8],
+        now: Duration,
+        out: &mut impl FnMut(Settled),
+    ) -> Result<Account, DecodeError> {
+        let event = self.enricher.enrich(decode(bytes, &self.timebase)?);
+        let account = Account::of(&event);
+        let told = Told { id: self.next_id, verdict: classify(&event), event };
+        self.next_id += 1;
+        self.settler.push(told, now, out);
+        Ok(account)
+    }
+
+    /// Lets time pass.
+    pub fn advance(&mut self, now: Duration, out: &mut impl FnMut(Settled)) {
+        self.settler.advance(now, out);
+    }
+
+    /// When time has something to do next.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.settler.deadline()
+    }
+
+    /// The end: nothing is provisional any more.
+    pub fn finish(&mut self, out: &mut impl FnMut(Settled)) {
+        self.settler.finish(out);
+    }
+}
+
+/// What of a story is counted as soon as it is decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// What it is about.
+    pub kind: monitor_common::counters::Kind,
+    /// The kernel's name for the reason.
+    pub reason: Option<std::sync::Arc<str>>,
+}
+
+impl Account {
+    fn of(event: &Event) -> Self {
+        let reason = event.reason.as_ref().and_then(|reason| reason.name.as_ref()).map(std::sync::Arc::clone);
+        Self { kind: event.kind, reason }
+    }
+}
