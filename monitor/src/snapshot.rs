@@ -3,12 +3,15 @@
 //! The pipeline builds a snapshot from one reading of the kernel's maps and shares it behind an `Arc`; the metrics
 //! page, the API and the page at `/` only read it. Sums over peers in it always equal its totals.
 
+pub mod listening;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use monitor_common::peer::Role;
 
+use self::listening::Listening;
 use crate::classify::{CAUSES, Cause};
 use crate::counts::{PeerCounts, PortCounts, Stories};
 use crate::event::Direction;
@@ -154,7 +157,8 @@ pub struct NamespaceRow {
 /// How full a bounded thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fill {
-    /// Its name: `client_peers`, `server_peers`, `refused_peers`, `networks`, `closed_memory`, `namespaces`, `ring_bytes`.
+    /// Its name: `client_peers`, `server_peers`, `refused_peers`, `networks`, `closed_memory`, `namespaces`,
+    /// `listening_sockets`, `ring_bytes`.
     pub name: &'static str,
     /// Used entries; `None` where the kernel does not tell.
     pub used: Option<u64>,
@@ -251,4 +255,6 @@ pub struct Snapshot {
     pub failed_reads: u64,
     /// The kernel programs.
     pub programs: Vec<ProgramRow>,
+    /// Listeners, and tables that fill up.
+    pub listening: Listening,
 }

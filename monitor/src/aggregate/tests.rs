@@ -29,6 +29,7 @@ fn rest() -> Rest {
         totals: TotalsReading::default(),
         namespaces: vec![],
         programs: vec![],
+        listening: ListeningReading::default(),
     }
 }
 

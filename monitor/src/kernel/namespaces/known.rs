@@ -21,6 +21,8 @@ const FILE_BYTES: usize = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct Known {
     processes: HashMap<u32, u32>,
+    /// Ours.
+    own: Option<u32>,
     /// There when we started, or lost sight of, so their counters are older than what we know of them.
     older: HashSet<u32>,
     /// When `/proc` was last searched.
@@ -35,6 +37,7 @@ impl Known {
     pub(super) fn start(now: Duration) -> Self {
         let mut known = Self {
             processes: HashMap::new(),
+            own: None,
             older: mounted_namespaces(),
             searched: now,
             lost: false,
@@ -58,6 +61,11 @@ impl Known {
     /// Every namespace with a known process.
     pub(super) fn all(&self) -> impl Iterator<Item = u32> {
         self.processes.keys().copied()
+    }
+
+    /// Our own.
+    pub(super) const fn own(&self) -> Option<u32> {
+        self.own
     }
 
     /// Whether a process of it is known.
@@ -104,7 +112,8 @@ impl Known {
     fn search(&mut self) {
         // Ourselves first: our own namespace is always known, by a process that does not end before us.
         let own = std::process::id();
-        if let Some(netns) = namespace_of(own) {
+        self.own = namespace_of(own);
+        if let Some(netns) = self.own {
             self.processes.insert(netns, own);
         }
         let Ok(entries) = std::fs::read_dir("/proc") else { return };
