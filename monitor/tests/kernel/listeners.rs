@@ -16,7 +16,7 @@ use crate::exposition::Counters;
 use crate::helper::Holder;
 use crate::netns::Namespace;
 use crate::oracle::{self, Netstat, Sockstat, listening, state};
-use crate::sockets::{Family, Pair, Place, lose_everything};
+use crate::sockets::{Family, Pair, Place, abort, lose_everything};
 use crate::wait;
 
 pub(crate) const TRIALS: &[WithOwn] = &[
@@ -315,7 +315,7 @@ fn shared_port() -> Result<()> {
 }
 
 fn tables(daemon: &Daemon, namespace: &Namespace, _: &mut Holder) -> Result<()> {
-    let held = namespace.enter(|| {
+    let (client, service) = namespace.enter(|| {
         let service = Place::on_loopback(Family::V4).listen()?;
         for _ in 0..5 {
             let pair = service.pair()?;
@@ -352,8 +352,9 @@ fn tables(daemon: &Daemon, namespace: &Namespace, _: &mut Holder) -> Result<()> 
         ensure!(gauges == wanted.unwrap_or_default(), "{gauges:?}, {conntrack:?}");
         Ok(())
     })?;
-    drop(held);
-    Ok(())
+    drop(service);
+    // What it sends still arrives, and takes the orphan with it.
+    abort(client)
 }
 
 fn command() -> Result<()> {
