@@ -5,7 +5,11 @@
 //! own keeps them until it is retired.
 
 mod coverage;
+mod growing;
 mod idle;
+mod listeners;
+mod listening;
+mod overflows;
 mod peers;
 mod ports;
 mod series;
@@ -19,12 +23,16 @@ use monitor_common::peer::PeerKey;
 
 use self::coverage::Coverage;
 use self::idle::IdleTimes;
+use self::listening::Listening;
 use self::peers::Peers;
 pub use self::ports::PortTable;
 use crate::counts::{PeerCounts, PortCounts, Stories};
 use crate::event::{Direction, Told};
 use crate::kernel::truth::{Budgets, SlotReading, TotalsReading};
-use crate::snapshot::{Fill, NamespaceRow, ProgramRow, Snapshot};
+
+use crate::kernel::listening::ListeningReading;
+use crate::kernel::sock_diag::MOST_SOCKETS;
+use crate::snapshot::{self, Fill, NamespaceRow, ProgramRow, Snapshot};
 use crate::story::Account;
 
 /// Limits of what is published.
@@ -57,6 +65,8 @@ pub struct Rest {
     pub namespaces: Vec<NamespaceRow>,
     /// The programs.
     pub programs: Vec<ProgramRow>,
+    /// Listeners, and tables that fill up.
+    pub listening: ListeningReading,
 }
 
 /// State of the pipeline that outlives one event.
@@ -67,6 +77,7 @@ pub struct Aggregator {
     ports: PortTable,
     idle: IdleTimes,
     coverage: Coverage,
+    listening: Listening,
     reasons: BTreeMap<(Direction, Arc<str>), u64>,
     decoded: [u64; KINDS],
     undecodable: u64,
@@ -81,6 +92,7 @@ impl Aggregator {
             ports: PortTable::default(),
             idle: IdleTimes::default(),
             coverage: Coverage::default(),
+            listening: Listening::default(),
             reasons: BTreeMap::new(),
             decoded: [0; KINDS],
             undecodable: 0,
@@ -134,7 +146,7 @@ impl Aggregator {
         rest: Rest,
         with_peers: bool,
     ) -> Snapshot {
-        let Rest { taken, started, uptime, totals, namespaces, programs } = rest;
+        let Rest { taken, started, uptime, totals, namespaces, programs, listening } = rest;
         let mut peers = with_peers.then(Vec::new);
         let total = self.peers.read(slots, now, peers.as_mut());
         let series = self.peers.series();
@@ -142,7 +154,8 @@ impl Aggregator {
         let ports = self.ports.read(&port_rows);
         let ports_total = port_rows.iter().map(|(_, counts)| *counts).sum();
         let unattributed = namespaces.iter().filter_map(|row| row.unattributed).map(i64::unsigned_abs).sum();
-        let fills = self.fills(namespaces.len());
+        let listening = self.listening.read(&listening);
+        let fills = self.fills(namespaces.len(), &listening);
         Snapshot {
             taken,
             started,
@@ -169,6 +182,7 @@ impl Aggregator {
             over_budget: totals.over_budget,
             failed_reads: totals.failed_reads,
             programs,
+            listening,
         }
     }
 
@@ -191,7 +205,7 @@ impl Aggregator {
         stories
     }
 
-    fn fills(&self, namespaces: usize) -> Vec<Fill> {
+    fn fills(&self, namespaces: usize, listening: &snapshot::listening::Listening) -> Vec<Fill> {
         let Limits { budgets, published_peers, quiet: _, closed_memory, ring_bytes } = self.limits;
         let used = self.peers.used();
         let fill = |name, used: Option<usize>, capacity: u64| Fill {
@@ -206,6 +220,7 @@ impl Aggregator {
             fill("networks", Some(used.networks), budgets.networks.into()),
             fill("published_peers", Some(self.peers.published()), published_peers as u64),
             fill("namespaces", Some(namespaces), monitor_common::counters::NAMESPACES.into()),
+            fill("listening_sockets", listening.found(), MOST_SOCKETS as u64),
             fill("closed_memory", None, closed_memory.into()),
             fill("ring_bytes", None, ring_bytes.into()),
         ]

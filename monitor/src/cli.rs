@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::command::events::EventsArgs;
+use crate::command::listeners::ListenersArgs;
 use crate::command::peers::PeersArgs;
 
 /// Catches every TCP reset in the kernel, sent and received, and tells per peer how many, who really sent them, and why.
@@ -28,6 +29,8 @@ pub enum Command {
     Events(EventsArgs),
     /// Show peers with their counts
     Peers(PeersArgs),
+    /// Show listening sockets with their queues and drops, and what else fills up
+    Listeners(ListenersArgs),
 }
 
 /// Flags of `run`. Every one can also be set in the environment or in the file.

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod client;
 pub mod events;
+pub mod listeners;
 pub mod local;
 pub mod peers;
 pub mod run;

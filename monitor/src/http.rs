@@ -9,6 +9,7 @@
 //! | `/readyz` | 200 while the pipeline ticks, else 503 and why |
 //! | `/api/v1/status` | [`crate::view::StatusView`] |
 //! | `/api/v1/peers` | [`crate::view::PeersView`]; `limit`, `offset`, `role`, `peer`, `port`, `netns`, `sort` |
+//! | `/api/v1/listeners` | [`crate::view::listeners::ListenersView`]; `limit`, `port` |
 //! | `/api/v1/signals` | [`crate::view::SignalsView`] |
 //! | `/api/v1/events` | [`crate::view::EventsView`]; `limit`, `after`, `peer`, `port`, `direction`, `cause`, `kind` |
 //! | `/api/v1/events/stream` | the same as server-sent events, from `after` or `Last-Event-ID` on |
@@ -37,6 +38,7 @@ mod error;
 mod guard;
 mod health;
 mod held;
+mod listeners;
 mod page;
 mod query;
 mod scrape;
@@ -120,6 +122,7 @@ pub fn router(state: AppState) -> Router {
         .route("/readyz", get(health::ready))
         .route("/api/v1/status", get(api::status))
         .route("/api/v1/peers", get(api::peers))
+        .route("/api/v1/listeners", get(listeners::listeners))
         .route("/api/v1/signals", get(api::signals))
         .route("/api/v1/events", get(api::events))
         .route("/api/v1/events/stream", get(stream::stream))

@@ -9,6 +9,9 @@ pub mod load;
 pub mod plan;
 pub mod privileges;
 
+pub mod listening;
 pub mod mapping;
 pub mod namespaces;
+pub mod proc_net;
+pub mod sock_diag;
 pub mod truth;

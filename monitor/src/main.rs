@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Events(args) if args.local => command::local::events(args),
         Command::Events(args) => command::block_on(command::events::run(args)),
         Command::Peers(args) => command::block_on(command::peers::run(args)),
+        Command::Listeners(args) => command::block_on(command::listeners::run(args)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

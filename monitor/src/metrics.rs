@@ -21,6 +21,7 @@ pub mod process;
 mod classic;
 mod daemon;
 mod family;
+mod listening;
 mod peers;
 mod ports;
 mod stories;
@@ -47,7 +48,10 @@ pub struct Page {
 
 /// The text of one scrape.
 pub fn encode(page: Page, format: Format) -> Result<String, fmt::Error> {
-    let lines = 200 + page.snapshot.series.len() * 10 + page.snapshot.ports.len() * 3;
+    let lines = 200
+        + page.snapshot.series.len() * 10
+        + page.snapshot.ports.len() * 3
+        + page.snapshot.listening.series.len() * 3;
     let mut process = Registry::default();
     if let Some(row) = page.process {
         process.register_collector(Box::new(row));
@@ -73,6 +77,7 @@ impl Collector for Page {
         peers::encode(encoder, &self.snapshot.series)?;
         ports::encode(encoder, &self.snapshot.ports)?;
         stories::encode(encoder, &self.snapshot)?;
+        listening::encode(encoder, &self.snapshot.listening)?;
         daemon::encode(encoder, self)
     }
 }

@@ -16,6 +16,7 @@ use crate::clock::{self, Timebase, WallClock};
 use crate::decode::{DecodeError, decode, peek_time_ns};
 use crate::enrich::Enricher;
 use crate::event::Counted;
+use crate::kernel::listening::Listening;
 use crate::kernel::load::{Loaded, Programs};
 use crate::kernel::namespaces::Namespaces;
 use crate::kernel::truth::Truth;
@@ -56,6 +57,7 @@ pub struct Pipeline {
     truth: Truth,
     namespaces: Namespaces,
     stages: Stages,
+    listening: Listening,
     aggregator: Aggregator,
     publisher: Publisher,
     requests: mpsc::Receiver<RefreshRequest>,
@@ -77,14 +79,25 @@ pub enum PipelineError {
 
 impl Pipeline {
     /// From running programs. Must be called within the runtime.
-    pub fn new(loaded: Loaded, settings: Settings) -> Result<(Self, Published), PipelineError> {
+    pub fn new(
+        loaded: Loaded,
+        mut listening: Listening,
+        settings: Settings,
+    ) -> Result<(Self, Published), PipelineError> {
         let Loaded { mut programs, ring, truth } = loaded;
         let Settings { limits, enricher, hz, signals } = settings;
         let (started, started_monotonic) = (clock::now(), clock::monotonic());
         let mut namespaces = Namespaces::start(&truth, started_monotonic);
         let mut aggregator = Aggregator::new(limits);
-        let rest =
-            rest(&truth, &mut namespaces, &mut programs, started, started_monotonic, started_monotonic);
+        let rest = rest(
+            &truth,
+            &mut namespaces,
+            &mut listening,
+            &mut programs,
+            started,
+            started_monotonic,
+            started_monotonic,
+        );
         let first = aggregator.snapshot(truth.slots(), truth.ports(), started_monotonic, rest, false);
         let (publisher, published, requests) = channel(Arc::new(first), signals);
         let pipeline = Self {
@@ -93,6 +106,7 @@ impl Pipeline {
             truth,
             namespaces,
             stages: Stages::new(Timebase { wall: WallClock::now(), hz }, enricher),
+            listening,
             aggregator,
             publisher,
             requests,
@@ -211,8 +225,8 @@ impl Pipeline {
 
     fn read(&mut self, with_peers: bool) -> Snapshot {
         let now = clock::monotonic();
-        let Self { truth, namespaces, programs, aggregator, .. } = self;
-        let rest = rest(truth, namespaces, programs, self.started, self.started_monotonic, now);
+        let Self { truth, namespaces, listening, programs, aggregator, .. } = self;
+        let rest = rest(truth, namespaces, listening, programs, self.started, self.started_monotonic, now);
         let mut snapshot = aggregator.snapshot(truth.slots(), truth.ports(), now, rest, with_peers);
         snapshot.read_seconds = clock::monotonic().saturating_sub(now).as_secs_f64();
         snapshot
@@ -280,6 +294,7 @@ fn warn_once(warned: &mut bool, error: DecodeError) {
 fn rest(
     truth: &Truth,
     namespaces: &mut Namespaces,
+    listening: &mut Listening,
     programs: &mut Programs,
     started: Timestamp,
     started_monotonic: Duration,
@@ -292,5 +307,7 @@ fn rest(
         totals: truth.totals(),
         namespaces: namespaces.compare(truth, now),
         programs: programs.rows(|at| truth.relieved(at)),
+        // After the comparison, which looks for new namespaces.
+        listening: listening.read(namespaces),
     }
 }

@@ -3,6 +3,8 @@
 //! The pipeline builds a snapshot from one reading of the kernel's maps and shares it behind an `Arc`; the metrics
 //! page, the API and the page at `/` only read it. Sums over peers in it always equal its totals.
 
+pub mod listening;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use monitor_common::peer::Role;
 
+use self::listening::Listening;
 use crate::cause::{CAUSES, Cause};
 use crate::counts::{PeerCounts, PortCounts, Stories};
 use crate::event::Direction;
@@ -183,7 +186,8 @@ pub struct NamespaceRow {
 /// How full a bounded thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fill {
-    /// Its name: `client_peers`, `server_peers`, `refused_peers`, `networks`, `closed_memory`, `namespaces`, `ring_bytes`.
+    /// Its name: `client_peers`, `server_peers`, `refused_peers`, `networks`, `closed_memory`, `namespaces`,
+    /// `listening_sockets`, `ring_bytes`.
     pub name: &'static str,
     /// Used entries; `None` where the kernel does not tell.
     pub used: Option<u64>,
@@ -284,4 +288,6 @@ pub struct Snapshot {
     pub failed_reads: u64,
     /// The kernel programs.
     pub programs: Vec<ProgramRow>,
+    /// Listeners, and tables that fill up.
+    pub listening: Listening,
 }

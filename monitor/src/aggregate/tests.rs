@@ -32,6 +32,7 @@ fn rest() -> Rest {
         totals: TotalsReading::default(),
         namespaces: vec![],
         programs: vec![],
+        listening: ListeningReading::default(),
     }
 }
 

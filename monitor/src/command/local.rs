@@ -39,10 +39,10 @@ pub fn events(args: &EventsArgs) -> anyhow::Result<()> {
 }
 
 async fn follow(args: &EventsArgs, attached: Attached) -> anyhow::Result<()> {
-    let Attached { facts, signals, loaded } = attached;
+    let Attached { facts, signals, loaded, listening } = attached;
     let enricher = Enricher::new(&facts.reset_reasons);
     let settings = Settings { limits: LIMITS, enricher, hz: facts.hz, signals: Arc::from(signals) };
-    let (pipeline, published) = Pipeline::new(loaded, settings)?;
+    let (pipeline, published) = Pipeline::new(loaded, listening, settings)?;
     let mut events = published.subscribe();
     let (_stop, stopping) = watch::channel(false);
     let mut pipeline = std::pin::pin!(pipeline.run(stopping));

@@ -59,7 +59,7 @@ fn log_signals(attached: &Attached) {
 }
 
 async fn serve(config: Config, attached: Attached, listener: TcpListener) -> anyhow::Result<()> {
-    let Attached { facts, signals, loaded } = attached;
+    let Attached { facts, signals, loaded, listening } = attached;
     let signals = Arc::from(signals);
     let settings = Settings {
         limits: config.limits(),
@@ -67,7 +67,7 @@ async fn serve(config: Config, attached: Attached, listener: TcpListener) -> any
         hz: facts.hz,
         signals,
     };
-    let (pipeline, published) = Pipeline::new(loaded, settings)?;
+    let (pipeline, published) = Pipeline::new(loaded, listening, settings)?;
     let (stop, stopping) = watch::channel(false);
     let http_settings = http::Settings {
         allowed_hosts: config.allowed_hosts.clone(),

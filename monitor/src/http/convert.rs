@@ -1,5 +1,7 @@
 //! Internal types to the JSON contract. The only place that knows both, so that `--local` and remote look alike.
 
+pub mod listeners;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;

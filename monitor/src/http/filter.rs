@@ -14,6 +14,7 @@ use crate::event::{Direction, Told, role_name};
 use crate::snapshot::PeerRow;
 use crate::view::EventView;
 
+pub mod listeners;
 pub mod pattern;
 
 /// Which events to show; `None` means all.

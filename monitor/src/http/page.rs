@@ -102,8 +102,8 @@ impl Page<'_> {
              <link rel=\"icon\" href=\"/assets/icon.svg\"></head><body>\
              <header><h1>reset-monitor</h1><p>{} on kernel {}, up {}</p>\
              <nav><a href=\"/metrics\">metrics</a> <a href=\"/api/v1/status\">status</a> \
-             <a href=\"/api/v1/peers\">peers</a> <a href=\"/api/v1/events\">events</a> \
-             <a href=\"/api/v1/signals\">signals</a></nav></header><main>",
+             <a href=\"/api/v1/peers\">peers</a> <a href=\"/api/v1/listeners\">listeners</a> \
+             <a href=\"/api/v1/events\">events</a> <a href=\"/api/v1/signals\">signals</a></nav></header><main>",
             Text(version),
             Text(kernel),
             Text(&duration(self.snapshot.uptime_seconds)),

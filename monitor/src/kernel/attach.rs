@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use super::btf::Btf;
 use super::facts::{Facts, read_btf};
 use super::layout::{Resolved, resolve};
+use super::listening::Listening;
 use super::load::{Loaded, Sizes, load};
 use super::plan::{Plan, plan};
 use crate::snapshot::SignalRow;
@@ -32,6 +33,8 @@ pub struct Attached {
     pub signals: Vec<SignalRow>,
     /// The running programs.
     pub loaded: Loaded,
+    /// What is read without a hook.
+    pub listening: Listening,
 }
 
 /// Finds out what can run here.
@@ -52,5 +55,5 @@ pub fn attach(prepared: Prepared, sizes: &Sizes) -> anyhow::Result<Attached> {
     for missing in &resolved.missing {
         tracing::debug!(field = %missing, "this kernel does not have it; stories tell less");
     }
-    Ok(Attached { facts, signals: plan.signals, loaded })
+    Ok(Attached { facts, signals: plan.signals, loaded, listening: Listening::open() })
 }

@@ -6,6 +6,9 @@ use std::path::Path;
 use caps::{CapSet, Capability};
 
 use super::btf::Btf;
+use super::listening::ConntrackReading;
+use super::proc_net;
+use super::sock_diag::SockDiag;
 use crate::clock;
 
 /// Where the running kernel describes itself.
@@ -30,6 +33,23 @@ pub struct Facts {
     pub hz: u32,
     /// Values and names of the running kernel's `enum sk_rst_reason`; empty before 6.10.
     pub reset_reasons: Vec<(u32, String)>,
+    /// Whether `TcpExt: ListenOverflows` can be read.
+    pub counts_overflows: bool,
+    /// Why listening sockets cannot be listed; `None` when they can.
+    pub sock_diag_refusal: Option<String>,
+    /// What can be read of connection tracking now.
+    pub conntrack: ConntrackFacts,
+}
+
+/// What can be read of connection tracking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConntrackFacts {
+    /// Nothing: it is not in use.
+    Absent,
+    /// How full the table is.
+    Entries,
+    /// Also what was dropped.
+    Drops,
 }
 
 /// The kernel's BTF cannot be read. Its source says why; the remedy does not depend on it.
@@ -61,6 +81,12 @@ impl Facts {
             has_set_state: btf.tracepoint_arguments("inet_sock_set_state").is_some(),
             hz: clock::hz(),
             reset_reasons: reset_reasons(btf),
+            counts_overflows: counts_overflows(),
+            sock_diag_refusal: SockDiag::open()
+                .and_then(|mut diag| diag.listeners())
+                .err()
+                .map(|error| error.to_string()),
+            conntrack: conntrack(),
         })
     }
 }
@@ -77,6 +103,20 @@ fn missing_capabilities() -> io::Result<Vec<&'static str>> {
         .filter(|(capability, _)| !held.contains(capability))
         .map(|(_, name)| name)
         .collect())
+}
+
+fn counts_overflows() -> bool {
+    let text = std::fs::read_to_string("/proc/self/net/netstat").unwrap_or_default();
+    matches!(proc_net::counters(&text, "TcpExt:", ["ListenOverflows"]), [Some(_)])
+}
+
+fn conntrack() -> ConntrackFacts {
+    let ConntrackReading { entries, limit: _, drops } = ConntrackReading::now();
+    match (entries, drops) {
+        (None, _) => ConntrackFacts::Absent,
+        (Some(_), None) => ConntrackFacts::Entries,
+        (Some(_), Some(_)) => ConntrackFacts::Drops,
+    }
 }
 
 /// Names without their common prefix, as users know them: `TCP_STATE`, `ABORT_ON_CLOSE`, ...

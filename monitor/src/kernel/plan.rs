@@ -1,5 +1,7 @@
 //! Facts to plan: which programs to attach, with which settings, and what each signal of the product loses. Pure.
 
+mod listening;
+
 use monitor_common::counters::Tracepoint;
 use monitor_common::names;
 use monitor_common::settings::{NO_REASON, Settings};
@@ -117,7 +119,7 @@ fn signals(facts: &Facts, has_reason: bool) -> Vec<SignalRow> {
         why: why.to_owned(),
         advice: advice.to_owned(),
     };
-    vec![
+    let mut rows = vec![
         row("connections", "raw_tracepoint:inet_sock_set_state", Works, "", ""),
         row("reset_sent_active", "raw_tracepoint:tcp_send_reset", Works, "", ""),
         if has_reason {
@@ -157,29 +159,17 @@ fn signals(facts: &Facts, has_reason: bool) -> Vec<SignalRow> {
         },
         row("reset_received_time_wait", "none", Missing, NOT_YET, ""),
         row("stray_received", "none", Missing, NOT_YET, ""),
-        row(
-            "accept_overflow_syn",
-            "none",
-            Missing,
-            NOT_YET,
-            "watch TcpExt ListenOverflows (nstat -az) meanwhile",
-        ),
-        row(
-            "accept_overflow_ack",
-            "none",
-            Missing,
-            NOT_YET,
-            "watch TcpExt ListenOverflows (nstat -az) meanwhile",
-        ),
         row("ttl_baseline_server", "socket:mc_ttl", Works, "", ""),
         row("ttl_baseline_client", "none", Missing, NOT_YET, ""),
-        row("conntrack_full", "none", Missing, NOT_YET, "watch the kernel log for 'table full' meanwhile"),
-    ]
+    ];
+    rows.extend(listening::rows(facts));
+    rows
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::facts::ConntrackFacts;
 
     fn facts() -> Facts {
         Facts {
@@ -191,6 +181,9 @@ mod tests {
             has_set_state: true,
             hz: 250,
             reset_reasons: vec![(0, "NOT_SPECIFIED".into()), (15, "KEEPALIVE_TIMEOUT".into())],
+            counts_overflows: true,
+            sock_diag_refusal: None,
+            conntrack: ConntrackFacts::Drops,
         }
     }
 
@@ -222,6 +215,33 @@ mod tests {
         let plan = plan(&Facts { has_receive_reset: false, ..facts() }, 0).unwrap();
         assert_eq!(plan.hooks.len(), 2);
         assert_eq!(status(&plan, "reset_received"), SignalStatus::Missing);
+    }
+
+    #[test]
+    fn overflows_without_hooks_are_degraded_and_say_what_is_lost() {
+        let plan = |facts: &Facts| {
+            let plan = plan(facts, 0).unwrap();
+            let row = |signal| plan.signals.iter().find(|row| row.signal == signal).unwrap().clone();
+            [row("accept_overflow_syn"), row("accept_overflow_ack"), row("conntrack_full")]
+        };
+        let [syn, ack, conntrack] = plan(&facts());
+        for row in [&syn, &ack, &conntrack] {
+            assert_eq!(row.status, SignalStatus::Degraded);
+            assert!(
+                row.hook.starts_with("counters:") && !row.why.is_empty() && !row.advice.is_empty(),
+                "{row:?}"
+            );
+        }
+        let poor = Facts {
+            sock_diag_refusal: Some("no such file".into()),
+            conntrack: ConntrackFacts::Absent,
+            ..facts()
+        };
+        let [syn, _, conntrack] = plan(&poor);
+        assert!(syn.why.contains("no such file"), "{}", syn.why);
+        assert_eq!(conntrack.hook, "counters:nf_conntrack", "it may come later");
+        let [syn, ..] = plan(&Facts { counts_overflows: false, ..poor });
+        assert_eq!((syn.hook, syn.status), ("none", SignalStatus::Missing));
     }
 
     #[test]

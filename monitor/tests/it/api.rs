@@ -2,6 +2,9 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
+use monitor::snapshot::Snapshot;
+use monitor::snapshot::listening::Listening;
+use monitor::view::listeners::ListenersView;
 use monitor::view::{ErrorView, EventsView, PeerView, PeersView, SignalsView, StatusView};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -186,6 +189,60 @@ async fn signals_say_what_is_missing_and_what_to_do() {
     assert_eq!(signals.signals[1].advice.as_deref(), Some("use 6.1 or newer"));
 }
 
+/// Inode numbers of an answer's listening sockets.
+async fn listeners(daemon: &Daemon, query: &str) -> Vec<u32> {
+    let answer = daemon.get(&format!("/api/v1/listeners?{query}")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.text);
+    let view: ListenersView = answer.json();
+    view.listeners.unwrap().into_iter().map(|listener| listener.inode).collect()
+}
+
+#[tokio::test]
+async fn listeners_come_with_the_fullest_first_and_then_those_that_dropped_most() {
+    let daemon = Daemon::new();
+    assert_eq!(listeners(&daemon, "").await, [503, 505, 501, 502, 504]);
+    assert_eq!(listeners(&daemon, "port=80").await, [501, 502]);
+    assert_eq!(listeners(&daemon, "port=81").await, [0; 0]);
+    let page: ListenersView = daemon.get("/api/v1/listeners?limit=1&port=80").await.json();
+    assert_eq!((page.listeners.map(|rows| rows.len()), page.matching), (Some(1), Some(2)));
+    assert_eq!(page.listener_drops, Some(55), "the total is over all, whatever is shown");
+    assert_eq!(page.closed_drops, Some(55 - 42));
+}
+
+#[tokio::test]
+async fn a_listener_tells_its_queue_and_unknown_is_null() {
+    let answer: Value = Daemon::new().get("/api/v1/listeners?port=443").await.json();
+    let expected = serde_json::json!({
+        "addr": "::", "port": 443, "interface": 4, "only_v6": true, "backlog": 129, "limit": 128,
+        "drops": 40, "inode": 503, "uid": 33,
+    });
+    assert_eq!(answer["listeners"], Value::Array(vec![expected]));
+    assert_eq!(answer["since"], "2026-11-20T02:00:00Z");
+    assert_eq!(
+        answer["namespaces"][1],
+        serde_json::json!(
+            {"netns": 2, "listen_overflows": 4, "listen_drops": 4, "time_wait_sockets": null}
+        )
+    );
+    assert_eq!(answer["conntrack"], serde_json::json!({"entries": 900, "limit": 1024, "drops": 3}));
+    assert_eq!((&answer["orphan_sockets"], &answer["time_wait_sockets"]), (&1.into(), &12.into()));
+
+    let unknown = Snapshot { listening: Listening::default(), ..snapshot() };
+    let answer: Value = Daemon::with(unknown, signals()).get("/api/v1/listeners").await.json();
+    for field in [
+        "listeners",
+        "matching",
+        "not_listed",
+        "closed_drops",
+        "conntrack",
+        "orphan_sockets",
+        "time_wait_sockets",
+    ] {
+        assert_eq!(answer[field], Value::Null, "{field}");
+    }
+    assert_eq!(answer["total"]["listen_overflows"], Value::Null);
+}
+
 #[tokio::test]
 async fn a_query_that_cannot_be_meant_is_refused_by_name() {
     let daemon = Daemon::new();
@@ -203,6 +260,9 @@ async fn a_query_that_cannot_be_meant_is_refused_by_name() {
         ("/api/v1/peers?port=1&port=2", "port"),
         ("/api/v1/status?x", "x"),
         ("/api/v1/signals?x=1", "x"),
+        ("/api/v1/listeners?port=http", "port"),
+        ("/api/v1/listeners?limit=16385", "limit"),
+        ("/api/v1/listeners?netns=1", "netns"),
         ("/api/v1/events?limit=10001", "limit"),
         ("/api/v1/events?after=yesterday", "after"),
         ("/api/v1/events?direction=up", "direction"),

@@ -4,11 +4,14 @@ use std::io;
 
 use monitor::command::client::{ClientError, Server, ServerArgs};
 use monitor::command::events::{EventPrinter, Reader};
-use monitor::command::peers;
+use monitor::command::{listeners, peers};
 use monitor::event::{Event, Told};
+use monitor::http::convert::listeners::listeners_view;
 use monitor::http::convert::{event_view, peer_view};
 use monitor::http::filter::EventFilter;
+use monitor::http::filter::listeners::ListenerFilter;
 use monitor::terminal::Output;
+use monitor::view::listeners::ListenersView;
 use monitor::view::{CountsView, EventView, EventsView, PeersView};
 use monitor_common::counters::Kind;
 use tokio::net::TcpListener;
@@ -100,6 +103,55 @@ other            -  server    1000     900      1  0.11%     2     2        0   
 retired          -  client    2000    1800      2  0.11%     4     3        1        2  other
 ";
     assert_eq!(String::from_utf8(out).unwrap(), expected);
+}
+
+fn listeners_answer(port: Option<u16>, limit: usize) -> ListenersView {
+    listeners_view(&snapshot(), &ListenerFilter { port }, limit)
+}
+
+fn print_listeners(answer: &ListenersView, output: Output, colour: bool) -> String {
+    let mut out = Vec::new();
+    listeners::print(answer, output, colour, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn listeners_stand_in_aligned_columns_with_the_rest_below() {
+    let answer = listeners_answer(None, 10);
+    let expected = "\
+LISTENER       BACKLOG  LIMIT  FULL  DROPS  UID  INODE
+[::]%4:443         129    128  100%     40   33    503
+10.0.0.9:8443        3      4   60%      0   33    505
+0.0.0.0:80           0    511    0%      2   33    501
+0.0.0.0:80           3    511    0%      0   33    502
+10.0.0.9:22          0    128    0%      0   33    504
+43 listen overflows and 47 listen drops in 3 network namespaces; 13 drops by sockets closed since; \
+conntrack 900 of 1024, 3 drops; 1 orphan socket; 12 in TIME_WAIT
+";
+    assert_eq!(print_listeners(&answer, Output::Table, false), expected);
+    let json = print_listeners(&answer, Output::Json, false);
+    assert_eq!(serde_json::from_str::<ListenersView>(&json).unwrap(), answer);
+    assert_eq!(listeners::message(&answer, &ListenerFilter::default()), None);
+}
+
+#[test]
+fn a_full_queue_is_red_on_a_terminal_and_a_filling_one_yellow() {
+    let text = print_listeners(&listeners_answer(None, 10), Output::Table, true);
+    assert!(text.contains("\x1b[31m129\x1b[0m") && text.contains("\x1b[31m100%\x1b[0m"), "{text:?}");
+    assert!(text.contains("\x1b[33m60%\x1b[0m") && !text.contains("m511"), "{text:?}");
+}
+
+#[test]
+fn an_answer_without_listeners_says_why() {
+    let port = |port| ListenerFilter { port };
+    let message = |answer: &ListenersView, filter| listeners::message(answer, &filter).unwrap();
+    let none = listeners_answer(Some(81), 10);
+    assert!(message(&none, port(Some(81))).contains("port 81"));
+    let more = listeners_answer(None, 2);
+    assert!(message(&more, port(None)).starts_with("2 of 5"));
+    let unknown = ListenersView::default();
+    assert!(message(&unknown, port(None)).contains("reset-monitor check"));
+    assert_eq!(print_listeners(&unknown, Output::Table, false), "");
 }
 
 /// A daemon on loopback, and a client for it.

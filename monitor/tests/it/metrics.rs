@@ -9,6 +9,7 @@ use monitor::metrics::negotiate::Format;
 use monitor::metrics::process::ProcessRow;
 use monitor::metrics::{Page, encode};
 use monitor::snapshot::Snapshot;
+use monitor::snapshot::listening::Listening;
 use tower::ServiceExt;
 
 use crate::support::{Daemon, request, signals, snapshot};
@@ -162,6 +163,24 @@ fn every_line_of_either_format_is_preceded_by_its_own_metadata() {
             }
         }
     }
+}
+
+#[test]
+fn what_is_unknown_of_listeners_and_tables_has_no_series() {
+    let unknown = Snapshot { listening: Listening::default(), ..snapshot() };
+    let text = encode(page(unknown), Format::Classic).unwrap();
+    for name in ["listen_overflows", "listener_", "conntrack_", "orphan_sockets", "time_wait_sockets"] {
+        assert!(!text.contains(&format!("reset_monitor_{name}")), "{name}");
+    }
+}
+
+#[test]
+fn drops_over_listeners_are_the_total_of_the_api() {
+    let snapshot = snapshot();
+    let total = snapshot.listening.listener_drops().unwrap();
+    let samples = samples(&encode(page(snapshot), Format::Classic).unwrap());
+    let drops = samples.iter().filter(|sample| sample.name == "reset_monitor_listener_drops_total");
+    assert_eq!(drops.map(|sample| sample.value).sum::<f64>().to_string(), total.to_string());
 }
 
 #[test]

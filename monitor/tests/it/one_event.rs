@@ -14,6 +14,7 @@ use monitor::counts::PeerCounts;
 use monitor::decode::decode;
 use monitor::enrich::Enricher;
 use monitor::event::{Counted, Direction, TcpState, Told};
+use monitor::kernel::listening::ListeningReading;
 use monitor::kernel::truth::{Budgets, SlotReading, TotalsReading};
 use monitor::metrics::negotiate::Format;
 use monitor::metrics::{Page, encode};
@@ -115,6 +116,7 @@ fn one_event_from_the_ring_to_the_metrics_page() {
         totals: TotalsReading { peers: slot().counts, ..TotalsReading::default() },
         namespaces: vec![],
         programs: vec![],
+        listening: ListeningReading::default(),
     };
     let snapshot = aggregator.snapshot([slot()].into_iter(), std::iter::empty(), Duration::ZERO, rest, true);
     assert_eq!(snapshot.total, snapshot.kernel_total);

@@ -16,6 +16,9 @@ use monitor::enrich::Enricher;
 use monitor::event::{Counted, Direction, Event, Owner, Reason, Segment, SocketFacts, TcpState, Told};
 use monitor::http::{AppState, Settings, router};
 use monitor::publish::{self, Publisher};
+use monitor::snapshot::listening::{
+    ConntrackRow, ListenNamespaceRow, ListenerRow, ListenerSeries, Listening, Queue,
+};
 use monitor::snapshot::{
     CauseCounts, Fill, IdleHistogram, NamespaceRow, PeerLabel, PeerRow, PeerSeries, PortSeries, ProgramRow,
     Scope, SignalRow, SignalStatus, Snapshot,
@@ -226,6 +229,58 @@ pub(crate) fn snapshot() -> Snapshot {
             ProgramRow { name: "send_reset", missed_runs: Some(0) },
             ProgramRow { name: "set_state", missed_runs: None },
         ],
+        listening: listening(),
+    }
+}
+
+/// A full listener, one with several sockets, and some that are closed or beyond the limit of series.
+pub(crate) fn listening() -> Listening {
+    let row = |address: &str, backlog, limit, drops, inode| ListenerRow {
+        address: self::address(address),
+        interface: None,
+        only_v6: None,
+        queue: Queue { backlog, limit },
+        drops: Some(drops),
+        inode,
+        uid: 33,
+    };
+    let series = |address: Option<&str>, queue: Option<(u32, u32)>, drops| ListenerSeries {
+        address: address.map(self::address),
+        queue: queue.map(|(backlog, limit)| Queue { backlog, limit }),
+        drops: Some(drops),
+    };
+    let namespace = |netns, overflows, drops, time_wait| ListenNamespaceRow {
+        netns,
+        listen_overflows: Some(overflows),
+        listen_drops: Some(drops),
+        time_wait,
+    };
+    Listening {
+        sockets: Some(Arc::new([
+            row("0.0.0.0:80", 0, 511, 2, 501),
+            row("0.0.0.0:80", 3, 511, 0, 502),
+            ListenerRow { only_v6: Some(true), interface: Some(4), ..row("[::]:443", 129, 128, 40, 503) },
+            row("10.0.0.9:22", 0, 128, 0, 504),
+            row("10.0.0.9:8443", 3, 4, 0, 505),
+        ])),
+        beyond: 0,
+        series: vec![
+            series(Some("0.0.0.0:80"), Some((3, 511)), 9),
+            series(Some("10.0.0.9:22"), Some((0, 128)), 0),
+            series(Some("10.0.0.9:25"), None, 5),
+            series(Some("[::]:443"), Some((129, 128)), 40),
+            series(None, Some((3, 4)), 1),
+        ],
+        namespaces: vec![
+            namespace(Some(1), 38, 41, Some(12)),
+            namespace(Some(2), 4, 4, None),
+            namespace(None, 1, 2, None),
+        ],
+        listen_overflows: Some(43),
+        listen_drops: Some(47),
+        time_wait: Some(12),
+        orphans: Some(1),
+        conntrack: Some(ConntrackRow { entries: Some(900), limit: Some(1024), drops: Some(3) }),
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use anyhow::{Context as _, Result, ensure};
+use monitor::view::listeners::ListenersView;
 use monitor::view::{EventsView, PeersView, StatusView};
 use serde::de::DeserializeOwned;
 
@@ -90,6 +91,16 @@ impl Api {
     /// All peers.
     pub(crate) fn peers(&self) -> Result<PeersView> {
         self.json("/api/v1/peers?limit=200000")
+    }
+
+    /// Listeners and what else fills up.
+    pub(crate) fn listeners(&self) -> Result<ListenersView> {
+        self.json("/api/v1/listeners?limit=16384")
+    }
+
+    /// Where it is.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The daemon's own account.

@@ -9,6 +9,7 @@ mod scenarios;
 mod budget;
 mod format;
 mod lifecycle;
+mod listeners;
 mod overload;
 mod retire;
 mod spoof;
@@ -96,7 +97,8 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Vec<Trial> {
         }
     }
     trials.extend(scenarios::JOINED.iter().map(|(name, run)| beside_others(*name, shared(daemon, run))));
-    trials.extend(lifecycle::TRIALS.iter().map(|(name, run)| beside_others(*name, run)));
+    let with_own = [lifecycle::TRIALS, listeners::TRIALS].concat();
+    trials.extend(with_own.into_iter().map(|(name, run)| beside_others(name, run)));
     let storms = [volume::TRIALS, format::TRIALS, overload::TRIALS_WITH_SHARED, budget::TRIALS].concat();
     trials.extend(storms.into_iter().map(|(name, run)| alone(name, shared(daemon, run))));
     let storms = [overload::TRIALS, retire::TRIALS, spoof::TRIALS].concat();

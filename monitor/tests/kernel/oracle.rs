@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::wait;
 
@@ -32,18 +33,11 @@ pub(crate) struct Snmp {
 impl Snmp {
     /// Reads it.
     pub(crate) fn read() -> Result<Self> {
-        let text = fs::read_to_string("/proc/thread-self/net/snmp").context("cannot read snmp")?;
-        let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
-        let names = lines.next().context("no names of Tcp in snmp")?;
-        let values = lines.next().context("no values of Tcp in snmp")?;
-        let table: BTreeMap<_, _> = names.split(' ').zip(values.split(' ')).collect();
-        let number = |name: &str| -> Result<u64> {
-            Ok(table.get(name).with_context(|| format!("no {name} in snmp"))?.parse()?)
-        };
+        let table = counters("snmp", "Tcp: ")?;
         Ok(Self {
-            out_resets: number("OutRsts")?,
-            active_opens: number("ActiveOpens")?,
-            passive_opens: number("PassiveOpens")?,
+            out_resets: number(&table, "OutRsts")?,
+            active_opens: number(&table, "ActiveOpens")?,
+            passive_opens: number(&table, "PassiveOpens")?,
         })
     }
 
@@ -55,6 +49,119 @@ impl Snmp {
             passive_opens: self.passive_opens - earlier.passive_opens,
         }
     }
+}
+
+/// What the line `TcpExt:` of `/proc/net/netstat` says of listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Netstat {
+    /// Handshakes dropped because an accept queue was full.
+    pub(crate) listen_overflows: u64,
+    /// Handshakes dropped for whatever reason.
+    pub(crate) listen_drops: u64,
+}
+
+impl Netstat {
+    /// Reads it.
+    pub(crate) fn read() -> Result<Self> {
+        let table = counters("netstat", "TcpExt: ")?;
+        Ok(Self {
+            listen_overflows: number(&table, "ListenOverflows")?,
+            listen_drops: number(&table, "ListenDrops")?,
+        })
+    }
+
+    /// The difference to an earlier reading.
+    pub(crate) const fn since(self, earlier: Self) -> Self {
+        Self {
+            listen_overflows: self.listen_overflows - earlier.listen_overflows,
+            listen_drops: self.listen_drops - earlier.listen_drops,
+        }
+    }
+}
+
+/// Two lines of a file in `/proc/net` that begin with a word: names and values.
+fn counters(file: &str, word: &str) -> Result<BTreeMap<String, String>> {
+    let text = fs::read_to_string(format!("/proc/thread-self/net/{file}"))?;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(word));
+    let names = lines.next().with_context(|| format!("no names of {word}in {file}"))?;
+    let values = lines.next().with_context(|| format!("no values of {word}in {file}"))?;
+    Ok(names.split(' ').map(str::to_owned).zip(values.split(' ').map(str::to_owned)).collect())
+}
+
+fn number(table: &BTreeMap<String, String>, name: &str) -> Result<u64> {
+    Ok(table.get(name).with_context(|| format!("no {name} in /proc/net"))?.parse()?)
+}
+
+/// What the line `TCP:` of `/proc/net/sockstat` says of sockets that nobody owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sockstat {
+    /// Not closed yet; of the whole host.
+    pub(crate) orphans: u64,
+    /// In `TIME_WAIT`.
+    pub(crate) time_wait: u64,
+}
+
+impl Sockstat {
+    /// Reads it.
+    pub(crate) fn read() -> Result<Self> {
+        let text = fs::read_to_string("/proc/thread-self/net/sockstat")?;
+        let line = text.lines().find_map(|line| line.strip_prefix("TCP: ")).context("no TCP in sockstat")?;
+        let words: Vec<&str> = line.split(' ').collect();
+        let number = |name| -> Result<u64> {
+            let pair = words.chunks_exact(2).find(|pair| pair.first() == Some(&name));
+            Ok(pair
+                .and_then(|pair| pair.last())
+                .with_context(|| format!("no {name} in sockstat"))?
+                .parse()?)
+        };
+        Ok(Self { orphans: number("orphan")?, time_wait: number("tw")? })
+    }
+}
+
+/// Tracked connections, and how many may be; `None` when this kernel tracks none.
+pub(crate) fn conntrack() -> Option<(u64, u64)> {
+    let read = |name: &str| fs::read_to_string(format!("/proc/sys/net/netfilter/nf_conntrack_{name}")).ok();
+    let number = |name| read(name)?.trim().parse().ok();
+    Some((number("count")?, number("max")?))
+}
+
+/// What `ss` shows of a listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listening {
+    /// `Recv-Q`.
+    pub(crate) backlog: u64,
+    /// `Send-Q`.
+    pub(crate) limit: u64,
+    /// `d` of `skmem`.
+    pub(crate) drops: u64,
+    /// `ino`.
+    pub(crate) inode: u64,
+}
+
+/// Every listener on a port, as `ss` shows them.
+pub(crate) fn listening(port: u16) -> Result<Vec<Listening>> {
+    let output = Command::new("ss")
+        .args(["-lntmeHO", &format!("sport = :{port}")])
+        .output()
+        .context("cannot run `ss` (package iproute2)")?;
+    ensure!(output.status.success(), "`ss` failed: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout)?.lines().map(listening_line).collect()
+}
+
+/// `LISTEN 2 1 127.0.0.2:80 0.0.0.0:* ino:123 sk:4 ... skmem:(r0,rb131072,...,d4)`
+fn listening_line(line: &str) -> Result<Listening> {
+    let unknown = || format!("not what `ss` usually prints: {line}");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let &[_, backlog, limit, ..] = words.as_slice() else { bail!(unknown()) };
+    let inode = words.iter().find_map(|word| word.strip_prefix("ino:")).with_context(unknown)?;
+    let (_, drops) = line.rsplit_once(",d").with_context(unknown)?;
+    let drops = drops.split(')').next().with_context(unknown)?;
+    Ok(Listening {
+        backlog: backlog.parse()?,
+        limit: limit.parse()?,
+        drops: drops.parse()?,
+        inode: inode.parse()?,
+    })
 }
 
 /// A line of `/proc/net/tcp` or `tcp6`.

@@ -114,7 +114,26 @@ impl Place {
 
     /// Listens, for TCP or MPTCP.
     pub(crate) fn listen_as(self, protocol: Protocol) -> Result<Service> {
-        let socket = self.socket(protocol)?;
+        self.listen_on(self.socket(protocol)?, 1024)
+    }
+
+    /// Listens with a short accept queue.
+    pub(crate) fn listen_with(self, limit: i32) -> Result<Service> {
+        let socket = self.socket(Protocol::TCP)?;
+        if self.family == Family::V6 {
+            socket.set_only_v6(true)?;
+        }
+        self.listen_on(socket, limit)
+    }
+
+    /// Listens beside others on the same port.
+    pub(crate) fn listen_shared(self, limit: i32) -> Result<Service> {
+        let socket = self.socket(Protocol::TCP)?;
+        socket.set_reuse_port(true)?;
+        self.listen_on(socket, limit)
+    }
+
+    fn listen_on(self, socket: Socket, limit: i32) -> Result<Service> {
         socket.set_reuse_address(true)?;
         // The dual-stack server listens on the unspecified address, as such servers do.
         let address = if self.family == Family::Mapped {
@@ -123,7 +142,7 @@ impl Place {
             self.written(self.server)
         };
         socket.bind(&SocketAddr::new(address, self.port).into())?;
-        socket.listen(1024)?;
+        socket.listen(limit)?;
         Ok(Service { place: self, socket })
     }
 
