@@ -9,6 +9,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use monitor_common::counters::{PeerCounter, Tracepoint};
 use monitor_common::peer::Role;
 
+use crate::log::debug_line;
 use crate::maps::LAST_CLOSE;
 use crate::memory::{self, Context, Ending};
 use crate::peers::{Occasion, Tally, slot_of};
@@ -19,6 +20,7 @@ use crate::socket::{CLOSE, ESTABLISHED, FIN_WAIT1, SYN_RECV, SYN_SENT, Socket, i
 pub(crate) fn set_state(ctx: RawTracePointContext) -> i32 {
     let (sk, old, new) = arguments(&ctx);
     relief::leave_token(Tracepoint::SetState, token(sk, old, new));
+    debug_line!(&ctx, "set_state {:x}: {} -> {}", sk, old, new);
     on_set_state(sk, old, new);
     0
 }
@@ -27,6 +29,7 @@ pub(crate) fn set_state(ctx: RawTracePointContext) -> i32 {
 pub(crate) fn relief_state(ctx: RawTracePointContext) -> i32 {
     let (sk, old, new) = arguments(&ctx);
     if relief::is_needed(Tracepoint::SetState, token(sk, old, new)) {
+        debug_line!(&ctx, "set_state {:x}: {} -> {}, by the second program", sk, old, new);
         on_set_state(sk, old, new);
     }
     0
