@@ -8,6 +8,7 @@ mod bpf;
 mod btf_extract;
 mod build;
 mod cache;
+mod fuzz;
 mod lint;
 mod process;
 mod run;
@@ -65,6 +66,8 @@ enum Task {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Look for input that breaks what the daemon reads from others
+    Fuzz(fuzz::Args),
     /// Formatting, clippy, warnings of the kernel programs, repository rules, dependencies
     Lint,
     /// Only the repository rules
@@ -89,6 +92,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Build { release: _, debug, debug_log } => build::run(Profile::of(debug, debug_log))?,
         Task::Run { debug_log, args } => return run::run(Profile::of(false, debug_log), &args),
         Task::Test { args } => return test::run(&args),
+        Task::Fuzz(args) => return fuzz::run(&args),
         Task::Lint => lint::run()?,
         Task::Tidy => tidy::run()?,
         Task::BtfExtract(args) => btf_extract::run(&args)?,
