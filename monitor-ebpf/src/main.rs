@@ -16,6 +16,7 @@
 )]
 
 mod fields;
+mod log;
 mod maps;
 
 mod segment;

@@ -14,6 +14,7 @@ use monitor_common::counters::{Kind, PeerCounter, PortCounter, Tracepoint};
 use monitor_common::peer::{Ended, Role, Tuple};
 use monitor_common::record::{NO_SLOT, Record, known, verdict};
 
+use crate::log::debug_line;
 use crate::maps::HELD;
 use crate::memory::{self, Context, Ending};
 use crate::peers::{Occasion, Tally, count_port, slot_of};
@@ -25,6 +26,7 @@ use crate::story;
 pub(crate) fn receive_reset(ctx: RawTracePointContext) -> i32 {
     let sk = ctx.arg(0);
     relief::leave_token(Tracepoint::ReceiveReset, sk);
+    debug_line!(&ctx, "receive_reset {:x}", sk);
     on_receive_reset(sk);
     0
 }
@@ -33,6 +35,7 @@ pub(crate) fn receive_reset(ctx: RawTracePointContext) -> i32 {
 pub(crate) fn relief_receive(ctx: RawTracePointContext) -> i32 {
     let sk = ctx.arg(0);
     if relief::is_needed(Tracepoint::ReceiveReset, sk) {
+        debug_line!(&ctx, "receive_reset {:x}, by the second program", sk);
         on_receive_reset(sk);
     }
     0

@@ -13,6 +13,7 @@ use monitor_common::record::{NO_SLOT, Record, known, verdict};
 use monitor_common::settings::NO_REASON;
 
 use crate::fields::{field, number, settings};
+use crate::log::debug_line;
 use crate::maps::{HELD, LAST_CLOSE, LAST_CLOSES, LastClose};
 use crate::memory::{self, Context, Ending};
 use crate::peers::{Occasion, Sent, Tally, count_namespace, count_port, slot_of};
@@ -27,6 +28,7 @@ const SHUTDOWN_MASK: u8 = 3;
 pub(crate) fn send_reset(ctx: RawTracePointContext) -> i32 {
     let (sk, skb, reason) = arguments(&ctx);
     relief::leave_token(Tracepoint::SendReset, token(sk, skb));
+    debug_line!(&ctx, "send_reset {:x}: segment {:x}, reason {}", sk, skb, reason);
     on_send_reset(sk, skb, reason);
     0
 }
@@ -35,6 +37,7 @@ pub(crate) fn send_reset(ctx: RawTracePointContext) -> i32 {
 pub(crate) fn relief_send(ctx: RawTracePointContext) -> i32 {
     let (sk, skb, reason) = arguments(&ctx);
     if relief::is_needed(Tracepoint::SendReset, token(sk, skb)) {
+        debug_line!(&ctx, "send_reset {:x}: segment {:x}, reason {}, by the second program", sk, skb, reason);
         on_send_reset(sk, skb, reason);
     }
     0

@@ -10,6 +10,7 @@ use monitor_common::counters::{PeerCounter, Tracepoint};
 use monitor_common::peer::{Ended, Role};
 
 use crate::idle_close;
+use crate::log::debug_line;
 use crate::maps::{LAST_CLOSE, LAST_CLOSES, LastClose, Rare, ever, note_ever};
 use crate::memory::{self, Context, Ending};
 use crate::peers::{Occasion, Tally, slot_of};
@@ -23,6 +24,7 @@ use crate::socket::{
 pub(crate) fn set_state(ctx: RawTracePointContext) -> i32 {
     let (sk, old, new) = arguments(&ctx);
     relief::leave_token(Tracepoint::SetState, token(sk, old, new));
+    debug_line!(&ctx, "set_state {:x}: {} -> {}", sk, old, new);
     on_set_state(sk, old, new);
     0
 }
@@ -31,6 +33,7 @@ pub(crate) fn set_state(ctx: RawTracePointContext) -> i32 {
 pub(crate) fn relief_state(ctx: RawTracePointContext) -> i32 {
     let (sk, old, new) = arguments(&ctx);
     if relief::is_needed(Tracepoint::SetState, token(sk, old, new)) {
+        debug_line!(&ctx, "set_state {:x}: {} -> {}, by the second program", sk, old, new);
         on_set_state(sk, old, new);
     }
     0

@@ -105,10 +105,22 @@ pub enum ConfigError {
 impl Config {
     /// Resolves; reads the file that `--config` names, if it does. Flags and environment are one by now: clap prefers flags.
     pub fn resolve(args: &RunArgs) -> Result<Self, ConfigError> {
-        let file = match &args.config {
-            Some(path) => FileConfig::read(path)?,
-            None => FileConfig::default(),
-        };
+        match &args.config {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+                Self::resolve_text(args, path, &text)
+            }
+            None => Self::merge(args, FileConfig::default()),
+        }
+    }
+
+    /// The same with the file's text at hand; `path` is for messages.
+    pub fn resolve_text(args: &RunArgs, path: &Path, text: &str) -> Result<Self, ConfigError> {
+        Self::merge(args, FileConfig::parse(path, text)?)
+    }
+
+    fn merge(args: &RunArgs, file: FileConfig) -> Result<Self, ConfigError> {
         let pick = |flag: Option<u32>, key: Option<u32>, default| flag.or(key).unwrap_or(default);
         let config = Self {
             listen: args.listen.or(file.listen).unwrap_or_else(default_listen),
@@ -175,10 +187,8 @@ impl Config {
 }
 
 impl FileConfig {
-    fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|error| {
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
             let before = error.span().map_or(0, |span| span.start).min(text.len());
             let line = text.bytes().take(before).filter(|&byte| byte == b'\n').count() + 1;
             let message = format!("line {line}: {}", error.message().replace('\n', " "));

@@ -4,6 +4,8 @@ pub mod btf;
 pub mod layout;
 
 pub mod attach;
+#[cfg(feature = "debug-log")]
+pub mod debug_log;
 pub mod facts;
 pub mod load;
 pub mod plan;

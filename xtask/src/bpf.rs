@@ -14,6 +14,10 @@ use crate::workspace;
 pub(crate) const TARGET: &str = "bpfel-unknown-none";
 /// The package of the kernel programs.
 const PACKAGE: &str = "monitor-ebpf";
+/// The feature, of the kernel programs and of the daemon, for debug lines.
+pub(crate) const DEBUG_LOG: &str = "debug-log";
+/// What an object with debug lines has in its symbols, and a release never.
+const DEBUG_SYMBOL: &[u8] = b"AYA_LOG";
 /// Line information for the verifier's log, and types for the kernel's BTF checks.
 const FLAGS: [&str; 3] = ["-Cdebuginfo=2", "-Clink-arg=--btf", "-Cpanic=abort"];
 
@@ -32,6 +36,15 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
 }
 "#;
 
+/// Which kernel programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Programs {
+    /// As they are shipped.
+    Release,
+    /// With debug lines.
+    DebugLog,
+}
+
 /// A compiler and a linker that work together.
 #[derive(Debug)]
 pub(crate) struct Toolchain {
@@ -48,26 +61,37 @@ impl Toolchain {
     }
 
     /// Builds the kernel programs and returns the object file's absolute path.
-    pub(crate) fn build(&self) -> Result<PathBuf> {
-        run(&mut self.cargo("build")?)?;
-        let object = target_directory().join(TARGET).join("release").join(PACKAGE);
-        ensure!(object.is_file(), "cargo built no {}", object.display());
+    pub(crate) fn build(&self, programs: Programs) -> Result<PathBuf> {
+        let directory = programs.directory();
+        run(&mut self.cargo("build", programs, &directory)?)?;
+        let object = directory.join(TARGET).join("release").join(PACKAGE);
+        let bytes = fs::read(&object).with_context(|| format!("cargo built no {}", object.display()))?;
+        let has_lines = bytes.windows(DEBUG_SYMBOL.len()).any(|window| window == DEBUG_SYMBOL);
+        ensure!(
+            has_lines == (programs == Programs::DebugLog),
+            "{}: debug lines belong into a build with `--debug-log`, and into no other",
+            object.display()
+        );
         Ok(object)
     }
 
     /// Builds the kernel programs with warnings as errors, beside the normal build.
-    pub(crate) fn deny_warnings(&self) -> Result<()> {
+    pub(crate) fn deny_warnings(&self, programs: Programs) -> Result<()> {
+        // What both kinds depend on is compiled once. The objects are thrown away.
+        let directory = Programs::Release.directory();
         // `cargo rustc` hands flags to this one crate; RUSTFLAGS would rebuild all its dependencies.
-        run(self.cargo("rustc")?.args(["--bin", PACKAGE, "--", "-Dwarnings"]))
+        run(self.cargo("rustc", programs, &directory)?.args(["--bin", PACKAGE, "--", "-Dwarnings"]))
     }
 
-    fn cargo(&self, subcommand: &str) -> Result<Command> {
+    fn cargo(&self, subcommand: &str, programs: Programs, directory: &Path) -> Result<Command> {
         let mut command = Command::new(&self.rustc.cargo);
         command.current_dir(workspace::root()).arg(subcommand);
         // Always optimised: the verifier refuses what an unoptimised build makes of the same source.
         command.args(["--package", PACKAGE, "--release", "--target", TARGET]);
-        // A directory of its own: another compiler in the shared one would make each build undo the other's.
-        command.arg("--target-dir").arg(target_directory());
+        if programs == Programs::DebugLog {
+            command.args(["--features", DEBUG_LOG]);
+        }
+        command.arg("--target-dir").arg(directory);
         if self.rustc.build_core {
             command.args(["-Z", "build-std=core"]);
         }
@@ -106,6 +130,12 @@ impl Toolchain {
     }
 }
 
-fn target_directory() -> PathBuf {
-    workspace::target().join("bpf")
+impl Programs {
+    /// A directory of its own: another compiler, or other features, in a shared one would make each build undo the other's.
+    fn directory(self) -> PathBuf {
+        workspace::target().join(match self {
+            Self::Release => "bpf",
+            Self::DebugLog => "bpf-debug-log",
+        })
+    }
 }

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::bpf::{DEBUG_LOG, Programs};
 use crate::process::{run as run_process, step};
 use crate::setup;
 use crate::workspace::{self, OBJECT_VARIABLE};
 
 /// The command.
-pub(crate) fn run(debug: bool) -> Result<()> {
-    let daemon = daemon(if debug { Profile::Debug } else { Profile::Release })?;
+pub(crate) fn run(profile: Profile) -> Result<()> {
+    let daemon = daemon(profile)?;
     step(&format!("built {}", daemon.display()));
     Ok(())
 }
@@ -22,16 +23,36 @@ pub(crate) enum Profile {
     Debug,
     /// Fast to run.
     Release,
+    /// The debug profile, and debug lines in the kernel programs.
+    DebugLog,
+}
+
+impl Profile {
+    /// From the flags.
+    pub(crate) const fn of(debug: bool, debug_log: bool) -> Self {
+        match (debug, debug_log) {
+            (_, true) => Self::DebugLog,
+            (true, false) => Self::Debug,
+            (false, false) => Self::Release,
+        }
+    }
 }
 
 /// Builds everything and returns the daemon's path.
 pub(crate) fn daemon(profile: Profile) -> Result<PathBuf> {
-    let object = kernel_programs()?;
+    let object = kernel_programs(match profile {
+        Profile::Debug | Profile::Release => Programs::Release,
+        Profile::DebugLog => Programs::DebugLog,
+    })?;
     step("building the daemon");
     let mut cargo = workspace::cargo("build");
     cargo.args(["--package", "monitor"]).env(OBJECT_VARIABLE, object);
     let directory = match profile {
         Profile::Debug => "debug",
+        Profile::DebugLog => {
+            cargo.args(["--features", DEBUG_LOG]);
+            "debug"
+        }
         Profile::Release => {
             cargo.arg("--release");
             "release"
@@ -42,8 +63,8 @@ pub(crate) fn daemon(profile: Profile) -> Result<PathBuf> {
 }
 
 /// Builds the kernel programs and returns the object file's path.
-pub(crate) fn kernel_programs() -> Result<PathBuf> {
+pub(crate) fn kernel_programs(programs: Programs) -> Result<PathBuf> {
     let toolchain = setup::toolchain()?;
     step(&format!("building the kernel programs with {}", toolchain.rustc.origin));
-    toolchain.build()
+    toolchain.build(programs)
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::bpf::{DEBUG_LOG, Programs};
 use crate::process::{find_program, run as run_process, step};
 use crate::test::KERNEL_TESTS;
 use crate::{setup, tidy, workspace};
@@ -16,12 +17,16 @@ pub(crate) fn run() -> Result<()> {
 
     step("clippy");
     let mut clippy = workspace::cargo("clippy");
-    clippy.args(["--all-targets", "--features", &format!("monitor/{KERNEL_TESTS}")]);
+    // The fuzz targets too, without libFuzzer: it takes a C++ compiler, and is not ours.
+    clippy.args(["--workspace", "--exclude", "monitor-ebpf"]);
+    clippy.args(["--all-targets", "--features", &format!("monitor/{KERNEL_TESTS},monitor/{DEBUG_LOG}")]);
     run_process(clippy.args(["--", "-D", "warnings"]))?;
 
     // Clippy cannot check this crate: it exists only for compilers that have no clippy for the BPF target.
     step("warnings of the kernel programs");
-    setup::toolchain()?.deny_warnings()?;
+    let toolchain = setup::toolchain()?;
+    toolchain.deny_warnings(Programs::Release)?;
+    toolchain.deny_warnings(Programs::DebugLog)?;
 
     step("dependencies");
     dependencies()?;

@@ -8,6 +8,7 @@ mod bpf;
 mod btf_extract;
 mod build;
 mod cache;
+mod fuzz;
 mod lint;
 mod process;
 mod run;
@@ -20,6 +21,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use self::build::Profile;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Tasks of the reset-monitor repository")]
@@ -44,9 +47,15 @@ enum Task {
         /// Build the daemon in the debug profile
         #[arg(long)]
         debug: bool,
+        /// Build both with debug lines of the kernel programs, the daemon in the debug profile
+        #[arg(long, conflicts_with = "release")]
+        debug_log: bool,
     },
     /// Build and start the daemon (needs root)
     Run {
+        /// Build both with debug lines of the kernel programs; `-- --log-level debug` shows them
+        #[arg(long)]
+        debug_log: bool,
         /// Arguments of `reset-monitor run`
         #[arg(last = true)]
         args: Vec<String>,
@@ -57,6 +66,8 @@ enum Task {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Look for input that breaks what the daemon reads from others
+    Fuzz(fuzz::Args),
     /// Formatting, clippy, warnings of the kernel programs, repository rules, dependencies
     Lint,
     /// Only the repository rules
@@ -78,9 +89,10 @@ fn main() -> ExitCode {
 fn dispatch(task: Task) -> Result<ExitCode> {
     match task {
         Task::Setup { tests } => setup::run(tests)?,
-        Task::Build { release: _, debug } => build::run(debug)?,
-        Task::Run { args } => return run::run(&args),
+        Task::Build { release: _, debug, debug_log } => build::run(Profile::of(debug, debug_log))?,
+        Task::Run { debug_log, args } => return run::run(Profile::of(false, debug_log), &args),
         Task::Test { args } => return test::run(&args),
+        Task::Fuzz(args) => return fuzz::run(&args),
         Task::Lint => lint::run()?,
         Task::Tidy => tidy::run()?,
         Task::BtfExtract(args) => btf_extract::run(&args)?,

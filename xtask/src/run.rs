@@ -13,8 +13,8 @@ use crate::workspace;
 const NOT_PERMITTED: u8 = 3;
 
 /// The command. Returns only if the daemon could not be started.
-pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
-    let mut command = Command::new(daemon(Profile::Release)?);
+pub(crate) fn run(profile: Profile, args: &[String]) -> Result<ExitCode> {
+    let mut command = Command::new(daemon(profile)?);
     command.arg("run").args(args);
     if !workspace::is_root()? {
         // Built as this user and started by another: a build as root would leave root's files in the checkout.

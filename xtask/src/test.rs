@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
+use crate::bpf::Programs;
 use crate::build::kernel_programs;
 use crate::process::{run as run_process, show, step};
 use crate::workspace::{self, OBJECT_VARIABLE};
@@ -16,7 +17,7 @@ pub(crate) const KERNEL_TESTS: &str = "kernel-tests";
 /// The command. `args` go to every test binary.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let tools = setup::tools()?;
-    let object = kernel_programs()?;
+    let object = kernel_programs(Programs::Release)?;
 
     // What a developer gets who has no compiler for BPF: the daemon without its kernel programs.
     let mut unprivileged = test(None, args, &[]);

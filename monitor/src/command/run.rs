@@ -61,6 +61,8 @@ fn log_signals(attached: &Attached) {
 async fn serve(config: Config, attached: Attached, listener: TcpListener) -> anyhow::Result<()> {
     let Attached { facts, signals, loaded, listening } = attached;
     let signals = Arc::from(signals);
+    #[cfg(feature = "debug-log")]
+    let (loaded, debug_lines) = crate::kernel::debug_log::take(loaded)?;
     let settings = Settings {
         limits: config.limits(),
         enricher: Enricher::new(&facts.reset_reasons),
@@ -80,6 +82,13 @@ async fn serve(config: Config, attached: Attached, listener: TcpListener) -> any
     tracing::info!("listening on http://{address}");
 
     let mut tasks: JoinSet<anyhow::Result<&'static str>> = JoinSet::new();
+    #[cfg(feature = "debug-log")]
+    let lines_stop = stopping.clone();
+    #[cfg(feature = "debug-log")]
+    tasks.spawn(async move {
+        debug_lines.forward(lines_stop).await?;
+        Ok("the reader of debug lines")
+    });
     let pipeline_stop = stopping.clone();
     tasks.spawn(async move {
         pipeline.run(pipeline_stop).await?;
@@ -118,7 +127,9 @@ fn start_log(level: LogLevel, format: LogFormat) {
         LogLevel::Debug => tracing::Level::DEBUG,
     };
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_target(false);
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
+    // Debug lines of the kernel programs are told from the daemon's own by their target; elsewhere it says nothing.
+    let log = log.with_target(cfg!(feature = "debug-log"));
     match format {
         LogFormat::Text => log.with_ansi(colour).init(),
         LogFormat::Json => log.json().init(),

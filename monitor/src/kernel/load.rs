@@ -108,7 +108,10 @@ pub fn load(plan: &Plan, layout: &Layout, sizes: &Sizes, cpus: u32) -> Result<Lo
     let layout = layout_bytes(layout);
     let settings = plan.settings.to_bytes();
     let budgets = sizes.budgets;
-    let mut ebpf = EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    #[cfg(feature = "debug-log")]
+    super::debug_log::set_level(&mut loader);
+    let mut ebpf = loader
         // Offsets are in `layout` already. aya would parse all of the kernel's types, and keep 10 MiB for life.
         .btf(None)
         .override_global(names::LAYOUT, layout.as_slice(), true)
@@ -244,6 +247,12 @@ fn prepare(truth: &mut Truth) -> Result<(), MapError> {
 }
 
 impl Programs {
+    /// The ring of debug lines, once.
+    #[cfg(feature = "debug-log")]
+    pub(super) fn take_debug_lines(&mut self) -> Result<super::debug_log::DebugLines, aya_log::Error> {
+        super::debug_log::DebugLines::open(&mut self.ebpf)
+    }
+
     /// Events missed per tracepoint: runs of the first program that the kernel skipped (counted from 5.12 on), less those
     /// that the second program took. `relieved` reads how many that were, after the skipped runs are known.
     pub fn rows(&mut self, relieved: impl Fn(Tracepoint) -> u64) -> Vec<ProgramRow> {

@@ -1,0 +1,4 @@
+//! The target `query` for libFuzzer: see the module of that name.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| monitor_fuzz::query::check(input));

@@ -1,0 +1,117 @@
+//! The configuration file: any text is a configuration in range or one line that says what is wrong.
+//!
+//! Input is the text itself. After a byte that no text begins with, it is choices of keys and values instead.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use clap::Parser as _;
+use monitor::cli::{Cli, Command, RunArgs};
+use monitor::config::{Config, ConfigError};
+
+use crate::choices::{Choices, words};
+
+const FILE: &str = "/etc/reset-monitor.toml";
+
+/// No UTF-8 begins with it.
+const CHOICES: u8 = 0xff;
+
+/// The target.
+pub fn check(input: &[u8]) {
+    match input {
+        [CHOICES, choices @ ..] => text(&made_of(&mut Choices(choices))),
+        // A file that is no UTF-8 is refused when it is read.
+        _ => drop(std::str::from_utf8(input).map(text)),
+    }
+}
+
+/// A few keys with values that may be theirs.
+fn made_of(choices: &mut Choices<'_>) -> String {
+    let mut table = toml::Table::new();
+    while !choices.is_empty() {
+        let key = choices.one_of(keys()).clone();
+        let value = match choices.byte() % 8 {
+            0..=3 => choices.number().into(),
+            4 => choices.one_of(&["127.0.0.1:1", "[::]:0", "0.0.0.0:65535", "localhost:1"]).to_owned().into(),
+            5 => choices.text().into(),
+            6 => (0..choices.byte() % 8).map(|_| choices.text()).collect::<Vec<_>>().into(),
+            _ => choices.byte().is_multiple_of(2).into(),
+        };
+        table.insert(key, value);
+    }
+    toml::to_string(&table).expect("a table can be written")
+}
+
+/// Every word of the error that lists the keys: them, and a few that are none.
+fn keys() -> &'static [String] {
+    static KEYS: OnceLock<Vec<String>> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        let error = Config::resolve_text(plain(), Path::new(FILE), "unknown = 1").unwrap_err();
+        words(&error.to_string())
+    })
+}
+
+fn text(text: &str) {
+    let file = Path::new(FILE);
+    let resolved = Config::resolve_text(plain(), file, text);
+    match &resolved {
+        Ok(config) => {
+            usable(config);
+            same_in_other_words(config, text);
+        }
+        Err(error @ (ConfigError::Parse { .. } | ConfigError::Range { .. })) => {
+            let message = error.to_string();
+            assert!(!message.contains('\n') && !message.is_empty(), "{message:?}");
+        }
+        Err(error @ ConfigError::Read { .. }) => panic!("nothing was read: {error}"),
+    }
+    // Flags win over every key, also over one that alone would be out of range.
+    match Config::resolve_text(flags(), file, text) {
+        Ok(config) => {
+            usable(&config);
+            assert_eq!(config.sizes.budgets.client, 13);
+            assert_eq!(config.listen.port(), 1);
+        }
+        Err(ConfigError::Parse { .. }) => assert!(matches!(resolved, Err(ConfigError::Parse { .. }))),
+        // Some other key.
+        Err(ConfigError::Range { name, .. }) => assert!(resolved.is_err() && name != "client-peers"),
+        Err(error @ ConfigError::Read { .. }) => panic!("nothing was read: {error}"),
+    }
+}
+
+/// What the daemon computes with it at start does not overflow, and makes a map that is not empty.
+fn usable(config: &Config) {
+    let budgets = config.sizes.budgets;
+    assert!(budgets.slots() > budgets.other_slot() && budgets.other_slot() > 0);
+    assert!(config.sizes.ring_bytes.is_power_of_two() && config.sizes.ring_bytes >= 4096);
+    assert_eq!(config.limits().budgets, budgets);
+}
+
+/// How a file is spelt and laid out means nothing.
+fn same_in_other_words(config: &Config, text: &str) {
+    let table: toml::Table = toml::from_str(text).expect("what is a configuration is TOML");
+    let spelt = toml::to_string_pretty(&table).expect("what was read can be written");
+    let again = Config::resolve_text(plain(), Path::new(FILE), &spelt);
+    assert_eq!(again.expect(&spelt), *config, "{spelt}");
+}
+
+/// Nothing typed.
+fn plain() -> &'static RunArgs {
+    static ARGS: OnceLock<RunArgs> = OnceLock::new();
+    ARGS.get_or_init(|| typed(&[]))
+}
+
+/// Something typed.
+fn flags() -> &'static RunArgs {
+    static ARGS: OnceLock<RunArgs> = OnceLock::new();
+    ARGS.get_or_init(|| typed(&["--client-peers", "13", "--listen", "127.0.0.1:1"]))
+}
+
+fn typed(flags: &[&str]) -> RunArgs {
+    match Cli::try_parse_from(["reset-monitor", "run"].iter().chain(flags)).unwrap().command {
+        Command::Run(args) => args,
+        other @ (Command::Check(_) | Command::Events(_) | Command::Peers(_) | Command::Listeners(_)) => {
+            panic!("{other:?}")
+        }
+    }
+}
