@@ -105,6 +105,8 @@ layout! {
     family: "sock" "__sk_common.skc_family" Required,
     /// TCP state.
     state: "sock" "__sk_common.skc_state" Required,
+    /// Pointer to the protocol's functions, the same for all sockets of a protocol and family.
+    prot: "sock" "__sk_common.skc_prot" Required,
     /// Pointer to the network namespace.
     net: "sock" "__sk_common.skc_net.net" Required,
     /// Remote IPv6 address.

@@ -11,4 +11,5 @@ pub mod record;
 
 pub mod layout;
 pub mod names;
+pub mod places;
 pub mod settings;

@@ -24,7 +24,7 @@ pub const FREE_NS: &str = "FREE_NS";
 pub const NS_TOTALS: &str = "NS_TOTALS";
 /// Array of per-CPU totals, mapped by the daemon.
 pub const CPU_TOTALS: &str = "CPU_TOTALS";
-/// Closed memory: an LRU by tuple.
+/// Closed memory: an array of [`crate::peer::ClosedEntry`], in which the tuple's hash gives the place.
 pub const CLOSED: &str = "CLOSED";
 /// How quiet connections were when the peer closed them: an array of [`crate::peer::PeerFin`].
 pub const PEER_FINS: &str = "PEER_FINS";
@@ -34,11 +34,13 @@ pub const HELD: &str = "HELD";
 pub const ROLES: &str = "ROLES";
 /// Per-CPU note of the last socket that moved to CLOSE, and from which state.
 pub const LAST_CLOSE: &str = "LAST_CLOSE";
-/// Per-CPU rate limits of stories.
+/// Per-CPU rate limits of stories and of wake-ups.
 pub const LIMITS: &str = "LIMITS";
 
 /// Read-only global: the [`crate::layout::Layout`].
 pub const LAYOUT: &str = "LAYOUT";
+/// Read-only global: the [`crate::places::Places`].
+pub const PLACES: &str = "PLACES";
 /// Read-only global: the [`crate::settings::Settings`].
 pub const SETTINGS: &str = "SETTINGS";
 

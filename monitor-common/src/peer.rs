@@ -38,7 +38,7 @@ pub const SCOPE_OTHER: u8 = 0;
 
 /// The other end of connections, as counts are kept. The ephemeral port is never part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct PeerKey {
     /// Network byte order; IPv4 and v4-mapped addresses both as `::ffff:a.b.c.d`. Host bits beyond `scope` are zero.
     pub addr: [u8; 16],
@@ -76,7 +76,7 @@ pub struct Slot {
 
 /// A connection's four-tuple in its namespace, seen from this host. Key of the closed memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Tuple {
     /// Network byte order, IPv4 in v4-mapped form.
     pub local_addr: [u8; 16],
@@ -163,13 +163,11 @@ impl Side {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct ClosedMemory {
-    /// `bpf_ktime_get_ns` (`CLOCK_MONOTONIC`) at our FIN or at the reset that ended the connection.
-    pub written_ns: u64,
     /// Payload bytes received, at that time.
     pub bytes_in: u64,
     /// Payload bytes the peer acknowledged, at that time.
     pub bytes_out: u64,
-    /// Low 32 bits of jiffies at that time.
+    /// Low 32 bits of jiffies at our FIN, or at the reset that ended the connection.
     pub jiffies: u32,
     /// `tcp_sock.lsndtime`: jiffies of our last data.
     pub lsndtime: u32,
@@ -203,6 +201,18 @@ pub struct ClosedMemory {
     pub ended: u8,
 }
 
+/// A place of the closed memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct ClosedEntry {
+    /// The tuple's hash; 0 while the place is empty or being written.
+    pub check: u64,
+    /// Whose memory it is.
+    pub tuple: Tuple,
+    /// The memory.
+    pub memory: ClosedMemory,
+}
+
 /// What is remembered of a connection that the peer closed first: how quiet it was at the peer's FIN. An entry of an array in
 /// which a socket's address gives the place, so that the next socket with the same place writes over it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,5 +242,6 @@ const _: () = assert!(size_of::<PeerKey>() == 24);
 const _: () = assert!(size_of::<Slot>() == 128);
 const _: () = assert!(size_of::<Tuple>() == 40);
 const _: () = assert!(size_of::<HeldKey>() == 16);
-const _: () = assert!(size_of::<ClosedMemory>() == 88 && align_of::<ClosedMemory>() == 8);
+const _: () = assert!(size_of::<ClosedMemory>() == 80 && align_of::<ClosedMemory>() == 8);
+const _: () = assert!(size_of::<ClosedEntry>() == 128);
 const _: () = assert!(size_of::<PeerFin>() == 32 && PEER_FINS.is_power_of_two());

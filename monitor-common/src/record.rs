@@ -25,7 +25,7 @@ pub mod known {
     pub const REASON: u32 = 1 << 3;
     /// Fields of the provoking segment: `segment_flags`, `segment_bytes`, `segment_ttl`, `ifindex`.
     pub const SEGMENT: u32 = 1 << 4;
-    /// Segments, bytes and ages come from the closed memory, as does `ended`, and `since_close_ns` counts from its writing.
+    /// Segments, bytes and ages come from the closed memory, as does `ended`, and `close_age` counts from its writing.
     pub const MEMORY: u32 = 1 << 5;
     /// `pid`, `tgid`, `comm`, `task_flags` and `exit_code` are the owner's: the hook ran in its context, or the closed
     /// memory noted it then.
@@ -80,8 +80,6 @@ pub struct Record {
     pub bytes_out: u64,
     /// Id of the socket's cgroup (its inode number in cgroupfs).
     pub cgroup_id: u64,
-    /// Nanoseconds since the closed memory of the connection was written.
-    pub since_close_ns: u64,
     /// Inode number of the socket in sockfs, as `/proc/PID/fd` and `ss -e` show it.
     pub socket_inode: u64,
     /// Inode number of the network namespace.
@@ -104,6 +102,8 @@ pub struct Record {
     pub unread_bytes: u32,
     /// Sequence numbers sent that the peer has not acknowledged; a FIN of ours counts as one.
     pub unacked_bytes: u32,
+    /// Jiffies since the closed memory of the connection was written.
+    pub close_age: u32,
     /// Jiffies since the first FIN of either side.
     pub fin_age: u32,
     /// Jiffies since the last data we had sent when that FIN came or went.
@@ -175,11 +175,11 @@ pub struct Record {
     /// A [`crate::peer::Ended`] code, 0 without memory.
     pub ended: u8,
     /// Fills the record to a multiple of 8; always zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 2],
 }
 
 /// Size of a record on the ring.
 pub const RECORD_BYTES: usize = size_of::<Record>();
 
-const _: () = assert!(RECORD_BYTES == 232);
+const _: () = assert!(RECORD_BYTES == 224);
 const _: () = assert!(align_of::<Record>() == 8);

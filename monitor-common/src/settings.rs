@@ -19,13 +19,43 @@ pub struct Settings {
     pub other_slot: u32,
     /// Jiffies per second.
     pub hz: u32,
+    /// Places of the closed memory less one: a power of two, less one.
+    pub closed_mask: u32,
+    /// Nanoseconds for which a CPU does not wake the daemon again.
+    pub wake_interval_ns: u32,
+    /// Bytes that wait in the ring from which on the daemon is woken all the same.
+    pub wake_bytes: u32,
+    /// Nanoseconds per jiffy.
+    pub jiffy_ns: u32,
 }
 
 impl Settings {
     /// The bytes that the kernel side reads, in its (little-endian) order.
     pub fn to_bytes(self) -> [u8; size_of::<Self>()] {
-        let Self { story_burst, story_interval_ns, reason_keepalive, has_reason, other_slot, hz } = self;
-        let words = [story_burst, story_interval_ns, reason_keepalive, has_reason, other_slot, hz];
+        let Self {
+            story_burst,
+            story_interval_ns,
+            reason_keepalive,
+            has_reason,
+            other_slot,
+            hz,
+            closed_mask,
+            wake_interval_ns,
+            wake_bytes,
+            jiffy_ns,
+        } = self;
+        let words = [
+            story_burst,
+            story_interval_ns,
+            reason_keepalive,
+            has_reason,
+            other_slot,
+            hz,
+            closed_mask,
+            wake_interval_ns,
+            wake_bytes,
+            jiffy_ns,
+        ];
         let mut bytes = [0; size_of::<Self>()];
         for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());
@@ -34,4 +64,4 @@ impl Settings {
     }
 }
 
-const _: () = assert!(size_of::<Settings>() == 24);
+const _: () = assert!(size_of::<Settings>() == 40);

@@ -2,11 +2,14 @@
 //!
 //! A read that fails yields 0 and is counted; it cannot fault (`bpf_probe_read_kernel`).
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_probe_read_kernel};
 use monitor_common::layout::{Field, Layout};
 
 use crate::maps::{CPU_TOTALS, LAYOUT, SETTINGS};
 use monitor_common::counters::CpuTotals;
+use monitor_common::places::{Part, ZEROS};
 use monitor_common::settings::Settings;
 
 /// The layout, as constants the verifier sees.
@@ -85,32 +88,70 @@ pub(crate) fn number(base: u64, field: Field) -> u64 {
     value
 }
 
-/// A part of a struct copied in one go, to pick fields from: one read costs what a small one does.
+/// Room for a part of a struct that is copied in one go, to pick fields from: one read costs what a small one does. `N` is
+/// [`ZEROS`] and the most bytes of the part.
+///
+/// Not cleared before, and never moved: the BPF target clears and moves what is this large byte by byte, which was measured to
+/// cost more than the reading.
+#[repr(C, align(8))]
 pub(crate) struct Copied<const N: usize> {
-    bytes: [u8; N],
-    /// Offset of the first byte in the struct.
-    start: u16,
+    bytes: MaybeUninit<[u8; N]>,
+}
+
+/// A number of [`crate::maps::PLACES`], as a constant the verifier sees.
+///
+/// # Safety
+/// `number` points into the static.
+#[inline(always)]
+unsafe fn place(number: *const u64) -> u64 {
+    // SAFETY: the caller's promise; volatile because the daemon replaces the bytes before the load.
+    unsafe { number.read_volatile() }
 }
 
 impl<const N: usize> Copied<N> {
-    /// The first bytes of `part`, as many as fit. All zero when the read fails.
     #[inline(always)]
-    pub(crate) fn read(base: u64, part: Field) -> Self {
-        let mut bytes = [0u8; N];
-        let size = if part.size as usize > N { N as u32 } else { part.size as u32 };
-        copy(&mut bytes, base + part.offset as u64, size);
-        Self { bytes, start: part.offset }
+    pub(crate) const fn room() -> Self {
+        Self { bytes: MaybeUninit::uninit() }
     }
 
-    /// The bytes of a field of the part, zero when they are not among those copied.
+    /// Copies a part of the struct at `base`. `false` when the part is not used. The kernel clears the bytes when the read
+    /// fails.
+    ///
+    /// # Safety
+    /// `part` points into `PLACES`.
     #[inline(always)]
-    pub(crate) fn pick<const M: usize>(&self, field: Field) -> [u8; M] {
-        let at = field.offset.wrapping_sub(self.start) as usize;
-        if field.size as usize != M || at > N - M {
-            return [0; M];
+    pub(crate) unsafe fn fill<const F: usize>(&mut self, base: u64, part: *const Part<F>) -> bool {
+        // SAFETY: the caller's promise.
+        let size = unsafe { place(&raw const (*part).bytes) };
+        if size == 0 || size > (N - ZEROS) as u64 {
+            return false;
         }
-        // SAFETY: `at` leaves room for M bytes; no alignment is asked for.
-        unsafe { self.bytes.as_ptr().add(at).cast::<[u8; M]>().read_unaligned() }
+        // SAFETY: as above.
+        let offset = unsafe { place(&raw const (*part).offset) };
+        let bytes = self.bytes.as_mut_ptr().cast::<u8>();
+        // SAFETY: the buffer has ZEROS bytes before the part, and is aligned to 8.
+        unsafe { bytes.cast::<[u64; 2]>().write([0; 2]) };
+        // SAFETY: as above.
+        let room = unsafe { bytes.add(ZEROS) };
+        // SAFETY: `size` fits into what is left; the helper checks the source.
+        let result = unsafe { bpf_probe_read_kernel(room.cast(), size as u32, (base + offset) as *const _) };
+        if result != 0 {
+            count_failed_read();
+        }
+        true
+    }
+
+    /// A field, zero when it is not in the part.
+    ///
+    /// # Safety
+    /// The part was copied, and `T` is of the size that the daemon places for this field: integers and bytes.
+    #[inline(always)]
+    pub(crate) unsafe fn pick<T, const F: usize>(&self, part: *const Part<F>, field: usize) -> T {
+        // SAFETY: a field's number is below F.
+        let at = unsafe { place((&raw const (*part).at).cast::<u64>().add(field)) } as usize;
+        // SAFETY: the daemon places fields within the bytes that are copied, aligned as they are in the kernel, and the
+        // verifier knows the place.
+        unsafe { self.bytes.as_ptr().cast::<u8>().add(at).cast::<T>().read() }
     }
 }
 
@@ -138,17 +179,31 @@ pub(crate) fn four_bytes_at(address: u64) -> [u8; 4] {
     bytes
 }
 
+/// Two of them, one after the other.
+#[inline(always)]
+pub(crate) fn twice_four_bytes_at(address: u64) -> [[u8; 4]; 2] {
+    let mut bytes = [[0u8; 4]; 2];
+    copy(&mut bytes, address, 8);
+    bytes
+}
+
 /// An IPv4 address in v4-mapped form.
 #[inline(always)]
 pub(crate) const fn mapped(v4: [u8; 4]) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3]]
 }
 
-/// Whether an address is in v4-mapped form.
+/// The low half of a v4-mapped address but for the IPv4 address in its last four bytes.
+const MAPPED_LOW: u64 = u64::from_le_bytes([0, 0, 0xff, 0xff, 0, 0, 0, 0]);
+
+/// The words of an IPv4 address in v4-mapped form.
 #[inline(always)]
-pub(crate) const fn is_mapped(address: &[u8; 16]) -> bool {
-    let high = u64::from_ne_bytes([
-        address[0], address[1], address[2], address[3], address[4], address[5], address[6], address[7],
-    ]);
-    high == 0 && address[8] == 0 && address[9] == 0 && address[10] == 0xff && address[11] == 0xff
+pub(crate) const fn mapped_words(v4: u32) -> [u64; 2] {
+    [0, MAPPED_LOW | (v4 as u64) << 32]
+}
+
+/// Whether an address, by its words, is in v4-mapped form.
+#[inline(always)]
+pub(crate) const fn is_mapped(words: [u64; 2]) -> bool {
+    words[0] == 0 && words[1] as u32 == MAPPED_LOW as u32
 }

@@ -4,7 +4,7 @@
 //! right after. So a closer's own last data that is young and small does not count.
 
 use monitor_common::counters::Kind;
-use monitor_common::peer::{PeerFin, Role, Side, Tuple};
+use monitor_common::peer::{PeerFin, Side};
 use monitor_common::record::{CLOSE_NOTIFY_BYTES, Record, known};
 
 use crate::fields::settings;
@@ -12,42 +12,26 @@ use crate::peer_fin;
 use crate::peers::{Occasion, slot_of};
 use crate::socket::{CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, Socket};
 use crate::story;
+use crate::tcp::TcpFacts;
 
 /// The peer's FIN was first. Remembers how quiet it was, and tells if it was for long.
 #[inline(always)]
 pub(crate) fn by_peer(socket: Socket, old: u8) {
-    let fin = peer_fin::observe(socket);
+    let facts = TcpFacts::of(socket);
+    let fin = peer_fin::observe(socket.0, &facts, facts.unread_bytes(true));
     peer_fin::note(&fin);
     if old == ESTABLISHED && is_idle(&fin, Side::Peer) {
-        tell_peers(socket, &fin);
+        tell(socket, &facts, Side::Peer);
     }
-}
-
-#[inline(never)]
-fn tell_peers(socket: Socket, fin: &PeerFin) {
-    let tuple = socket.tuple();
-    let role = socket.role(&tuple);
-    let slot = slot_of(&tuple, role, Occasion::Connection);
-    story::tell(Kind::IdleCloseReceived, slot, &tuple, |record| {
-        fill(record, socket, role, CLOSE_WAIT);
-        fin_of(record, fin, Side::Peer);
-    });
 }
 
 /// Our FIN is the first, and its sender runs now.
-#[inline(never)]
-pub(crate) fn by_us(socket: Socket, tuple: &Tuple, role: Role) {
-    let mut fin = peer_fin::observe(socket);
-    fin.last_bytes = socket.unacked_bytes();
-    if !is_idle(&fin, Side::Local) {
-        return;
+#[inline(always)]
+pub(crate) fn by_us(socket: Socket, facts: &TcpFacts) {
+    let fin = peer_fin::observe(socket.0, facts, facts.unacked_bytes());
+    if is_idle(&fin, Side::Local) {
+        tell(socket, facts, Side::Local);
     }
-    let slot = slot_of(tuple, role, Occasion::Connection);
-    story::tell(Kind::IdleCloseSent, slot, tuple, |record| {
-        fill(record, socket, role, FIN_WAIT1);
-        fin_of(record, &fin, Side::Local);
-        story::owner(record);
-    });
 }
 
 /// Whether it had been quiet for a second. The daemon computes for how long, by the same rule.
@@ -64,18 +48,31 @@ fn is_idle(fin: &PeerFin, by: Side) -> bool {
     other >= second && (own >= second || says_goodbye)
 }
 
-#[inline(always)]
-fn fin_of(record: &mut Record, fin: &PeerFin, by: Side) {
-    record.fin_by = by as u8;
-    story::fin_ages(record, fin.jiffies, fin.lsndtime, fin.lrcvtime);
-    record.fin_last_bytes = fin.last_bytes;
-}
-
-#[inline(always)]
-fn fill(record: &mut Record, socket: Socket, role: Role, state: u8) {
-    record.state = state;
-    record.state_before = ESTABLISHED;
-    record.role = role as u8;
-    record.known |= known::ROLE | known::STATE_BEFORE;
-    story::socket(record, socket);
+/// Rare, so it may look everything up anew and have a frame of its own.
+#[inline(never)]
+fn tell(socket: Socket, facts: &TcpFacts, by: Side) {
+    let identity = socket.identify();
+    let role = socket.role(&identity);
+    let slot = slot_of(&identity.tuple, role, Occasion::Connection);
+    let kind = match by {
+        Side::Local => Kind::IdleCloseSent,
+        Side::Peer => Kind::IdleCloseReceived,
+    };
+    if !story::is_wanted(kind) {
+        return;
+    }
+    story::tell(kind, slot, &identity.tuple, |record: &mut Record| {
+        record.state = if by == Side::Local { FIN_WAIT1 } else { CLOSE_WAIT };
+        record.state_before = ESTABLISHED;
+        record.role = role as u8;
+        record.known |= known::ROLE | known::STATE_BEFORE;
+        story::socket(record, socket, &identity, facts);
+        record.fin_by = by as u8;
+        story::fin_ages(record, record.jiffies, facts.lsndtime, facts.lrcvtime);
+        record.fin_last_bytes =
+            if by == Side::Local { facts.unacked_bytes() } else { facts.unread_bytes(true) };
+        if by == Side::Local {
+            story::owner(record);
+        }
+    });
 }

@@ -21,6 +21,7 @@ mod maps;
 
 mod segment;
 mod socket;
+mod tcp;
 
 mod memory;
 mod peer_fin;

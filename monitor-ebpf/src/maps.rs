@@ -6,9 +6,8 @@ use monitor_common::counters::{
     CpuTotals, KINDS, NAMESPACES as NAMESPACE_COUNT, NamespaceTotals, PORT_COUNTERS, PORTS as PORT_COUNT,
 };
 use monitor_common::layout::{Field, Layout};
-use monitor_common::peer::{
-    ClosedMemory, HeldKey, PEER_FINS as PEER_FIN_COUNT, PeerFin, PeerKey, Slot, Tuple,
-};
+use monitor_common::peer::{ClosedEntry, HeldKey, PEER_FINS as PEER_FIN_COUNT, PeerFin, PeerKey, Slot};
+use monitor_common::places::Places;
 use monitor_common::record::Record;
 use monitor_common::settings::{NO_REASON, Settings};
 
@@ -17,11 +16,15 @@ const MMAPABLE: u32 = 1 << 10;
 /// Replaced at load time.
 const SET_BY_DAEMON: u32 = 1;
 
+const ABSENT: Field = Field { offset: 0, size: 0, shift: 0, bits: 0, reserved: 0 };
+
 /// Where the running kernel keeps each field.
 #[unsafe(no_mangle)]
-pub(crate) static LAYOUT: Layout = Layout::from_fields(
-    [Field { offset: 0, size: 0, shift: 0, bits: 0, reserved: 0 }; monitor_common::layout::FIELD_COUNT],
-);
+pub(crate) static LAYOUT: Layout = Layout::from_fields([ABSENT; monitor_common::layout::FIELD_COUNT]);
+
+/// Where fields are that are read together.
+#[unsafe(no_mangle)]
+pub(crate) static PLACES: Places = Places::NONE;
 
 /// Limits and the running kernel's enum values.
 #[unsafe(no_mangle)]
@@ -32,6 +35,10 @@ pub(crate) static SETTINGS: Settings = Settings {
     has_reason: 0,
     other_slot: 0,
     hz: 0,
+    closed_mask: 0,
+    wake_interval_ns: 0,
+    wake_bytes: 0,
+    jiffy_ns: 0,
 };
 
 #[map]
@@ -70,8 +77,16 @@ pub(crate) static NS_TOTALS: Array<NamespaceTotals> = Array::with_max_entries(NA
 #[map]
 pub(crate) static CPU_TOTALS: Array<CpuTotals> = Array::with_max_entries(SET_BY_DAEMON, MMAPABLE);
 
+/// See `memory.rs`.
 #[map]
-pub(crate) static CLOSED: LruHashMap<Tuple, ClosedMemory> = LruHashMap::with_max_entries(SET_BY_DAEMON, 0);
+pub(crate) static CLOSED: Array<ClosedEntry> = Array::with_max_entries(SET_BY_DAEMON, 0);
+
+/// Addresses of protocols that are TCP, in places given by the address. There are a handful.
+#[map]
+pub(crate) static PROTOCOLS: Array<u64> = Array::with_max_entries(PROTOCOL_PLACES, 0);
+
+/// A power of two.
+pub(crate) const PROTOCOL_PLACES: u32 = 16;
 
 /// See `peer_fin.rs`.
 #[map]
@@ -141,6 +156,15 @@ pub(crate) struct LastCloses {
 #[map]
 pub(crate) static LAST_CLOSE: PerCpuArray<LastCloses> = PerCpuArray::with_max_entries(1, 0);
 
-/// Per kind, the time from which the next story is within the rate.
+/// Limits of a CPU.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Limits {
+    /// Per kind, the time by which the stories told so far are paid.
+    pub(crate) paid: [u64; KINDS],
+    /// The time from which on a story wakes the daemon.
+    pub(crate) wake: u64,
+}
+
 #[map]
-pub(crate) static LIMITS: PerCpuArray<[u64; KINDS]> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static LIMITS: PerCpuArray<Limits> = PerCpuArray::with_max_entries(1, 0);

@@ -1,29 +1,75 @@
 //! Closed memory: what is kept of a connection that ends on our side, for the late request that finds no socket.
 //!
 //! Written at our FIN, in the context of the process that closed, and at resets. Never for connections the peer closed
-//! first and completely, and never for ones that were not established; dropped when the tuple is used again.
+//! first and completely, and never for ones that were not established. A connection with the same tuple writes over it.
+//!
+//! An array in which the tuple's hash gives a pair of places; the older of the two makes room. An LRU hash would keep the last
+//! ones more exactly, and was measured to cost ten times as much for each connection: it takes a lock and moves lists.
 
-use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns};
-use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
-use monitor_common::peer::{ClosedMemory, Ended, Role, Tuple};
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_jiffies64};
+use monitor_common::peer::{ClosedEntry, ClosedMemory, Ended, Role, Tuple};
 
-use crate::fields::{add, cpu_totals, field, number};
+use crate::fields::{add, cpu_totals, settings};
 use crate::maps::CLOSED;
-use crate::socket::{Socket, current_task};
+use crate::socket::{CLOSING, FIN_WAIT1, FIN_WAIT2, current_task};
+use crate::tcp::TcpFacts;
+
+/// Odd, and without pattern: 2^64 over the golden ratio.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Words of a tuple.
+const WORDS: usize = size_of::<Tuple>() / 8;
+
+#[inline(always)]
+fn words(tuple: *const Tuple) -> [u64; WORDS] {
+    // SAFETY: callers pass a valid tuple, which is integers without padding, aligned to 8.
+    unsafe { tuple.cast::<[u64; WORDS]>().read_volatile() }
+}
+
+/// Never 0, which stands for an empty place.
+#[inline(always)]
+fn hash(tuple: &Tuple) -> u64 {
+    let mut hash = 0u64;
+    let words = words(tuple);
+    let mut next = 0;
+    while next < WORDS {
+        hash = (hash ^ words[next]).wrapping_mul(MIX);
+        hash ^= hash >> 32;
+        next += 1;
+    }
+    hash | 1
+}
+
+/// A pair of neighbours.
+#[inline(always)]
+fn places(check: u64) -> (Option<*mut ClosedEntry>, Option<*mut ClosedEntry>) {
+    let first = (check >> 8) as u32 & settings().closed_mask & !1;
+    (CLOSED.get_ptr_mut(first), CLOSED.get_ptr_mut(first | 1))
+}
+
+#[inline(always)]
+fn is_of(entry: *mut ClosedEntry, check: u64, tuple: &Tuple) -> bool {
+    // SAFETY: `entry` is a map value.
+    let same = unsafe { (&raw const (*entry).check).read_volatile() } == check;
+    // SAFETY: as above.
+    same && words(unsafe { &raw const (*entry).tuple }) == words(tuple)
+}
+
+#[inline(always)]
+fn find(tuple: &Tuple) -> Option<*mut ClosedEntry> {
+    let check = hash(tuple);
+    let (one, two) = places(check);
+    match one {
+        Some(entry) if is_of(entry, check, tuple) => Some(entry),
+        _ => two.filter(|entry| is_of(*entry, check, tuple)),
+    }
+}
 
 /// The memory of a tuple.
 #[inline(always)]
 pub(crate) fn recall(tuple: &Tuple) -> Option<*mut ClosedMemory> {
-    CLOSED.get_ptr_mut(tuple)
-}
-
-/// Drops the memory of an earlier connection with the same tuple.
-#[inline(always)]
-pub(crate) fn forget(tuple: &Tuple) {
-    // Absent is the usual case, and looking takes no lock.
-    if recall(tuple).is_some() {
-        let _gone = CLOSED.remove(tuple);
-    }
+    // SAFETY: only an address inside the map value is taken.
+    find(tuple).map(|entry| unsafe { &raw mut (*entry).memory })
 }
 
 /// Whether a connection's reset had not been counted yet; it is from now on.
@@ -37,15 +83,17 @@ pub(crate) fn count_once(memory: *mut ClosedMemory) -> bool {
 }
 
 /// Notes that a connection's reset is counted now, in the memory its FIN left or in a new one. Whether it was the first.
+///
+/// A connection that has not sent its FIN has no memory yet; what is found then is of an earlier one with the same tuple.
 #[inline(always)]
-pub(crate) fn count_ending(sk: u64, tuple: &Tuple, ending: &Ending) -> bool {
-    match recall(tuple) {
-        Some(memory) => count_once(memory),
-        None => {
-            write(sk, tuple, ending);
-            true
-        }
+pub(crate) fn count_ending(tuple: &Tuple, ending: &Ending, facts: &TcpFacts) -> bool {
+    if matches!(ending.state, FIN_WAIT1 | FIN_WAIT2 | CLOSING)
+        && let Some(memory) = recall(tuple)
+    {
+        return count_once(memory);
     }
+    write(tuple, ending, facts);
+    true
 }
 
 /// Whether the current task is the owner of the socket.
@@ -71,32 +119,69 @@ pub(crate) struct Ending {
 
 /// Writes what is known of a connection that is about to have no socket.
 #[inline(never)]
-pub(crate) fn write(sk: u64, tuple: &Tuple, ending: &Ending) {
+pub(crate) fn write(tuple: &Tuple, ending: &Ending, facts: &TcpFacts) {
+    let check = hash(tuple);
+    // SAFETY: the helper has no preconditions.
+    let jiffies = unsafe { bpf_jiffies64() } as u32;
+    let Some(entry) = place_for(tuple, check, jiffies) else { return };
+    // Whoever looks meanwhile finds an empty place.
+    // SAFETY: `entry` is a map value.
+    unsafe { (&raw mut (*entry).check).write_volatile(0) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*entry).tuple).cast::<[u64; WORDS]>().write_volatile(words(tuple)) };
+    // SAFETY: only an address inside the map value is taken.
+    fill(unsafe { &raw mut (*entry).memory }, ending, facts, jiffies);
+    // SAFETY: as above.
+    unsafe { (&raw mut (*entry).check).write_volatile(check) };
+    if let Some(totals) = cpu_totals() {
+        // SAFETY: `totals` is a map value.
+        unsafe { add(&raw mut (*totals).memories, 1) };
+    }
+}
+
+/// The tuple's own place, else an empty one, else the older of two.
+#[inline(always)]
+fn place_for(tuple: &Tuple, check: u64, jiffies: u32) -> Option<*mut ClosedEntry> {
+    let (one, two) = places(check);
+    let (one, two) = (one?, two?);
+    if is_of(one, check, tuple) {
+        return Some(one);
+    }
+    if is_of(two, check, tuple) {
+        return Some(two);
+    }
+    Some(if age(one, jiffies) >= age(two, jiffies) { one } else { two })
+}
+
+/// An empty place is older than any other.
+#[inline(always)]
+fn age(entry: *mut ClosedEntry, jiffies: u32) -> u32 {
+    // SAFETY: `entry` is a map value.
+    if unsafe { (&raw const (*entry).check).read_volatile() } == 0 {
+        return u32::MAX;
+    }
+    // SAFETY: as above.
+    jiffies.wrapping_sub(unsafe { (&raw const (*entry).memory.jiffies).read_volatile() })
+}
+
+#[inline(always)]
+fn fill(memory: *mut ClosedMemory, ending: &Ending, facts: &TcpFacts, jiffies: u32) {
     let Ending { role, state, counted, ended, context } = *ending;
-    let socket = Socket(sk);
-    let mut memory = ClosedMemory {
-        // SAFETY: the helper has no preconditions.
-        written_ns: unsafe { bpf_ktime_get_ns() },
-        bytes_in: number(sk, field!(bytes_received)),
-        bytes_out: number(sk, field!(bytes_acked)),
-        // SAFETY: as above.
-        jiffies: unsafe { bpf_jiffies64() } as u32,
-        lsndtime: number(sk, field!(lsndtime)) as u32,
-        lrcvtime: number(sk, field!(lrcvtime)) as u32,
-        data_segs_in: socket.data_segs_in(),
-        data_segs_out: socket.data_segs_out(),
-        srtt_us: number(sk, field!(srtt_us)) as u32,
-        tgid: 0,
-        pid: 0,
-        task_flags: 0,
-        exit_code: 0,
-        last_bytes: socket.unacked_bytes(),
-        comm: [0; 16],
-        role: role as u8,
-        state,
-        counted: counted as u8,
-        ended: ended as u8,
-    };
+    // SAFETY: callers pass a map value whose place is marked as empty.
+    let memory = unsafe { &mut *memory };
+    memory.bytes_in = facts.bytes_in;
+    memory.bytes_out = facts.bytes_out;
+    memory.jiffies = jiffies;
+    memory.lsndtime = facts.lsndtime;
+    memory.lrcvtime = facts.lrcvtime;
+    memory.data_segs_in = facts.data_segs_in;
+    memory.data_segs_out = facts.data_segs_out;
+    memory.srtt_us = facts.srtt_us;
+    memory.last_bytes = facts.unacked_bytes();
+    memory.role = role as u8;
+    memory.state = state;
+    memory.counted = counted as u8;
+    memory.ended = ended as u8;
     if context == Context::Owner {
         let id = bpf_get_current_pid_tgid();
         memory.tgid = (id >> 32) as u32;
@@ -104,32 +189,21 @@ pub(crate) fn write(sk: u64, tuple: &Tuple, ending: &Ending) {
         let (flags, exit_code) = current_task();
         memory.task_flags = flags;
         memory.exit_code = exit_code;
-        if let Ok(comm) = bpf_get_current_comm() {
-            memory.comm = comm;
-        }
-    }
-    // A failure leaves a later request without its story; the LRU makes room by itself, so it is as good as none.
-    let _no_memory = CLOSED.insert(tuple, memory, 0);
-    if let Some(totals) = cpu_totals() {
-        // SAFETY: `totals` is a map value.
-        unsafe { add(&raw mut (*totals).memories, 1) };
+        // SAFETY: the helper writes at most as many bytes as it is told.
+        unsafe { bpf_get_current_comm((&raw mut memory.comm).cast(), 16) };
+    } else {
+        memory.tgid = 0;
     }
 }
 
 /// Brings the memory of a connection that was closed for sending only up to date: data came in after our FIN.
-#[inline(never)]
-pub(crate) fn refresh(sk: u64, tuple: &Tuple) {
+#[inline(always)]
+pub(crate) fn refresh(tuple: &Tuple, facts: &TcpFacts) {
     let Some(memory) = recall(tuple) else { return };
-    let lrcvtime = number(sk, field!(lrcvtime)) as u32;
-    let data_segs_in = Socket(sk).data_segs_in();
-    let bytes_in = number(sk, field!(bytes_received));
-    let bytes_out = number(sk, field!(bytes_acked));
     // SAFETY: `memory` is a map value; a program that reads it meanwhile sees each number old or new.
-    unsafe { (&raw mut (*memory).lrcvtime).write_volatile(lrcvtime) };
-    // SAFETY: as above.
-    unsafe { (&raw mut (*memory).data_segs_in).write_volatile(data_segs_in) };
-    // SAFETY: as above.
-    unsafe { (&raw mut (*memory).bytes_in).write_volatile(bytes_in) };
-    // SAFETY: as above.
-    unsafe { (&raw mut (*memory).bytes_out).write_volatile(bytes_out) };
+    let memory = unsafe { &mut *memory };
+    memory.lrcvtime = facts.lrcvtime;
+    memory.data_segs_in = facts.data_segs_in;
+    memory.bytes_in = facts.bytes_in;
+    memory.bytes_out = facts.bytes_out;
 }

@@ -6,9 +6,8 @@
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use monitor_common::peer::{PEER_FINS as COUNT, PeerFin};
 
-use crate::fields::{field, number};
 use crate::maps::PEER_FINS;
-use crate::socket::Socket;
+use crate::tcp::TcpFacts;
 
 /// Multiplier of Fibonacci hashing: 2^64 over the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -18,17 +17,17 @@ fn place_of(sk: u64) -> Option<*mut PeerFin> {
     PEER_FINS.get_ptr_mut((sk.wrapping_mul(GOLDEN) >> (64 - COUNT.trailing_zeros())) as u32)
 }
 
-/// What a socket tells at the peer's FIN.
+/// How quiet a connection is now; `last_bytes` are those of the side that closes.
 #[inline(always)]
-pub(crate) fn observe(socket: Socket) -> PeerFin {
+pub(crate) fn observe(sk: u64, facts: &TcpFacts, last_bytes: u32) -> PeerFin {
     PeerFin {
-        socket: socket.0,
-        rcv_nxt: socket.rcv_nxt(),
+        socket: sk,
+        rcv_nxt: facts.rcv_nxt,
         // SAFETY: the helper has no preconditions.
         jiffies: unsafe { bpf_jiffies64() } as u32,
-        lsndtime: number(socket.0, field!(lsndtime)) as u32,
-        lrcvtime: number(socket.0, field!(lrcvtime)) as u32,
-        last_bytes: socket.unread_bytes(),
+        lsndtime: facts.lsndtime,
+        lrcvtime: facts.lrcvtime,
+        last_bytes,
         reserved: 0,
     }
 }
@@ -45,9 +44,9 @@ pub(crate) fn note(fin: &PeerFin) {
 
 /// What was remembered of this connection.
 #[inline(always)]
-pub(crate) fn recall(socket: Socket) -> Option<PeerFin> {
-    let place = place_of(socket.0)?;
+pub(crate) fn recall(sk: u64, facts: &TcpFacts) -> Option<PeerFin> {
+    let place = place_of(sk)?;
     // SAFETY: a map value; copied at once.
     let fin = unsafe { place.read_volatile() };
-    (fin.socket == socket.0 && fin.rcv_nxt == socket.rcv_nxt()).then_some(fin)
+    (fin.socket == sk && fin.rcv_nxt == facts.rcv_nxt).then_some(fin)
 }

@@ -70,7 +70,8 @@ fn admit(key: PeerKey, role: Role, occasion: Occasion) -> u32 {
 /// The slot of a server-role newcomer's network: the /24 or /64 it comes from.
 #[inline(always)]
 fn network_slot(mut key: PeerKey) -> u32 {
-    if is_mapped(&key.addr) {
+    // SAFETY: the address is aligned to 8 in a key.
+    if is_mapped(unsafe { (&raw const key.addr).cast::<[u64; 2]>().read() }) {
         key.addr[15] = 0;
         key.scope = SCOPE_V4_NETWORK;
     } else {

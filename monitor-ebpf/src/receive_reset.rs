@@ -11,7 +11,7 @@
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use monitor_common::counters::{Kind, PeerCounter, PortCounter, Tracepoint};
-use monitor_common::peer::{Ended, Role, Tuple};
+use monitor_common::peer::{Ended, Role};
 use monitor_common::record::{NO_SLOT, Record, known, verdict};
 
 use crate::log::debug_line;
@@ -19,8 +19,9 @@ use crate::maps::HELD;
 use crate::memory::{self, Context, Ending};
 use crate::peers::{Occasion, Tally, count_port, slot_of};
 use crate::relief;
-use crate::socket::{FIN_WAIT1, FIN_WAIT2, RCV_SHUTDOWN, SYN_RECV, SYN_SENT, Socket, is_live};
+use crate::socket::{FIN_WAIT1, FIN_WAIT2, Identity, RCV_SHUTDOWN, SYN_RECV, SYN_SENT, Socket, is_live};
 use crate::story;
+use crate::tcp::TcpFacts;
 
 #[raw_tracepoint(tracepoint = "tcp_receive_reset")]
 pub(crate) fn receive_reset(ctx: RawTracePointContext) -> i32 {
@@ -45,65 +46,63 @@ pub(crate) fn relief_receive(ctx: RawTracePointContext) -> i32 {
 #[inline(never)]
 fn on_receive_reset(sk: u64) {
     let socket = Socket(sk);
-    let state = socket.state();
+    let identity = socket.identify();
+    let state = identity.state;
     if is_live(state) {
-        let may_be_data = matches!(state, FIN_WAIT1 | FIN_WAIT2) && socket.shutdown() & RCV_SHUTDOWN != 0;
-        established(socket, state, may_be_data);
+        established(socket, &identity);
     } else if state == SYN_SENT {
-        refused(socket, state);
+        refused(&identity);
     } else if state == SYN_RECV {
         // A TCP Fast Open child before its handshake ended. Not a peer yet.
-        let tuple = socket.tuple();
-        count_port(tuple.local_port, PortCounter::StrayReceived);
-        story::tell(Kind::StrayReceived, NO_SLOT, &tuple, |record| record.state = state);
+        count_port(identity.tuple.local_port, PortCounter::StrayReceived);
+        if story::is_wanted(Kind::StrayReceived) {
+            story::tell(Kind::StrayReceived, NO_SLOT, &identity.tuple, |record| record.state = state);
+        }
     }
     // In CLOSE, tcp_reset() does nothing.
 }
 
 #[inline(always)]
-fn refused(socket: Socket, state: u8) {
-    let tuple = socket.tuple();
-    let slot = slot_of(&tuple, Role::Client, Occasion::Refusal);
+fn refused(identity: &Identity) {
+    let slot = slot_of(&identity.tuple, Role::Client, Occasion::Refusal);
     Tally::of(slot).add(PeerCounter::RefusedReceived, 1);
-    story::tell(Kind::RefusedReceived, slot, &tuple, |record| {
-        record.state = state;
+    if !story::is_wanted(Kind::RefusedReceived) {
+        return;
+    }
+    story::tell(Kind::RefusedReceived, slot, &identity.tuple, |record| {
+        record.state = identity.state;
         record.role = Role::Client as u8;
         record.known |= known::ROLE;
     });
 }
 
 /// A received reset of an established connection, or what looks like one.
-#[derive(Clone, Copy)]
-struct Received {
-    socket: Socket,
-    state: u8,
-    role: Role,
-    slot: u32,
-    carried_data: bool,
-}
-
-#[inline(always)]
-fn established(socket: Socket, state: u8, may_be_data: bool) {
-    let tuple = socket.tuple();
-    let role = socket.role(&tuple);
-    let slot = slot_of(&tuple, role, Occasion::Connection);
-    let carried_data = socket.data_segs_in() | socket.data_segs_out() != 0;
-    let received = Received { socket, state, role, slot, carried_data };
+#[inline(never)]
+fn established(socket: Socket, identity: &Identity) {
+    let facts = TcpFacts::of(socket);
+    let state = identity.state;
+    let role = socket.role(identity);
+    let slot = slot_of(&identity.tuple, role, Occasion::Connection);
     let ending = Ending { role, state, counted: true, ended: Ended::PeerReset, context: Context::Elsewhere };
-    memory::count_ending(socket.0, &tuple, &ending);
-    if may_be_data && hold(&received, &tuple) {
+    memory::count_ending(&identity.tuple, &ending, &facts);
+    let may_be_data = matches!(state, FIN_WAIT1 | FIN_WAIT2) && socket.shutdown() & RCV_SHUTDOWN != 0;
+    if may_be_data && hold(socket, identity, &facts, role, slot) {
         return;
     }
     let tally = Tally::of(slot);
     tally.add(PeerCounter::ResetsReceived, 1);
-    tally.add(if carried_data { PeerCounter::Reset } else { PeerCounter::Aborted }, 1);
-    story::tell(Kind::ResetReceived, slot, &tuple, |record| fill(record, &received, &tuple));
+    tally.add(if facts.carried_data() { PeerCounter::Reset } else { PeerCounter::Aborted }, 1);
+    if story::is_wanted(Kind::ResetReceived) {
+        story::tell(Kind::ResetReceived, slot, &identity.tuple, |record| {
+            fill(record, socket, identity, &facts, role);
+        });
+    }
 }
 
 /// Holds a reset that may be none. `false` when there is no room: then it is taken for one.
-#[inline(never)]
-fn hold(received: &Received, tuple: &Tuple) -> bool {
-    let key = received.socket.held_key(tuple);
+#[inline(always)]
+fn hold(socket: Socket, identity: &Identity, facts: &TcpFacts, role: Role, slot: u32) -> bool {
+    let key = socket.held_key(&identity.tuple, facts.rcv_nxt);
     if HELD.insert(&key, &story::EMPTY, 0).is_err() {
         return false;
     }
@@ -111,25 +110,23 @@ fn hold(received: &Received, tuple: &Tuple) -> bool {
     let Some(held) = HELD.get_ptr_mut(&key) else { return false };
     // SAFETY: a map value; nobody else takes it within the second that it is held.
     let record = unsafe { &mut *held };
-    story::start(record, Kind::ResetReceived, received.slot, tuple);
-    fill(record, received, tuple);
+    story::start(record, Kind::ResetReceived, slot, &identity.tuple);
+    fill(record, socket, identity, facts, role);
     true
 }
 
 #[inline(always)]
-fn fill(record: &mut Record, received: &Received, tuple: &Tuple) {
-    let Received { socket, state, role, slot: _, carried_data } = *received;
+fn fill(record: &mut Record, socket: Socket, identity: &Identity, facts: &TcpFacts, role: Role) {
+    let state = identity.state;
     record.state = state;
     record.state_before = state;
     record.role = role as u8;
     record.known |= known::ROLE | known::STATE_BEFORE;
-    record.verdicts |=
-        if carried_data { verdict::CARRIED_DATA | verdict::COUNTED_RESET } else { verdict::COUNTED_ABORTED };
-    story::socket(record, socket);
-    story::first_fin(record, socket, tuple, state);
-    let ttl = socket.handshake_ttl(tuple);
-    if ttl > 1 {
-        record.known |= known::BASELINE;
-        record.baseline_ttl = ttl;
-    }
+    record.verdicts |= if facts.carried_data() {
+        verdict::CARRIED_DATA | verdict::COUNTED_RESET
+    } else {
+        verdict::COUNTED_ABORTED
+    };
+    story::socket(record, socket, identity, facts);
+    story::first_fin(record, socket.0, facts, &identity.tuple, state);
 }

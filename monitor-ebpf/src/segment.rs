@@ -1,8 +1,12 @@
 //! What an incoming segment tells, taken before it was freed: the one that provoked a reset.
 
 use monitor_common::peer::Tuple;
+use monitor_common::places::{PART_BYTES, Part, SKB_PARTS, SKBS, Skb, ZEROS};
 
-use crate::fields::{byte, field, four_bytes_at, mapped, number, sixteen_bytes_at};
+use crate::fields::{
+    Copied, byte, field, four_bytes_at, mapped, number, sixteen_bytes_at, twice_four_bytes_at,
+};
+use crate::maps::PLACES;
 
 pub(crate) const FIN: u8 = 0x01;
 pub(crate) const SYN: u8 = 0x02;
@@ -12,97 +16,163 @@ const ETH_P_IP: u16 = 0x0800;
 /// Offsets that the wire formats fix: RFC 791, RFC 8200, RFC 9293.
 const IPV4_TTL: u64 = 8;
 const IPV4_SOURCE: u64 = 12;
-const IPV4_DESTINATION: u64 = 16;
 const IPV6_HOP_LIMIT: u64 = 7;
 const IPV6_SOURCE: u64 = 8;
 const IPV6_DESTINATION: u64 = 24;
 
-/// A segment, by the kernel address of its `sk_buff`. `tcp_v4_rcv` and `tcp_v6_rcv` have made both headers linear
-/// and filled the control block before any reset is decided.
+/// A segment. `tcp_v4_rcv` and `tcp_v6_rcv` have made both headers linear and filled the control block before any reset is
+/// decided.
 #[derive(Clone, Copy)]
-pub(crate) struct Segment(pub(crate) u64);
+#[repr(C)]
+pub(crate) struct Segment {
+    head: u64,
+    /// 0 once the segment was queued to a socket.
+    dev: u64,
+    seq: u32,
+    end_seq: u32,
+    pub(crate) ifindex: u32,
+    network_header: u16,
+    transport_header: u16,
+    protocol: u16,
+    flags: u8,
+    reserved: u8,
+}
 
 impl Segment {
+    /// Of an `sk_buff`.
     #[inline(always)]
-    fn network_header(self) -> u64 {
-        number(self.0, field!(skb_head)) + number(self.0, field!(network_header))
+    pub(crate) fn of(skb: u64) -> Self {
+        let mut segment = Self {
+            head: 0,
+            dev: 0,
+            seq: 0,
+            end_seq: 0,
+            ifindex: 0,
+            network_header: 0,
+            transport_header: 0,
+            protocol: 0,
+            flags: 0,
+            reserved: 0,
+        };
+        let mut part = 0;
+        while part < SKB_PARTS {
+            if !read_part(skb, part as u32, &mut segment) {
+                break;
+            }
+            part += 1;
+        }
+        segment
     }
 
     #[inline(always)]
-    fn is_ipv4(self) -> bool {
+    fn ip(&self) -> u64 {
+        self.head + self.network_header as u64
+    }
+
+    #[inline(always)]
+    fn is_ipv4(&self) -> bool {
         // By the packet and not by the socket's family: a dual-stack socket receives IPv4 too.
-        u16::from_be(number(self.0, field!(skb_protocol)) as u16) == ETH_P_IP
+        u16::from_be(self.protocol) == ETH_P_IP
+    }
+
+    /// The other port and ours.
+    #[inline(always)]
+    fn ports(&self) -> (u16, u16) {
+        let ports = four_bytes_at(self.head + self.transport_header as u64);
+        (u16::from_be_bytes([ports[0], ports[1]]), u16::from_be_bytes([ports[2], ports[3]]))
+    }
+
+    /// Our port, host order.
+    #[inline(always)]
+    pub(crate) fn local_port(&self) -> u16 {
+        self.ports().1
     }
 
     /// The four-tuple as this host sees it: the segment's destination is our end.
     #[inline(always)]
-    pub(crate) fn tuple(self, netns: u32) -> Tuple {
-        let ip = self.network_header();
-        let tcp = number(self.0, field!(skb_head)) + number(self.0, field!(transport_header));
-        let ports = four_bytes_at(tcp);
+    pub(crate) fn tuple(&self, netns: u32) -> Tuple {
+        let ip = self.ip();
+        let (remote_port, local_port) = self.ports();
         let (remote_addr, local_addr) = if self.is_ipv4() {
-            (mapped(four_bytes_at(ip + IPV4_SOURCE)), mapped(four_bytes_at(ip + IPV4_DESTINATION)))
+            let [source, destination] = twice_four_bytes_at(ip + IPV4_SOURCE);
+            (mapped(source), mapped(destination))
         } else {
             (sixteen_bytes_at(ip + IPV6_SOURCE), sixteen_bytes_at(ip + IPV6_DESTINATION))
         };
-        Tuple {
-            local_addr,
-            remote_addr,
-            netns,
-            local_port: u16::from_be_bytes([ports[2], ports[3]]),
-            remote_port: u16::from_be_bytes([ports[0], ports[1]]),
-        }
+        Tuple { local_addr, remote_addr, netns, local_port, remote_port }
     }
 
     /// Namespace of the device; 0 once the segment was queued to a socket, which clears `dev`.
     #[inline(always)]
-    pub(crate) fn netns(self) -> u32 {
-        let dev = number(self.0, field!(skb_dev));
-        if dev == 0 {
+    pub(crate) fn netns(&self) -> u32 {
+        if self.dev == 0 {
             return 0;
         }
-        let net = number(dev, field!(dev_net));
+        let net = number(self.dev, field!(dev_net));
         number(net, field!(net_inum)) as u32
     }
 
     /// Flag byte of the TCP header.
     #[inline(always)]
-    pub(crate) fn flags(self) -> u8 {
-        number(self.0 + field!(skb_cb).offset as u64, field!(cb_tcp_flags)) as u8
+    pub(crate) fn flags(&self) -> u8 {
+        self.flags
     }
 
     /// A SYN that opens: no ACK with it.
     #[inline(always)]
-    pub(crate) fn opens(self) -> bool {
-        self.flags() & (SYN | ACK) == SYN
+    pub(crate) fn opens(&self) -> bool {
+        self.flags & (SYN | ACK) == SYN
     }
 
     /// First sequence number.
     #[inline(always)]
-    pub(crate) fn sequence(self) -> u32 {
-        number(self.0 + field!(skb_cb).offset as u64, field!(cb_seq)) as u32
+    pub(crate) fn sequence(&self) -> u32 {
+        self.seq
     }
 
     /// Payload bytes.
     #[inline(always)]
-    pub(crate) fn payload(self) -> u32 {
-        let cb = self.0 + field!(skb_cb).offset as u64;
-        let start = number(cb, field!(cb_seq)) as u32;
-        let end = number(cb, field!(cb_end_seq)) as u32;
-        let flags = self.flags();
-        end.wrapping_sub(start)
-            .wrapping_sub(u32::from(flags & SYN != 0))
-            .wrapping_sub(u32::from(flags & FIN != 0))
+    pub(crate) fn payload(&self) -> u32 {
+        self.end_seq
+            .wrapping_sub(self.seq)
+            .wrapping_sub(u32::from(self.flags & SYN != 0))
+            .wrapping_sub(u32::from(self.flags & FIN != 0))
     }
 
     /// TTL or hop limit.
     #[inline(always)]
-    pub(crate) fn ttl(self) -> u8 {
-        byte(self.network_header() + if self.is_ipv4() { IPV4_TTL } else { IPV6_HOP_LIMIT })
+    pub(crate) fn ttl(&self) -> u8 {
+        byte(self.ip() + if self.is_ipv4() { IPV4_TTL } else { IPV6_HOP_LIMIT })
     }
+}
 
-    #[inline(always)]
-    pub(crate) fn ifindex(self) -> u32 {
-        number(self.0, field!(skb_iif)) as u32
+/// Adds what one part of the `sk_buff` has. `false` when there is no such part.
+#[inline(never)]
+fn read_part(skb: u64, part: u32, segment: &mut Segment) -> bool {
+    if part as usize >= SKB_PARTS {
+        return false;
     }
+    // SAFETY: `part` is below the number of parts; only an address inside the static is taken.
+    let part = unsafe { (&raw const PLACES.skb).cast::<Part<SKBS>>().add(part as usize) };
+    let mut copied = Copied::<{ ZEROS + PART_BYTES }>::room();
+    // SAFETY: `part` points into PLACES.
+    if !unsafe { copied.fill(skb, part) } {
+        return false;
+    }
+    macro_rules! pick {
+        ($field:ident as $number:ty) => {
+            // SAFETY: copied above, and of the size that the daemon requires.
+            unsafe { copied.pick::<$number, SKBS>(part, Skb::$field as usize) }
+        };
+    }
+    segment.head |= pick!(Head as u64);
+    segment.dev |= pick!(Dev as u64);
+    segment.seq |= pick!(Seq as u32);
+    segment.end_seq |= pick!(EndSeq as u32);
+    segment.flags |= pick!(Flags as u8);
+    segment.ifindex |= pick!(Iif as u32);
+    segment.network_header |= pick!(NetworkHeader as u16);
+    segment.transport_header |= pick!(TransportHeader as u16);
+    segment.protocol |= pick!(Protocol as u16);
+    true
 }

@@ -19,8 +19,9 @@ use crate::memory::{self, Context, Ending};
 use crate::peers::{Occasion, Sent, Tally, count_namespace, count_port, slot_of};
 use crate::relief;
 use crate::segment::Segment;
-use crate::socket::{CLOSE, ESTABLISHED, LISTEN, Socket, TIME_WAIT, is_live};
+use crate::socket::{CLOSE, ESTABLISHED, Identity, LISTEN, Socket, TIME_WAIT, is_live};
 use crate::story;
+use crate::tcp::TcpFacts;
 
 const SHUTDOWN_MASK: u8 = 3;
 
@@ -61,7 +62,7 @@ fn on_send_reset(sk: u64, skb: u64, reason: u32) {
     if skb == 0 {
         active(Socket(sk), reason);
     } else {
-        passive(sk, Segment(skb), reason);
+        passive(sk, skb, reason);
     }
 }
 
@@ -101,54 +102,52 @@ impl Intent {
 
 #[inline(never)]
 fn active(socket: Socket, reason: u32) {
-    let tuple = socket.tuple();
-    let state = socket.state();
+    let identity = socket.identify();
+    let tuple = &identity.tuple;
+    let state = identity.state;
     let before = if state == CLOSE { state_before_close(socket.0) } else { Some(state) };
-    count_namespace_of(&tuple, is_live(before.unwrap_or(ESTABLISHED)));
-    if !is_live(before.unwrap_or(ESTABLISHED)) {
+    let state_then = before.unwrap_or(ESTABLISHED);
+    if !is_live(state_then) {
+        count_namespace(tuple.netns, Sent::Stray);
         count_port(tuple.local_port, PortCounter::StraySent);
-        story::tell(Kind::StraySent, NO_SLOT, &tuple, |record| {
-            record.state = state;
-            record.active = 1;
-            set_reason(record, reason);
-        });
+        if story::is_wanted(Kind::StraySent) {
+            story::tell(Kind::StraySent, NO_SLOT, tuple, |record| {
+                record.state = state;
+                record.active = 1;
+                set_reason(record, reason);
+            });
+        }
         return;
     }
-    let role = socket.role(&tuple);
-    let slot = slot_of(&tuple, role, Occasion::Connection);
-    let carried_data = socket.data_segs_in() | socket.data_segs_out() != 0;
-    let intent = intent(socket, state, reason);
-    let aborted = intent.is_meant() || !carried_data;
+    count_namespace(tuple.netns, Sent::Reset);
+    let facts = TcpFacts::of(socket);
+    let role = socket.role(&identity);
+    let slot = slot_of(tuple, role, Occasion::Connection);
+    let intent = intent(socket, &identity, &facts, reason);
+    let aborted = intent.is_meant() || !facts.carried_data();
     let tally = Tally::of(slot);
     tally.add(PeerCounter::ResetsSent, 1);
     tally.add(if aborted { PeerCounter::Aborted } else { PeerCounter::Reset }, 1);
     // On the way out of close() the owner runs; an orphan's resets come from timers, SOCK_DESTROY from elsewhere.
-    let by_owner = state == CLOSE && !socket.is_orphan();
+    let by_owner = state == CLOSE && !identity.is_orphan();
     let context = if by_owner { Context::Owner } else { Context::Elsewhere };
-    let state_then = before.unwrap_or(ESTABLISHED);
     let ending = Ending { role, state: state_then, counted: true, ended: intent.ended(), context };
     // A memory of our FIN stays: it knows how quiet it was then.
-    memory::count_ending(socket.0, &tuple, &ending);
-    story::tell(Kind::ResetSent, slot, &tuple, |record| {
+    memory::count_ending(tuple, &ending, &facts);
+    if !story::is_wanted(Kind::ResetSent) {
+        return;
+    }
+    story::tell(Kind::ResetSent, slot, tuple, |record| {
         record.active = 1;
-        record.state = state;
-        record.role = role as u8;
-        record.known |= known::ROLE;
-        if let Some(before) = before {
-            record.known |= known::STATE_BEFORE;
-            record.state_before = before;
-        }
-        set_reason(record, reason);
         record.verdicts |= if aborted { verdict::COUNTED_ABORTED } else { verdict::COUNTED_RESET };
-        if carried_data {
+        if facts.carried_data() {
             record.verdicts |= verdict::CARRIED_DATA;
         }
         if intent == Intent::Destroyed {
             record.verdicts |= verdict::DESTROYED;
         }
-        story::socket(record, socket);
-        story::first_fin(record, socket, &tuple, state_then);
-        set_baseline(record, socket.handshake_ttl(&tuple));
+        set_reason(record, reason);
+        fill(record, socket, &identity, &facts, role, before);
         if by_owner {
             story::owner(record);
         }
@@ -157,49 +156,53 @@ fn active(socket: Socket, reason: u32) {
 
 /// Told by the socket alone, since reasons for active resets exist only from 6.12 on.
 #[inline(always)]
-fn intent(socket: Socket, state: u8, reason: u32) -> Intent {
-    if state != CLOSE {
+fn intent(socket: Socket, identity: &Identity, facts: &TcpFacts, reason: u32) -> Intent {
+    if identity.state != CLOSE {
         // tcp_abort() resets first and closes then; timers do the same, on orphans or with probes out.
         let keepalive = if settings().reason_keepalive != NO_REASON {
             reason == settings().reason_keepalive
         } else {
-            socket.probes_out() != 0
+            facts.probes_out != 0
         };
-        return if keepalive || socket.is_orphan() { Intent::Forced } else { Intent::Destroyed };
+        return if keepalive || identity.is_orphan() { Intent::Forced } else { Intent::Destroyed };
     }
     // tcp_close() looks at unread data first, then at SO_LINGER.
-    if socket.unread_bytes() != 0 {
+    if facts.unread_bytes(identity.fin_received()) != 0 {
         return Intent::Unread;
     }
-    let disconnected = socket.shutdown() != SHUTDOWN_MASK && socket.file() != 0;
-    if socket.lingers_zero() || disconnected { Intent::Chosen } else { Intent::Forced }
+    let chosen =
+        socket.lingers_zero(identity.flags) || (socket.shutdown() != SHUTDOWN_MASK && socket.file() != 0);
+    if chosen { Intent::Chosen } else { Intent::Forced }
 }
 
 #[inline(never)]
-fn passive(sk: u64, segment: Segment, reason: u32) {
+fn passive(sk: u64, skb: u64, reason: u32) {
+    let segment = Segment::of(skb);
     let socket = Socket(sk);
-    let state = if sk == 0 { 0 } else { socket.state() };
-    let netns = if sk == 0 { segment.netns() } else { socket.netns() };
-    let tuple = segment.tuple(netns);
+    let (state, netns) = if sk == 0 { (0, segment.netns()) } else { (socket.state(), socket.netns()) };
     if segment.opens() {
-        count_port(tuple.local_port, PortCounter::RefusedSent);
+        // The cheapest way: scans and floods come here.
+        count_port(segment.local_port(), PortCounter::RefusedSent);
         count_namespace(netns, Sent::Refused);
-        story::tell(Kind::RefusedSent, NO_SLOT, &tuple, |record| {
-            answer(record, state, segment, None, reason)
-        });
+        if story::is_wanted(Kind::RefusedSent) {
+            story::tell(Kind::RefusedSent, NO_SLOT, &segment.tuple(netns), |record| {
+                answer(record, state, &segment, None, reason);
+            });
+        }
         return;
     }
+    let tuple = segment.tuple(netns);
     match state {
-        0 | TIME_WAIT | LISTEN => late(socket, state, &tuple, segment, reason),
-        CLOSE => orphaned(socket, &tuple, segment, reason),
-        _ if is_live(state) => orphaned(socket, &tuple, segment, reason),
-        _ => stray(socket, state, &tuple, segment, reason),
+        0 | TIME_WAIT | LISTEN => late(socket, state, &tuple, &segment, reason),
+        CLOSE => orphaned(socket, &tuple, &segment, reason),
+        _ if is_live(state) => orphaned(socket, &tuple, &segment, reason),
+        _ => stray(socket, state, &tuple, &segment, reason),
     }
 }
 
 /// A segment that met no connection any more, only perhaps our memory of one.
-#[inline(always)]
-fn late(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: u32) {
+#[inline(never)]
+fn late(socket: Socket, state: u8, tuple: &Tuple, segment: &Segment, reason: u32) {
     let Some(memory) = memory::recall(tuple) else {
         return stray(socket, state, tuple, segment, reason);
     };
@@ -216,6 +219,9 @@ fn late(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: u32)
     if counted {
         tally.add(PeerCounter::Reset, 1);
     }
+    if !story::is_wanted(Kind::ResetSent) {
+        return;
+    }
     story::tell(Kind::ResetSent, slot, tuple, |record| {
         let expected = if state == TIME_WAIT { socket.time_wait_rcv_nxt() } else { None };
         answer(record, state, segment, expected, reason);
@@ -229,50 +235,50 @@ fn late(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: u32)
 }
 
 /// Data for a full socket that its application has left: `tcp_reset()` has closed it, and the reset goes out now.
-#[inline(always)]
-fn orphaned(socket: Socket, tuple: &Tuple, segment: Segment, reason: u32) {
+#[inline(never)]
+fn orphaned(socket: Socket, tuple: &Tuple, segment: &Segment, reason: u32) {
+    let identity = socket.identify();
+    let facts = TcpFacts::of(socket);
     // It was data and not a reset: receive_reset.rs holds it if it came through there, and has taken the first count.
-    let was_held = HELD.remove(socket.held_key(tuple)).is_ok();
-    let state = socket.state();
+    let was_held = HELD.remove(socket.held_key(tuple, facts.rcv_nxt)).is_ok();
+    let state = identity.state;
     let before = if state == CLOSE { state_before_close(socket.0) } else { Some(state) };
-    if !is_live(before.unwrap_or(ESTABLISHED)) {
+    let state_then = before.unwrap_or(ESTABLISHED);
+    if !is_live(state_then) {
         return stray(socket, state, tuple, segment, reason);
     }
-    let role = socket.role(tuple);
+    let role = socket.role(&identity);
     let slot = slot_of(tuple, role, Occasion::Connection);
     let tally = Tally::of(slot);
     tally.add(PeerCounter::ResetsSent, 1);
     count_namespace(tuple.netns, Sent::Reset);
-    let state_then = before.unwrap_or(ESTABLISHED);
     let ending =
         Ending { role, state: state_then, counted: true, ended: Ended::Reset, context: Context::Elsewhere };
-    let counted = memory::count_ending(socket.0, tuple, &ending) || was_held;
+    let counted = memory::count_ending(tuple, &ending, &facts) || was_held;
     if counted {
         tally.add(PeerCounter::Reset, 1);
     }
+    if !story::is_wanted(Kind::ResetSent) {
+        return;
+    }
     story::tell(Kind::ResetSent, slot, tuple, |record| {
-        answer(record, state, segment, Some(socket.rcv_nxt()), reason);
-        record.role = role as u8;
-        record.known |= known::ROLE;
-        if let Some(before) = before {
-            record.known |= known::STATE_BEFORE;
-            record.state_before = before;
-        }
+        answer(record, state, segment, Some(facts.rcv_nxt), reason);
         record.verdicts |= verdict::CARRIED_DATA;
         if counted {
             record.verdicts |= verdict::COUNTED_RESET;
         }
-        story::socket(record, socket);
-        story::first_fin(record, socket, tuple, state_then);
-        set_baseline(record, socket.handshake_ttl(tuple));
+        fill(record, socket, &identity, &facts, role, before);
     });
 }
 
 /// A segment of no connection we remember.
-#[inline(always)]
-fn stray(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: u32) {
+#[inline(never)]
+fn stray(socket: Socket, state: u8, tuple: &Tuple, segment: &Segment, reason: u32) {
     count_port(tuple.local_port, PortCounter::StraySent);
     count_namespace(tuple.netns, Sent::Stray);
+    if !story::is_wanted(Kind::StraySent) {
+        return;
+    }
     story::tell(Kind::StraySent, NO_SLOT, tuple, |record| {
         answer(record, state, segment, None, reason);
         if state == LISTEN {
@@ -283,9 +289,30 @@ fn stray(socket: Socket, state: u8, tuple: &Tuple, segment: Segment, reason: u32
     });
 }
 
+/// What every reset of a full socket tells. `before` is the state before it moved to CLOSE, if known.
+#[inline(always)]
+fn fill(
+    record: &mut Record,
+    socket: Socket,
+    identity: &Identity,
+    facts: &TcpFacts,
+    role: Role,
+    before: Option<u8>,
+) {
+    record.state = identity.state;
+    record.role = role as u8;
+    record.known |= known::ROLE;
+    if let Some(before) = before {
+        record.known |= known::STATE_BEFORE;
+        record.state_before = before;
+    }
+    story::socket(record, socket, identity, facts);
+    story::first_fin(record, socket.0, facts, &identity.tuple, before.unwrap_or(ESTABLISHED));
+}
+
 /// What every answer to a segment tells.
 #[inline(always)]
-fn answer(record: &mut Record, state: u8, segment: Segment, expected: Option<u32>, reason: u32) {
+fn answer(record: &mut Record, state: u8, segment: &Segment, expected: Option<u32>, reason: u32) {
     record.state = state;
     set_reason(record, reason);
     story::segment(record, segment, expected);
@@ -297,19 +324,6 @@ fn set_reason(record: &mut Record, reason: u32) {
         record.known |= known::REASON;
         record.reason = reason;
     }
-}
-
-#[inline(always)]
-fn set_baseline(record: &mut Record, ttl: u8) {
-    if ttl > 1 {
-        record.known |= known::BASELINE;
-        record.baseline_ttl = ttl;
-    }
-}
-
-#[inline(always)]
-fn count_namespace_of(tuple: &Tuple, live: bool) {
-    count_namespace(tuple.netns, if live { Sent::Reset } else { Sent::Stray });
 }
 
 /// The state a socket was in before it moved to CLOSE, if that was one of this CPU's last such moves: it is, unless the

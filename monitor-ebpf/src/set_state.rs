@@ -16,13 +16,17 @@ use crate::memory::{self, Context, Ending};
 use crate::peers::{Occasion, Tally, slot_of};
 use crate::relief;
 use crate::socket::{
-    CLOSE, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, RCV_SHUTDOWN, SYN_RECV, SYN_SENT, Socket,
-    is_live,
+    CLOSE, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, Identity, RCV_SHUTDOWN, SYN_RECV,
+    SYN_SENT, Socket, is_live,
 };
+use crate::tcp::TcpFacts;
 
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub(crate) fn set_state(ctx: RawTracePointContext) -> i32 {
     let (sk, old, new) = arguments(&ctx);
+    if !is_news(old, new) {
+        return 0;
+    }
     relief::leave_token(Tracepoint::SetState, token(sk, old, new));
     debug_line!(&ctx, "set_state {:x}: {} -> {}", sk, old, new);
     on_set_state(sk, old, new);
@@ -32,7 +36,7 @@ pub(crate) fn set_state(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub(crate) fn relief_state(ctx: RawTracePointContext) -> i32 {
     let (sk, old, new) = arguments(&ctx);
-    if relief::is_needed(Tracepoint::SetState, token(sk, old, new)) {
+    if is_news(old, new) && relief::is_needed(Tracepoint::SetState, token(sk, old, new)) {
         debug_line!(&ctx, "set_state {:x}: {} -> {}, by the second program", sk, old, new);
         on_set_state(sk, old, new);
     }
@@ -50,81 +54,97 @@ const fn token(sk: u64, old: u8, new: u8) -> u64 {
     sk.rotate_left(16) ^ ((old as u64) << 8 | new as u64)
 }
 
+/// What a state change means for us.
+#[inline(always)]
+const fn is_news(old: u8, new: u8) -> bool {
+    new == CLOSE
+        || new == FIN_WAIT1
+        || new == CLOSE_WAIT
+        || (old == SYN_SENT && new == SYN_RECV)
+        || (!is_live(old) && is_live(new))
+}
+
 /// The logic, for any kind of attachment.
 #[inline(never)]
 fn on_set_state(sk: u64, old: u8, new: u8) {
     let socket = Socket(sk);
-    let opens = !is_live(old) && is_live(new);
-    let our_fin = new == FIN_WAIT1;
-    let peers_fin = new == CLOSE_WAIT;
-    let crossing = old == SYN_SENT && new == SYN_RECV;
-    if !(opens || our_fin || peers_fin || crossing || new == CLOSE) || !socket.is_tcp() {
+    if new == CLOSE_WAIT && is_live(old) {
+        if socket.is_tcp() {
+            idle_close::by_peer(socket, old);
+        }
         return;
     }
-    if crossing {
+    let identity = socket.identify();
+    if !identity.tcp {
+        return;
+    }
+    if old == SYN_SENT && new == SYN_RECV {
         socket.note_crossing();
         return;
     }
-    if opens {
-        opened(socket, old);
+    if !is_live(old) && is_live(new) {
+        opened(socket, &identity, old);
+        if new == CLOSE_WAIT {
+            idle_close::by_peer(socket, old);
+        }
     }
-    if our_fin {
-        closing(socket, old);
-    }
-    if peers_fin {
-        idle_close::by_peer(socket, old);
+    if new == FIN_WAIT1 {
+        closing(socket, &identity, old);
     }
     if new == CLOSE {
         note_close(sk, old);
         if is_live(old) {
             // Its role stays noted: the reset that goes with this close comes after it. The next connection in the same
             // place of memory sets it right.
-            closed(socket, old);
+            closed(socket, &identity, old);
         } else {
             socket.forget_role();
         }
     }
 }
 
-/// Our FIN is the first.
 #[inline(always)]
-fn closing(socket: Socket, old: u8) {
-    let tuple = socket.tuple();
-    let role = socket.role(&tuple);
-    let ending =
-        Ending { role, state: ESTABLISHED, counted: false, ended: Ended::OurFin, context: Context::Owner };
-    memory::write(socket.0, &tuple, &ending);
-    if socket.shutdown() & RCV_SHUTDOWN == 0 {
-        note_ever(Rare::HalfClosed);
-    }
-    if old == ESTABLISHED {
-        idle_close::by_us(socket, &tuple, role);
-    }
-}
-
-#[inline(always)]
-fn opened(socket: Socket, old: u8) {
-    let tuple = socket.tuple();
-    let by_ttl = socket.role_by_ttl(&tuple);
+fn opened(socket: Socket, identity: &Identity, old: u8) {
     let role = if old == SYN_RECV && !socket.opened_crossing() { Role::Server } else { Role::Client };
-    if role == by_ttl {
+    if role == identity.role_by_ttl() {
         socket.forget_role();
     } else {
         socket.note_role(role);
     }
-    memory::forget(&tuple);
-    Tally::of(slot_of(&tuple, role, Occasion::Connection)).add(PeerCounter::Opened, 1);
+    Tally::of(slot_of(&identity.tuple, role, Occasion::Connection)).add(PeerCounter::Opened, 1);
+}
+
+/// Our FIN is the first.
+#[inline(always)]
+fn closing(socket: Socket, identity: &Identity, old: u8) {
+    let facts = TcpFacts::of(socket);
+    let ending = Ending {
+        role: socket.role(identity),
+        state: ESTABLISHED,
+        counted: false,
+        ended: Ended::OurFin,
+        context: Context::Owner,
+    };
+    memory::write(&identity.tuple, &ending, &facts);
+    if socket.shutdown() & RCV_SHUTDOWN == 0 {
+        note_ever(Rare::HalfClosed);
+    }
+    if old == ESTABLISHED {
+        idle_close::by_us(socket, &facts);
+    }
 }
 
 #[inline(always)]
-fn closed(socket: Socket, old: u8) {
-    let tuple = socket.tuple();
-    if matches!(old, FIN_WAIT1 | FIN_WAIT2 | CLOSING) && ever(Rare::HalfClosed) {
-        memory::refresh(socket.0, &tuple);
-    }
-    let tally = Tally::of(slot_of(&tuple, socket.role(&tuple), Occasion::Connection));
+fn closed(socket: Socket, identity: &Identity, old: u8) {
+    let (received, sent) = if matches!(old, FIN_WAIT1 | FIN_WAIT2 | CLOSING) && ever(Rare::HalfClosed) {
+        let facts = TcpFacts::of(socket);
+        memory::refresh(&identity.tuple, &facts);
+        (facts.data_segs_in, facts.data_segs_out)
+    } else {
+        (socket.data_segs_in(), socket.data_segs_out())
+    };
+    let tally = Tally::of(slot_of(&identity.tuple, socket.role(identity), Occasion::Connection));
     tally.add(PeerCounter::Closed, 1);
-    let (received, sent) = (socket.data_segs_in(), socket.data_segs_out());
     let exchanges = if received < sent { received } else { sent };
     if exchanges != 0 {
         tally.add(PeerCounter::Exchanges, exchanges as u64);

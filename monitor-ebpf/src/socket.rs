@@ -2,9 +2,10 @@
 
 use aya_ebpf::helpers::bpf_get_current_task;
 use monitor_common::peer::{HeldKey, Role, Tuple};
+use monitor_common::places::{COMMON_BYTES, COMMONS, Common, INET_BYTES, INETS, Inet, ZEROS};
 
-use crate::fields::{Copied, field, is_mapped, mapped, number};
-use crate::maps::{ROLES, Rare, ever, note_ever};
+use crate::fields::{Copied, field, is_mapped, mapped_words, number};
+use crate::maps::{PLACES, PROTOCOL_PLACES, PROTOCOLS, ROLES, Rare, ever, note_ever};
 
 pub(crate) const ESTABLISHED: u8 = 1;
 pub(crate) const SYN_SENT: u8 = 2;
@@ -22,8 +23,6 @@ pub(crate) const CLOSING: u8 = 11;
 pub(crate) const RCV_SHUTDOWN: u8 = 1;
 
 const AF_INET: u16 = 2;
-/// As much of `struct sock_common` as the fields above take, on every kernel seen: 88 bytes.
-const SOCK_COMMON: usize = 104;
 const IPPROTO_TCP: u64 = 6;
 const SOCK_DEAD: u64 = 1 << 0;
 const SOCK_DONE: u64 = 1 << 1;
@@ -37,6 +36,23 @@ const NO_HANDSHAKE_TTL: u8 = 1;
 #[inline(always)]
 pub(crate) const fn is_live(state: u8) -> bool {
     matches!(state, ESTABLISHED | FIN_WAIT1 | FIN_WAIT2 | CLOSE_WAIT | LAST_ACK | CLOSING)
+}
+
+/// Whose connection a socket is, and what stands beside it in memory.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Identity {
+    pub(crate) tuple: Tuple,
+    /// `SOCK_DEAD`, `SOCK_DONE`, ... as bits.
+    pub(crate) flags: u64,
+    /// TTL of the handshake's last ACK on an accepted socket, 1 on a client: `tcp_v4_syn_recv_sock` notes it in
+    /// `inet_sock.mc_ttl`, `tcp_v6_syn_recv_sock` in `ipv6_pinfo.mcast_hops` (5.10 to 7.2), and applications cannot change
+    /// either on a stream socket.
+    pub(crate) ttl: u8,
+    /// `skc_state`.
+    pub(crate) state: u8,
+    /// Not the parent of MPTCP subflows.
+    pub(crate) tcp: bool,
 }
 
 /// A full socket, by its kernel address.
@@ -53,7 +69,7 @@ impl Socket {
     /// Not the parent of MPTCP subflows, which reports states of its own.
     #[inline(always)]
     pub(crate) fn is_tcp(self) -> bool {
-        number(self.0, field!(sk_protocol)) & 0xffff == IPPROTO_TCP
+        is_tcp(self.0, number(self.0, field!(prot)))
     }
 
     /// Inode number of the network namespace. Valid for every kind of socket.
@@ -63,42 +79,33 @@ impl Socket {
         number(net, field!(net_inum)) as u32
     }
 
-    /// The four-tuple. The local port comes from `inet_sport`: `skc_num` is 0 once the socket is unbound, and
-    /// CLOSE unbinds first.
+    /// Whose connection it is.
     #[inline(always)]
-    pub(crate) fn tuple(self) -> Tuple {
-        let mut tuple =
-            Tuple { local_addr: [0; 16], remote_addr: [0; 16], netns: 0, local_port: 0, remote_port: 0 };
-        read_tuple(self.0, &mut tuple);
-        tuple
-    }
-
-    /// TTL of the handshake's last ACK on an accepted socket, 1 on a client: `tcp_v4_syn_recv_sock` notes it in
-    /// `inet_sock.mc_ttl`, `tcp_v6_syn_recv_sock` in `ipv6_pinfo.mcast_hops` (5.10 to 7.2), and applications
-    /// cannot change either on a stream socket.
-    #[inline(always)]
-    pub(crate) fn handshake_ttl(self, tuple: &Tuple) -> u8 {
-        if is_mapped(&tuple.remote_addr) {
-            number(self.0, field!(mc_ttl)) as u8
-        } else {
-            let pinet6 = number(self.0, field!(pinet6));
-            if pinet6 == 0 { NO_HANDSHAKE_TTL } else { number(pinet6, field!(mcast_hops)) as u8 }
-        }
-    }
-
-    /// The role that the handshake TTL tells.
-    #[inline(always)]
-    pub(crate) fn role_by_ttl(self, tuple: &Tuple) -> Role {
-        if self.handshake_ttl(tuple) == NO_HANDSHAKE_TTL { Role::Client } else { Role::Server }
+    pub(crate) fn identify(self) -> Identity {
+        let mut identity = Identity {
+            tuple: Tuple {
+                local_addr: [0; 16],
+                remote_addr: [0; 16],
+                netns: 0,
+                local_port: 0,
+                remote_port: 0,
+            },
+            flags: 0,
+            ttl: 0,
+            state: 0,
+            tcp: false,
+        };
+        read_identity(self.0, &mut identity);
+        identity
     }
 
     /// The role, also where the handshake TTL does not tell it.
     #[inline(always)]
-    pub(crate) fn role(self, tuple: &Tuple) -> Role {
+    pub(crate) fn role(self, identity: &Identity) -> Role {
         if let Some(exception) = self.role_exception() {
             return exception;
         }
-        self.role_by_ttl(tuple)
+        identity.role_by_ttl()
     }
 
     /// The role noted by [`Socket::note_role`]. A crossing connection's handshake TTL is right.
@@ -161,43 +168,13 @@ impl Socket {
         number(self.0, field!(data_segs_out)) as u32
     }
 
-    /// `SOCK_DEAD`: no application has it any more.
+    /// `SO_LINGER` with time 0. `flags` are the socket's.
     #[inline(always)]
-    pub(crate) fn is_orphan(self) -> bool {
-        number(self.0, field!(sk_flags)) & SOCK_DEAD != 0
+    pub(crate) fn lingers_zero(self, flags: u64) -> bool {
+        flags & SOCK_LINGER != 0 && number(self.0, field!(sk_lingertime)) == 0
     }
 
-    /// `SO_LINGER` with time 0.
-    #[inline(always)]
-    pub(crate) fn lingers_zero(self) -> bool {
-        number(self.0, field!(sk_flags)) & SOCK_LINGER != 0 && number(self.0, field!(sk_lingertime)) == 0
-    }
-
-    /// Bytes the application had not read. A received FIN takes one sequence number without being data.
-    #[inline(always)]
-    pub(crate) fn unread_bytes(self) -> u32 {
-        let received = number(self.0, field!(rcv_nxt)) as u32;
-        let copied = number(self.0, field!(copied_seq)) as u32;
-        let fin = u32::from(number(self.0, field!(sk_flags)) & SOCK_DONE != 0);
-        let unread = received.wrapping_sub(copied).wrapping_sub(fin);
-        // Past half the sequence space it is a difference below zero: everything was read.
-        if unread > i32::MAX as u32 { 0 } else { unread }
-    }
-
-    /// Sequence numbers sent that were not acknowledged.
-    #[inline(always)]
-    pub(crate) fn unacked_bytes(self) -> u32 {
-        let sent = number(self.0, field!(snd_nxt)) as u32;
-        sent.wrapping_sub(number(self.0, field!(snd_una)) as u32)
-    }
-
-    /// Next sequence number expected.
-    #[inline(always)]
-    pub(crate) fn rcv_nxt(self) -> u32 {
-        number(self.0, field!(rcv_nxt)) as u32
-    }
-
-    /// The same of a `TIME_WAIT` socket; `None` when the kernel does not tell.
+    /// Next sequence number that a `TIME_WAIT` socket expects; `None` when the kernel does not tell.
     #[inline(always)]
     pub(crate) fn time_wait_rcv_nxt(self) -> Option<u32> {
         let field = field!(tw_rcv_nxt);
@@ -206,24 +183,14 @@ impl Socket {
 
     /// The key under which a reset received by this socket is held.
     #[inline(always)]
-    pub(crate) fn held_key(self, tuple: &Tuple) -> HeldKey {
-        HeldKey {
-            socket: self.0,
-            rcv_nxt: self.rcv_nxt(),
-            local_port: tuple.local_port,
-            remote_port: tuple.remote_port,
-        }
+    pub(crate) fn held_key(self, tuple: &Tuple, rcv_nxt: u32) -> HeldKey {
+        HeldKey { socket: self.0, rcv_nxt, local_port: tuple.local_port, remote_port: tuple.remote_port }
     }
 
     #[inline(always)]
     pub(crate) fn shutdown(self) -> u8 {
         // sk_shutdown has two bits and shares no byte.
         (number(self.0, field!(sk_shutdown)) & 3) as u8
-    }
-
-    #[inline(always)]
-    pub(crate) fn probes_out(self) -> u8 {
-        number(self.0, field!(probes_out)) as u8
     }
 
     /// Address of the `struct socket`, and so of a file, that is attached; 0 for none.
@@ -250,20 +217,95 @@ impl Socket {
     }
 }
 
-/// In a frame of its own, for the sake of the stack. A read of the whole common part costs what one of its fields does.
-#[inline(never)]
-fn read_tuple(sk: u64, tuple: &mut Tuple) {
-    let common = Copied::<SOCK_COMMON>::read(sk, field!(sock_common));
-    if u16::from_le_bytes(common.pick(field!(family))) == AF_INET {
-        tuple.local_addr = mapped(common.pick(field!(rcv_saddr)));
-        tuple.remote_addr = mapped(common.pick(field!(daddr)));
-    } else {
-        tuple.local_addr = common.pick(field!(v6_rcv_saddr));
-        tuple.remote_addr = common.pick(field!(v6_daddr));
+impl Identity {
+    /// The role that the handshake TTL tells.
+    #[inline(always)]
+    pub(crate) fn role_by_ttl(&self) -> Role {
+        if self.ttl == NO_HANDSHAKE_TTL { Role::Client } else { Role::Server }
     }
-    tuple.remote_port = u16::from_be_bytes(common.pick(field!(dport)));
-    tuple.local_port = u16::from_be(number(sk, field!(inet_sport)) as u16);
-    tuple.netns = number(u64::from_le_bytes(common.pick(field!(net))), field!(net_inum)) as u32;
+
+    /// `SOCK_DEAD`: no application has it any more.
+    #[inline(always)]
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.flags & SOCK_DEAD != 0
+    }
+
+    /// `SOCK_DONE`: the peer's FIN has come.
+    #[inline(always)]
+    pub(crate) fn fin_received(&self) -> bool {
+        self.flags & SOCK_DONE != 0
+    }
+}
+
+/// In a frame of its own, for the sake of the stack.
+#[inline(never)]
+fn read_identity(sk: u64, identity: &mut Identity) {
+    let part = &raw const PLACES.common;
+    let mut copied = Copied::<{ ZEROS + COMMON_BYTES }>::room();
+    // SAFETY: `part` points into PLACES.
+    if !unsafe { copied.fill(sk, part) } {
+        return;
+    }
+    macro_rules! pick {
+        ($field:ident as $number:ty) => {
+            // SAFETY: copied above, and of the size that the daemon requires.
+            unsafe { copied.pick::<$number, COMMONS>(part, Common::$field as usize) }
+        };
+    }
+    let (local, remote) = if pick!(Family as u16) == AF_INET {
+        (mapped_words(pick!(RcvSaddr as u32)), mapped_words(pick!(Daddr as u32)))
+    } else {
+        (pick!(V6RcvSaddr as [u64; 2]), pick!(V6Daddr as [u64; 2]))
+    };
+    // SAFETY: both addresses are aligned to 8 in a tuple.
+    unsafe { (&raw mut identity.tuple.local_addr).cast::<[u64; 2]>().write(local) };
+    // SAFETY: as above.
+    unsafe { (&raw mut identity.tuple.remote_addr).cast::<[u64; 2]>().write(remote) };
+    identity.tuple.remote_port = u16::from_be(pick!(Dport as u16));
+    identity.tuple.netns = number(pick!(Net as u64), field!(net_inum)) as u32;
+    identity.flags = pick!(Flags as u64);
+    identity.state = pick!(State as u8);
+    identity.tcp = is_tcp(sk, pick!(Prot as u64));
+    read_inet(sk, identity, is_mapped(remote));
+}
+
+#[inline(always)]
+fn read_inet(sk: u64, identity: &mut Identity, v4: bool) {
+    let part = &raw const PLACES.inet;
+    let mut copied = Copied::<{ ZEROS + INET_BYTES }>::room();
+    // SAFETY: `part` points into PLACES.
+    if !unsafe { copied.fill(sk, part) } {
+        return;
+    }
+    // `skc_num` is 0 once the socket is unbound, and CLOSE unbinds first.
+    // SAFETY: copied above, and of the size that the daemon requires.
+    identity.tuple.local_port =
+        u16::from_be(unsafe { copied.pick::<u16, INETS>(part, Inet::Sport as usize) });
+    identity.ttl = if v4 {
+        // SAFETY: as above.
+        unsafe { copied.pick::<u8, INETS>(part, Inet::McTtl as usize) }
+    } else {
+        let pinet6 = number(sk, field!(pinet6));
+        if pinet6 == 0 { NO_HANDSHAKE_TTL } else { number(pinet6, field!(mcast_hops)) as u8 }
+    };
+}
+
+/// By the protocol's address, which is looked into once: `tcp_prot` and `tcpv6_prot` are part of the kernel and stay.
+/// Others that carry TCP, as kTLS puts in their place, are looked into when they meet in one place.
+#[inline(always)]
+fn is_tcp(sk: u64, prot: u64) -> bool {
+    let place = PROTOCOLS.get_ptr_mut((prot >> 6) as u32 & (PROTOCOL_PLACES - 1));
+    let Some(known) = place else { return false };
+    // SAFETY: `known` is a map value; one word, so whole.
+    if unsafe { known.read_volatile() } == prot {
+        return true;
+    }
+    let tcp = number(sk, field!(sk_protocol)) & 0xffff == IPPROTO_TCP;
+    if tcp {
+        // SAFETY: as above.
+        unsafe { known.write_volatile(prot) };
+    }
+    tcp
 }
 
 /// Flags and exit code of the current task. Means something only where the current task is the owner.

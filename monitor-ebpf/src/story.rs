@@ -1,10 +1,12 @@
 //! The story of an event: a record in the ring. Lost or suppressed stories are counted, and never lose a count.
 
-use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_ns};
-use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_comm, bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_ns,
+};
 use monitor_common::counters::{CpuTotals, Kind, PeerCounter};
 use monitor_common::peer::{ClosedMemory, Ended, Side, Tuple};
-use monitor_common::record::{NO_SLOT, RECORD_VERSION, Record, known, verdict};
+use monitor_common::record::{NO_SLOT, RECORD_BYTES, RECORD_VERSION, Record, known, verdict};
 
 use crate::fields::{add, cpu_totals, field, number, settings};
 use crate::maps::{EVENTS, LIMITS};
@@ -12,7 +14,8 @@ use crate::memory;
 use crate::peer_fin;
 use crate::peers::Tally;
 use crate::segment::Segment;
-use crate::socket::{CLOSE_WAIT, CLOSING, FIN_WAIT1, FIN_WAIT2, LAST_ACK, Socket, current_task};
+use crate::socket::{CLOSE_WAIT, CLOSING, FIN_WAIT1, FIN_WAIT2, Identity, LAST_ACK, Socket, current_task};
+use crate::tcp::TcpFacts;
 
 /// An empty record; every field the hook does not fill stays unknown.
 pub(crate) static EMPTY: Record = Record {
@@ -22,7 +25,6 @@ pub(crate) static EMPTY: Record = Record {
     bytes_in: 0,
     bytes_out: 0,
     cgroup_id: 0,
-    since_close_ns: 0,
     socket_inode: 0,
     netns: 0,
     jiffies: 0,
@@ -34,6 +36,7 @@ pub(crate) static EMPTY: Record = Record {
     srtt_us: 0,
     unread_bytes: 0,
     unacked_bytes: 0,
+    close_age: 0,
     fin_age: 0,
     fin_sent_age: 0,
     fin_received_age: 0,
@@ -69,33 +72,75 @@ pub(crate) static EMPTY: Record = Record {
     active: 0,
     fin_by: 0,
     ended: 0,
-    reserved: [0; 6],
+    reserved: [0; 2],
 };
 
-/// Accounts for one event, and tells its story if there is room and leave.
+/// Accounts for one event. Whether its story is to be told: always, or within the rate of its kind.
 #[inline(always)]
-pub(crate) fn tell(kind: Kind, slot: u32, tuple: &Tuple, fill: impl FnOnce(&mut Record)) {
-    let Some(totals) = cpu_totals() else { return };
+pub(crate) fn is_wanted(kind: Kind) -> bool {
+    let Some(totals) = cpu_totals() else { return false };
     count(totals, Account::Seen, kind);
     if kind.is_suppressible() && !within_rate(kind) {
         count(totals, Account::Suppressed, kind);
-        return;
+        return false;
     }
+    true
+}
+
+/// Tells the story of an event that is wanted, if there is room.
+#[inline(always)]
+pub(crate) fn tell(kind: Kind, slot: u32, tuple: &Tuple, fill: impl FnOnce(&mut Record)) {
+    let Some(totals) = cpu_totals() else { return };
     let Some(mut entry) = EVENTS.reserve::<Record>(0) else {
         count(totals, Account::Lost, kind);
         untold(kind, slot);
         return;
     };
-    let record = entry.write(EMPTY);
+    let record = clear(entry.as_mut_ptr());
     start(record, kind, slot, tuple);
     fill(record);
     count(totals, Account::Submitted, kind);
-    entry.submit(0);
+    let time_ns = record.time_ns;
+    entry.submit(wake(time_ns));
+}
+
+/// An empty record, word by word: a copy of one would be made byte by byte.
+#[inline(always)]
+fn clear<'a>(record: *mut Record) -> &'a mut Record {
+    let words = record.cast::<u64>();
+    let mut next = 0;
+    while next < RECORD_BYTES / 8 {
+        // SAFETY: `next` is below the record's length in words, and a record is aligned to them.
+        unsafe { words.add(next).write_volatile(0) };
+        next += 1;
+    }
+    // SAFETY: all bits zero is a valid record.
+    unsafe { &mut *record }
+}
+
+/// Whether this record wakes the daemon. Once in a while for each CPU: a wake-up was measured to cost several times what a
+/// story does, and after one the daemon looks again by itself until nothing comes.
+#[inline(always)]
+fn wake(now: u64) -> u64 {
+    const NO_WAKEUP: u64 = 1;
+    const FORCE_WAKEUP: u64 = 2;
+    const AVAILABLE_BYTES: u64 = 0;
+    let Some(limits) = LIMITS.get_ptr_mut(0) else { return FORCE_WAKEUP };
+    let settings = settings();
+    // SAFETY: a map value of this CPU; a program that interrupts this one at worst wakes once more.
+    let due = unsafe { (&raw const (*limits).wake).read_volatile() };
+    if now >= due {
+        // SAFETY: as above.
+        unsafe { (&raw mut (*limits).wake).write_volatile(now + settings.wake_interval_ns as u64) };
+        return FORCE_WAKEUP;
+    }
+    if EVENTS.query(AVAILABLE_BYTES) >= settings.wake_bytes as u64 { FORCE_WAKEUP } else { NO_WAKEUP }
 }
 
 /// Writes what every record has.
 #[inline(always)]
 pub(crate) fn start(record: &mut Record, kind: Kind, slot: u32, tuple: &Tuple) {
+    record.version = RECORD_VERSION;
     // SAFETY: the helpers have no preconditions.
     record.time_ns = unsafe { bpf_ktime_get_ns() };
     // SAFETY: as above.
@@ -157,11 +202,12 @@ fn count(totals: *mut CpuTotals, account: Account, kind: Kind) {
 fn within_rate(kind: Kind) -> bool {
     let Some(limits) = LIMITS.get_ptr_mut(0) else { return false };
     // SAFETY: a kind's number is below KINDS; `limits` is a map value of this CPU.
-    let paid = unsafe { limits.cast::<u64>().add(kind as usize) };
+    let paid = unsafe { (&raw mut (*limits).paid).cast::<u64>().add(kind as usize) };
     let settings = settings();
     let interval = settings.story_interval_ns as u64;
+    // Jiffies are fine enough, and cost a tenth of a clock.
     // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
+    let now = unsafe { bpf_jiffies64() } * settings.jiffy_ns as u64;
     // SAFETY: as above; a program that interrupts this one at worst tells one story more.
     let until = unsafe { paid.read_volatile() };
     let from = if until > now { until } else { now };
@@ -175,24 +221,27 @@ fn within_rate(kind: Kind) -> bool {
 
 /// Fills in what a full socket tells.
 #[inline(always)]
-pub(crate) fn socket(record: &mut Record, socket: Socket) {
-    let sk = socket.0;
+pub(crate) fn socket(record: &mut Record, socket: Socket, identity: &Identity, facts: &TcpFacts) {
     record.known |= known::SOCKET | known::BYTES | known::SRTT;
-    record.bytes_in = number(sk, field!(bytes_received));
-    record.bytes_out = number(sk, field!(bytes_acked));
-    record.srtt_us = number(sk, field!(srtt_us)) as u32;
-    record.data_segs_in = socket.data_segs_in();
-    record.data_segs_out = socket.data_segs_out();
+    record.bytes_in = facts.bytes_in;
+    record.bytes_out = facts.bytes_out;
+    record.srtt_us = facts.srtt_us;
+    record.data_segs_in = facts.data_segs_in;
+    record.data_segs_out = facts.data_segs_out;
     let now = record.jiffies;
-    record.sent_age = now.wrapping_sub(number(sk, field!(lsndtime)) as u32);
-    record.received_age = now.wrapping_sub(number(sk, field!(lrcvtime)) as u32);
-    record.ack_age = now.wrapping_sub(number(sk, field!(rcv_tstamp)) as u32);
-    record.unread_bytes = socket.unread_bytes();
-    record.unacked_bytes = socket.unacked_bytes();
+    record.sent_age = now.wrapping_sub(facts.lsndtime);
+    record.received_age = now.wrapping_sub(facts.lrcvtime);
+    record.ack_age = now.wrapping_sub(facts.rcv_tstamp);
+    record.unread_bytes = facts.unread_bytes(identity.fin_received());
+    record.unacked_bytes = facts.unacked_bytes();
     record.shutdown = socket.shutdown();
-    record.probes = socket.probes_out();
-    record.linger_zero = socket.lingers_zero() as u8;
-    if socket.is_orphan() {
+    record.probes = facts.probes_out as u8;
+    record.linger_zero = socket.lingers_zero(identity.flags) as u8;
+    if identity.ttl > 1 {
+        record.known |= known::BASELINE;
+        record.baseline_ttl = identity.ttl;
+    }
+    if identity.is_orphan() {
         record.verdicts |= verdict::ORPHAN;
     }
     let file = socket.file();
@@ -210,10 +259,10 @@ pub(crate) fn socket(record: &mut Record, socket: Socket) {
 
 /// Fills in whose FIN was first, and how quiet it was then, for a connection that was in `state`.
 #[inline(always)]
-pub(crate) fn first_fin(record: &mut Record, socket: Socket, tuple: &Tuple, state: u8) {
+pub(crate) fn first_fin(record: &mut Record, sk: u64, facts: &TcpFacts, tuple: &Tuple, state: u8) {
     if matches!(state, CLOSE_WAIT | LAST_ACK) {
         record.fin_by = Side::Peer as u8;
-        if let Some(fin) = peer_fin::recall(socket) {
+        if let Some(fin) = peer_fin::recall(sk, facts) {
             fin_ages(record, fin.jiffies, fin.lsndtime, fin.lrcvtime);
             record.fin_last_bytes = fin.last_bytes;
         }
@@ -257,7 +306,7 @@ pub(crate) fn memory(record: &mut Record, memory: &ClosedMemory) {
     record.data_segs_out = memory.data_segs_out;
     record.sent_age = record.jiffies.wrapping_sub(memory.lsndtime);
     record.received_age = record.jiffies.wrapping_sub(memory.lrcvtime);
-    record.since_close_ns = record.time_ns.wrapping_sub(memory.written_ns);
+    record.close_age = record.jiffies.wrapping_sub(memory.jiffies);
     record.ended = memory.ended;
     local_fin(record, memory);
     if memory.tgid != 0 {
@@ -272,12 +321,12 @@ pub(crate) fn memory(record: &mut Record, memory: &ClosedMemory) {
 
 /// Fills in what the provoking segment tells. `expected` is the sequence number that would have been next.
 #[inline(always)]
-pub(crate) fn segment(record: &mut Record, segment: Segment, expected: Option<u32>) {
+pub(crate) fn segment(record: &mut Record, segment: &Segment, expected: Option<u32>) {
     record.known |= known::SEGMENT;
     record.segment_flags = segment.flags();
     record.segment_bytes = segment.payload();
     record.segment_ttl = segment.ttl();
-    record.ifindex = segment.ifindex();
+    record.ifindex = segment.ifindex;
     if let Some(expected) = expected {
         record.known |= known::DISTANCE;
         record.sequence_distance = segment.sequence().wrapping_sub(expected);
@@ -294,7 +343,6 @@ pub(crate) fn owner(record: &mut Record) {
     let (flags, exit_code) = current_task();
     record.task_flags = flags;
     record.exit_code = exit_code;
-    if let Ok(comm) = bpf_get_current_comm() {
-        record.comm = comm;
-    }
+    // SAFETY: the helper writes at most as many bytes as it is told.
+    unsafe { bpf_get_current_comm((&raw mut record.comm).cast(), 16) };
 }

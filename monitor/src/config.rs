@@ -180,7 +180,7 @@ impl Config {
             budgets: self.sizes.budgets,
             published_peers: self.published_peers as usize,
             quiet: self.retire_after,
-            closed_memory: self.sizes.closed_memory,
+            closed_memory: self.sizes.closed_places(),
             ring_bytes: self.sizes.ring_bytes,
         }
     }

@@ -3,7 +3,6 @@
 //! A record that is not understood is an error with a kind; the caller counts it and goes on.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
 use bytes::Buf;
 use monitor_common::counters::Kind;
@@ -65,7 +64,6 @@ struct Raw {
     bytes_in: u64,
     bytes_out: u64,
     cgroup_id: u64,
-    since_close_ns: u64,
     socket_inode: u64,
     netns: u32,
     sent_age: u32,
@@ -76,6 +74,7 @@ struct Raw {
     srtt_us: u32,
     unread_bytes: u32,
     unacked_bytes: u32,
+    close_age: u32,
     fin_age: u32,
     fin_sent_age: u32,
     fin_received_age: u32,
@@ -122,7 +121,6 @@ impl Raw {
         let bytes_in = buf.get_u64_le();
         let bytes_out = buf.get_u64_le();
         let cgroup_id = buf.get_u64_le();
-        let since_close_ns = buf.get_u64_le();
         let socket_inode = buf.get_u64_le();
         let netns = buf.get_u32_le();
         let _jiffies = buf.get_u32_le();
@@ -134,6 +132,7 @@ impl Raw {
         let srtt_us = buf.get_u32_le();
         let unread_bytes = buf.get_u32_le();
         let unacked_bytes = buf.get_u32_le();
+        let close_age = buf.get_u32_le();
         let fin_age = buf.get_u32_le();
         let fin_sent_age = buf.get_u32_le();
         let fin_received_age = buf.get_u32_le();
@@ -159,7 +158,6 @@ impl Raw {
             bytes_in,
             bytes_out,
             cgroup_id,
-            since_close_ns,
             socket_inode,
             netns,
             sent_age,
@@ -170,6 +168,7 @@ impl Raw {
             srtt_us,
             unread_bytes,
             unacked_bytes,
+            close_age,
             fin_age,
             fin_sent_age,
             fin_received_age,
@@ -235,7 +234,7 @@ impl Raw {
             fileless: self.has_verdict(verdict::NO_FILE),
             counted: self.counted(),
             socket: self.socket(timebase),
-            since_close: self.knows(known::MEMORY).then(|| Duration::from_nanos(self.since_close_ns)),
+            since_close: self.knows(known::MEMORY).then(|| timebase.age(self.close_age)),
             ended: self.knows(known::MEMORY).then(|| Ended::from_code(self.ended)).flatten(),
             fin: self.fin(timebase),
             idle: None,

@@ -2,6 +2,7 @@
 
 pub mod btf;
 pub mod layout;
+pub mod places;
 
 pub mod attach;
 #[cfg(feature = "debug-log")]

@@ -30,6 +30,9 @@ use crate::story::Stages;
 const BEAT: Duration = Duration::from_secs(1);
 /// Counts are read at every so many beats.
 const BEATS_PER_TICK: u32 = 5;
+/// How long after records came the ring is looked at again without being woken: longer than a CPU keeps from waking
+/// (`Settings::wake_interval_ns`), so that what came without a wake-up is found.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long a received reset that may have been data is held: by then its softirq, or the process that handled it, has long
 /// sent the reset that would prove it.
 const HOLD: Duration = Duration::from_secs(1);
@@ -63,6 +66,8 @@ pub struct Pipeline {
     requests: mpsc::Receiver<RefreshRequest>,
     started: Timestamp,
     started_monotonic: Duration,
+    /// When to look at the ring again.
+    look_again: Option<Duration>,
     /// Slots without a key, and since when.
     unlinked: Vec<(u32, Duration)>,
     /// One warning per life: the counters tell the rest.
@@ -112,6 +117,7 @@ impl Pipeline {
             requests,
             started,
             started_monotonic,
+            look_again: None,
             unlinked: Vec::new(),
             warned_undecodable: false,
         };
@@ -136,6 +142,7 @@ impl Pipeline {
                     ready?;
                     self.drain()?;
                 }
+                () = until(self.look_again) => self.drain()?,
                 () = until(self.stages.deadline()) => self.settle(),
             }
         }
@@ -186,10 +193,13 @@ impl Pipeline {
     fn drain(&mut self) -> Result<(), PipelineError> {
         let now = clock::monotonic();
         let Self { source, stages, aggregator, publisher, warned_undecodable, .. } = self;
+        let mut some = false;
         source.drain(|bytes| {
+            some = true;
             take(stages, aggregator, publisher, bytes, now)
                 .unwrap_or_else(|error| warn_once(warned_undecodable, error));
         })?;
+        self.look_again = some.then(|| now + LOOK_AGAIN);
         Ok(())
     }
 

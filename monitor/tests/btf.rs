@@ -11,8 +11,9 @@ use std::fmt::Debug;
 use std::fs;
 
 use monitor::kernel::btf::Btf;
-use monitor::kernel::layout::{layout_bytes, resolve};
+use monitor::kernel::layout::{LayoutError, layout_bytes, resolve};
 use monitor_common::layout::{FIELD_PATHS, Field, Need};
+use monitor_common::places::{Places, SKBS, TCPS, ZEROS};
 
 const EXPECTED: &str = include_str!("fixtures/btf/expected.txt");
 
@@ -64,11 +65,27 @@ fn only_the_form_of_the_cgroup_pointer_is_missing_from_supported_kernels() {
 }
 
 #[test]
+fn what_is_read_together_covers_every_field_on_every_kernel() {
+    for (kernel, btf) in kernels() {
+        let Places { common, inet, tcp, skb } = resolve(&btf).unwrap().places;
+        assert!(common.at.iter().chain(&inet.at).all(|&place| place >= ZEROS as u64), "{kernel}");
+        for field in 0..TCPS {
+            assert_eq!(tcp.iter().filter(|part| part.at[field] != 0).count(), 1, "{kernel}: {field}");
+        }
+        for field in 0..SKBS {
+            assert_eq!(skb.iter().filter(|part| part.at[field] != 0).count(), 1, "{kernel}: {field}");
+        }
+        assert!(tcp.iter().filter(|part| part.bytes > 0).count() <= 3, "{kernel}: {tcp:?}");
+    }
+}
+
+#[test]
 fn a_kernel_without_our_fields_is_refused_with_all_required_ones_by_name() {
     let nothing = with_type_length(KERNELS[0].1, 0);
     let error = resolve(&Btf::parse(&nothing).unwrap()).unwrap_err();
     let required: Vec<_> = FIELD_PATHS.iter().filter(|path| path.need == Need::Required).collect();
-    assert_eq!(error.missing.len(), required.len());
+    let LayoutError::Missing(missing) = &error else { panic!("{error}") };
+    assert_eq!(missing.len(), required.len());
     for field in required {
         assert!(error.to_string().contains(&format!("{}.{}", field.outer, field.path)), "{error}");
     }

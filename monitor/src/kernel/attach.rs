@@ -42,7 +42,7 @@ pub fn prepare(sizes: &Sizes) -> anyhow::Result<Prepared> {
     let bytes = read_btf()?;
     let btf = Btf::parse(&bytes).map_err(io::Error::other).context("understand the running kernel's BTF")?;
     let facts = Facts::gather(&btf).context("find out what this kernel is")?;
-    let plan = plan(&facts, sizes.budgets.other_slot())?;
+    let plan = plan(&facts, sizes)?;
     let resolved = resolve(&btf)?;
     Ok(Prepared { facts, plan, resolved, btf: bytes })
 }
@@ -50,7 +50,7 @@ pub fn prepare(sizes: &Sizes) -> anyhow::Result<Prepared> {
 /// Loads and attaches it.
 pub fn attach(prepared: Prepared, sizes: &Sizes) -> anyhow::Result<Attached> {
     let Prepared { facts, plan, resolved, btf } = prepared;
-    let loaded = load(&plan, &resolved.layout, sizes, facts.cpus)?;
+    let loaded = load(&plan, &resolved, sizes, facts.cpus)?;
     drop(btf);
     for missing in &resolved.missing {
         tracing::debug!(field = %missing, "this kernel does not have it; stories tell less");

@@ -6,15 +6,19 @@
 use std::fmt;
 
 use monitor_common::layout::{FIELD_COUNT, FIELD_PATHS, Field, FieldPath, Layout, Need};
+use monitor_common::places::Places;
 use thiserror::Error;
 
 use super::btf::{Btf, BtfError};
+use super::places::places;
 
 /// A layout, and what is missing from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
     /// For the kernel side. Missing fields are zero.
     pub layout: Layout,
+    /// Where those are that are read together.
+    pub places: Places,
     /// Optional fields that this kernel does not have; what is told about a reset is less for it.
     pub missing: Vec<Unresolved>,
 }
@@ -38,15 +42,20 @@ impl fmt::Display for Unresolved {
     }
 }
 
-/// Fields are missing without which nothing useful can run.
+/// Nothing useful can run with this kernel's structs.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error(
-    "resolve kernel fields: not in this kernel's BTF: {}; Linux 5.10 or newer with TCP is needed",
-    list(.missing)
-)]
-pub struct LayoutError {
-    /// All of the missing ones.
-    pub missing: Vec<Unresolved>,
+pub enum LayoutError {
+    /// Fields are missing that counting rests on: all of them.
+    #[error(
+        "resolve kernel fields: not in this kernel's BTF: {}; Linux 5.10 or newer with TCP is needed",
+        list(.0)
+    )]
+    Missing(Vec<Unresolved>),
+    /// Fields lie further apart than on any kernel seen, or are of another size.
+    #[error(
+        "resolve kernel fields: in this kernel's structs they lie too far apart or have another size; please report its version"
+    )]
+    Spread,
 }
 
 /// Looks every field up. Fails with all the required ones that are missing at once.
@@ -68,9 +77,11 @@ pub fn resolve(btf: &Btf<'_>) -> Result<Resolved, LayoutError> {
         }
     }
     if required.is_empty() {
-        Ok(Resolved { layout: Layout::from_fields(fields), missing: optional })
+        let layout = Layout::from_fields(fields);
+        let places = places(&layout).ok_or(LayoutError::Spread)?;
+        Ok(Resolved { layout, places, missing: optional })
     } else {
-        Err(LayoutError { missing: required })
+        Err(LayoutError::Missing(required))
     }
 }
 

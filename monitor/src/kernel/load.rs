@@ -6,12 +6,12 @@ use aya::maps::{HashMap, Map, MapData, MapError, Queue, RingBuf};
 use aya::programs::{ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use monitor_common::counters::{CpuTotals, NAMESPACES, NamespaceTotals, PORT_COUNTERS, PORTS, Tracepoint};
-use monitor_common::layout::Layout;
 use monitor_common::peer::{HeldKey, PeerKey, Role, SCOPE_OTHER, Slot, slot_state};
 use monitor_common::{names, record};
 
-use super::layout::layout_bytes;
+use super::layout::{Resolved, layout_bytes};
 use super::mapping::Mapping;
+use super::places::places_bytes;
 use super::plan::{Hook, Plan};
 use super::truth::{Budgets, Truth, key_bytes};
 use crate::snapshot::ProgramRow;
@@ -26,8 +26,19 @@ pub struct Sizes {
     pub budgets: Budgets,
     /// Bytes of the ring, a power of two and at least a page.
     pub ring_bytes: u32,
-    /// Entries of the closed memory.
+    /// Entries of the closed memory that are wanted.
     pub closed_memory: u32,
+}
+
+impl Sizes {
+    /// Places of the closed memory: the next power of two.
+    pub const fn closed_places(&self) -> u32 {
+        match self.closed_memory.checked_next_power_of_two() {
+            Some(0 | 1) => 2,
+            Some(places) => places,
+            None => 1 << 31,
+        }
+    }
 }
 
 /// Everything that loading gives.
@@ -101,11 +112,12 @@ pub const fn has_object() -> bool {
 }
 
 /// Makes the maps, fills the free queues, attaches every program of the plan.
-pub fn load(plan: &Plan, layout: &Layout, sizes: &Sizes, cpus: u32) -> Result<Loaded, LoadError> {
+pub fn load(plan: &Plan, resolved: &Resolved, sizes: &Sizes, cpus: u32) -> Result<Loaded, LoadError> {
     if !has_object() {
         return Err(LoadError::ObjectNotBuilt);
     }
-    let layout = layout_bytes(layout);
+    let layout = layout_bytes(&resolved.layout);
+    let places = places_bytes(&resolved.places);
     let settings = plan.settings.to_bytes();
     let budgets = sizes.budgets;
     let mut loader = EbpfLoader::new();
@@ -115,9 +127,10 @@ pub fn load(plan: &Plan, layout: &Layout, sizes: &Sizes, cpus: u32) -> Result<Lo
         // Offsets are in `layout` already. aya would parse all of the kernel's types, and keep 10 MiB for life.
         .btf(None)
         .override_global(names::LAYOUT, layout.as_slice(), true)
+        .override_global(names::PLACES, places.as_slice(), true)
         .override_global(names::SETTINGS, settings.as_slice(), true)
         .map_max_entries(names::EVENTS, sizes.ring_bytes)
-        .map_max_entries(names::CLOSED, sizes.closed_memory)
+        .map_max_entries(names::CLOSED, sizes.closed_places())
         .map_max_entries(names::PEERS, budgets.slots())
         .map_max_entries(names::SLOTS, budgets.slots())
         .map_max_entries(names::FREE_CLIENT, budgets.client)
@@ -279,6 +292,8 @@ mod tests {
     use super::*;
     use crate::config::DEFAULT_SIZES;
     use crate::kernel::plan::Plan;
+    use monitor_common::layout::Layout;
+    use monitor_common::places::Places;
 
     #[test]
     fn a_plain_build_says_that_it_has_no_kernel_programs() {
@@ -293,11 +308,14 @@ mod tests {
             has_reason: 0,
             other_slot: 0,
             hz: 250,
+            closed_mask: 1,
+            wake_interval_ns: 0,
+            wake_bytes: 0,
+            jiffy_ns: 4_000_000,
         };
+        let resolved = Resolved { layout: Layout::default(), places: Places::NONE, missing: vec![] };
         let plan = Plan { hooks: vec![], settings, signals: vec![] };
-        let Err(error) = load(&plan, &Layout::default(), &DEFAULT_SIZES, 1) else {
-            panic!("something was loaded")
-        };
+        let Err(error) = load(&plan, &resolved, &DEFAULT_SIZES, 1) else { panic!("something was loaded") };
         assert!(error.to_string().contains("cargo xtask build"), "{error}");
     }
 }

@@ -7,12 +7,17 @@ use monitor_common::names;
 use monitor_common::settings::{NO_REASON, Settings};
 
 use super::facts::Facts;
+use super::load::Sizes;
 use crate::snapshot::{SignalRow, SignalStatus};
 
 /// How long the stories of refusals and strays may come in a row, per CPU and kind.
 const STORY_BURST: u32 = 64;
 /// One more such story per this many nanoseconds, per CPU and kind: 100 a second.
 const STORY_INTERVAL_NS: u32 = 10_000_000;
+
+/// For how long a CPU does not wake the daemon again. The daemon looks by itself for longer after each wake-up
+/// (`crate::pipeline`), so nothing waits for good.
+const WAKE_INTERVAL_NS: u32 = 10_000_000;
 
 /// One program and the raw tracepoint it goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +62,8 @@ pub enum PlanError {
     },
 }
 
-/// Decides. `other_slot` is the number of the client-role `other` slot.
-pub fn plan(facts: &Facts, other_slot: u32) -> Result<Plan, PlanError> {
+/// Decides.
+pub fn plan(facts: &Facts, sizes: &Sizes) -> Result<Plan, PlanError> {
     if !facts.missing_capabilities.is_empty() {
         return Err(PlanError::Privileges { missing: facts.missing_capabilities.clone() });
     }
@@ -101,8 +106,12 @@ pub fn plan(facts: &Facts, other_slot: u32) -> Result<Plan, PlanError> {
         story_interval_ns: STORY_INTERVAL_NS,
         reason_keepalive,
         has_reason: u32::from(has_reason),
-        other_slot,
+        other_slot: sizes.budgets.other_slot(),
         hz: facts.hz,
+        closed_mask: sizes.closed_places() - 1,
+        wake_interval_ns: WAKE_INTERVAL_NS,
+        wake_bytes: sizes.ring_bytes / 4,
+        jiffy_ns: 1_000_000_000 / facts.hz.max(1),
     };
     Ok(Plan { hooks, settings, signals: signals(facts, has_reason) })
 }
@@ -169,6 +178,7 @@ fn signals(facts: &Facts, has_reason: bool) -> Vec<SignalRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::DEFAULT_SIZES;
     use crate::kernel::facts::ConntrackFacts;
 
     fn facts() -> Facts {
@@ -193,18 +203,19 @@ mod tests {
 
     #[test]
     fn a_new_kernel_gets_all_three_tracepoints_and_its_reasons() {
-        let plan = plan(&facts(), 7).unwrap();
+        let plan = plan(&facts(), &DEFAULT_SIZES).unwrap();
         assert_eq!(plan.hooks.len(), 3);
         assert_eq!(plan.settings.reason_keepalive, 15);
         assert_eq!(plan.settings.has_reason, 1);
-        assert_eq!(plan.settings.other_slot, 7);
+        assert_eq!(plan.settings.other_slot, DEFAULT_SIZES.budgets.other_slot());
+        assert_eq!(plan.settings.closed_mask, 65_535);
         assert_eq!(status(&plan, "reset_sent_passive"), SignalStatus::Works);
     }
 
     #[test]
     fn a_kernel_without_reasons_is_degraded_not_fatal() {
         let old = Facts { send_reset_arguments: Some(2), reset_reasons: vec![], ..facts() };
-        let plan = plan(&old, 0).unwrap();
+        let plan = plan(&old, &DEFAULT_SIZES).unwrap();
         assert_eq!(plan.settings.has_reason, 0);
         assert_eq!(plan.settings.reason_keepalive, NO_REASON);
         assert_eq!(status(&plan, "reset_sent_passive"), SignalStatus::Degraded);
@@ -212,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_missing_receive_tracepoint_costs_that_signal_only() {
-        let plan = plan(&Facts { has_receive_reset: false, ..facts() }, 0).unwrap();
+        let plan = plan(&Facts { has_receive_reset: false, ..facts() }, &DEFAULT_SIZES).unwrap();
         assert_eq!(plan.hooks.len(), 2);
         assert_eq!(status(&plan, "reset_received"), SignalStatus::Missing);
     }
@@ -220,7 +231,7 @@ mod tests {
     #[test]
     fn overflows_without_hooks_are_degraded_and_say_what_is_lost() {
         let plan = |facts: &Facts| {
-            let plan = plan(facts, 0).unwrap();
+            let plan = plan(facts, &DEFAULT_SIZES).unwrap();
             let row = |signal| plan.signals.iter().find(|row| row.signal == signal).unwrap().clone();
             [row("accept_overflow_syn"), row("accept_overflow_ack"), row("conntrack_full")]
         };
@@ -247,13 +258,14 @@ mod tests {
     #[test]
     fn missing_capabilities_are_named() {
         let poor = Facts { missing_capabilities: vec!["CAP_BPF", "CAP_PERFMON"], ..facts() };
-        let message = plan(&poor, 0).unwrap_err().to_string();
+        let message = plan(&poor, &DEFAULT_SIZES).unwrap_err().to_string();
         assert!(message.contains("CAP_BPF and CAP_PERFMON missing"), "{message}");
     }
 
     #[test]
     fn a_kernel_without_the_state_tracepoint_is_refused_by_its_name() {
-        let message = plan(&Facts { has_set_state: false, ..facts() }, 0).unwrap_err().to_string();
+        let message =
+            plan(&Facts { has_set_state: false, ..facts() }, &DEFAULT_SIZES).unwrap_err().to_string();
         assert!(message.contains("inet_sock_set_state"), "{message}");
     }
 }

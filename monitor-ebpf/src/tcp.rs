@@ -1,0 +1,115 @@
+//! What `tcp_sock` and `inet_connection_sock` tell, read part by part and not field by field.
+
+use monitor_common::places::{PART_BYTES, Part, TCP_PARTS, TCPS, Tcp, ZEROS};
+
+use crate::fields::Copied;
+use crate::maps::PLACES;
+use crate::socket::Socket;
+
+/// A connection's numbers. What the kernel lacks is 0.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct TcpFacts {
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) lsndtime: u32,
+    pub(crate) lrcvtime: u32,
+    pub(crate) rcv_tstamp: u32,
+    pub(crate) data_segs_in: u32,
+    pub(crate) data_segs_out: u32,
+    pub(crate) srtt_us: u32,
+    pub(crate) rcv_nxt: u32,
+    pub(crate) copied_seq: u32,
+    pub(crate) snd_nxt: u32,
+    pub(crate) snd_una: u32,
+    pub(crate) probes_out: u32,
+    pub(crate) reserved: u32,
+}
+
+const NOTHING: TcpFacts = TcpFacts {
+    bytes_in: 0,
+    bytes_out: 0,
+    lsndtime: 0,
+    lrcvtime: 0,
+    rcv_tstamp: 0,
+    data_segs_in: 0,
+    data_segs_out: 0,
+    srtt_us: 0,
+    rcv_nxt: 0,
+    copied_seq: 0,
+    snd_nxt: 0,
+    snd_una: 0,
+    probes_out: 0,
+    reserved: 0,
+};
+
+impl TcpFacts {
+    /// Of a full socket.
+    #[inline(always)]
+    pub(crate) fn of(socket: Socket) -> Self {
+        let mut facts = NOTHING;
+        let mut part = 0;
+        while part < TCP_PARTS {
+            if !read_part(socket.0, part as u32, &mut facts) {
+                break;
+            }
+            part += 1;
+        }
+        facts
+    }
+
+    /// Bytes the application had not read. A received FIN takes one sequence number without being data.
+    #[inline(always)]
+    pub(crate) fn unread_bytes(&self, fin_received: bool) -> u32 {
+        let unread = self.rcv_nxt.wrapping_sub(self.copied_seq).wrapping_sub(fin_received as u32);
+        // Past half the sequence space it is a difference below zero: everything was read.
+        if unread > i32::MAX as u32 { 0 } else { unread }
+    }
+
+    /// Sequence numbers sent that were not acknowledged.
+    #[inline(always)]
+    pub(crate) fn unacked_bytes(&self) -> u32 {
+        self.snd_nxt.wrapping_sub(self.snd_una)
+    }
+
+    /// Whether it carried data, either way.
+    #[inline(always)]
+    pub(crate) fn carried_data(&self) -> bool {
+        self.data_segs_in | self.data_segs_out != 0
+    }
+}
+
+/// Adds what one part has. `false` when there is no such part.
+#[inline(never)]
+fn read_part(sk: u64, part: u32, facts: &mut TcpFacts) -> bool {
+    if part as usize >= TCP_PARTS {
+        return false;
+    }
+    // SAFETY: `part` is below the number of parts; only an address inside the static is taken.
+    let part = unsafe { (&raw const PLACES.tcp).cast::<Part<TCPS>>().add(part as usize) };
+    let mut copied = Copied::<{ ZEROS + PART_BYTES }>::room();
+    // SAFETY: `part` points into PLACES.
+    if !unsafe { copied.fill(sk, part) } {
+        return false;
+    }
+    macro_rules! pick {
+        ($field:ident as $number:ty) => {
+            // SAFETY: copied above, and of the size that the daemon requires.
+            unsafe { copied.pick::<$number, TCPS>(part, Tcp::$field as usize) }
+        };
+    }
+    facts.bytes_in |= pick!(BytesReceived as u64);
+    facts.bytes_out |= pick!(BytesAcked as u64);
+    facts.lsndtime |= pick!(Lsndtime as u32);
+    facts.lrcvtime |= pick!(Lrcvtime as u32);
+    facts.rcv_tstamp |= pick!(RcvTstamp as u32);
+    facts.data_segs_in |= pick!(DataSegsIn as u32);
+    facts.data_segs_out |= pick!(DataSegsOut as u32);
+    facts.srtt_us |= pick!(SrttUs as u32);
+    facts.rcv_nxt |= pick!(RcvNxt as u32);
+    facts.copied_seq |= pick!(CopiedSeq as u32);
+    facts.snd_nxt |= pick!(SndNxt as u32);
+    facts.snd_una |= pick!(SndUna as u32);
+    facts.probes_out |= pick!(ProbesOut as u8) as u32;
+    true
+}
