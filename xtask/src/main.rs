@@ -4,6 +4,7 @@
 //! commands share: child processes, the workspace's paths, the cache and the BPF toolchain.
 #![expect(clippy::print_stderr, reason = "a command-line tool; it has no logger and needs none")]
 
+mod bench;
 mod bpf;
 mod btf_extract;
 mod build;
@@ -57,6 +58,13 @@ enum Task {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Measure what the daemon costs on this machine (needs root); `cargo xtask bench --help` tells more
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Arguments of the measurement
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Formatting, clippy, warnings of the kernel programs, repository rules, dependencies
     Lint,
     /// Only the repository rules
@@ -81,6 +89,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Build { release: _, debug } => build::run(debug)?,
         Task::Run { args } => return run::run(&args),
         Task::Test { args } => return test::run(&args),
+        Task::Bench { args } => return bench::run(&args),
         Task::Lint => lint::run()?,
         Task::Tidy => tidy::run()?,
         Task::BtfExtract(args) => btf_extract::run(&args)?,
