@@ -24,7 +24,17 @@ pub(crate) struct Daemon {
     pub(crate) address: SocketAddr,
     /// From its start to the first 200 of `/readyz`.
     pub(crate) start: Duration,
-    lock_file: PathBuf,
+    _lock_file: Removed,
+}
+
+/// A file that goes when this does.
+#[derive(Debug)]
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.0));
+    }
 }
 
 impl Daemon {
@@ -36,6 +46,7 @@ impl Daemon {
         let (listen, lock) =
             (address.to_string(), format!("/run/reset-monitor-bench-{}.lock", std::process::id()));
         let words = [&[binary, "run", "--listen", &listen, "--lock-file", &lock], options].concat();
+        let lock_file = Removed(PathBuf::from(&lock));
         let begin = clock::start();
         let mut process = Process::spawn(&words)?;
         clock::until("the daemon to be ready", LONGEST_START, || {
@@ -43,14 +54,13 @@ impl Daemon {
             Ok(http::get(address, "/readyz").is_ok().then_some(()))
         })?;
         let start = begin.elapsed();
-        Ok(Self { process, address, start, lock_file: lock.into() })
+        Ok(Self { process, address, start, _lock_file: lock_file })
     }
 
     /// Ends it as a service manager does.
     pub(crate) fn stop(self) -> Result<()> {
         let lines = self.process.stderr();
         let status = self.process.stop(Signal::TERM)?;
-        drop(fs::remove_file(&self.lock_file));
         ensure!(status.success(), "the daemon ended badly ({status}): {}", lines.join("\n"));
         Ok(())
     }

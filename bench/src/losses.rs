@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::clock;
 use crate::daemon::Daemon;
 use crate::load::{Ground, Load, Plan};
 use crate::report::{Table, Target};
+use crate::{clock, http};
 
 /// Of connections that end by a reset, beside the storm.
 const RATE: u32 = 500;
@@ -37,7 +37,7 @@ pub(crate) fn measure(daemon: &Path, length: Duration, workers: u16) -> Result<T
         eprintln!("==> losses: {name} ring");
         let daemon = Daemon::start(daemon, options)?;
         let mut ground = Ground::create(workers + 1)?;
-        let before = Books::read(&daemon)?;
+        let netns = ground.namespace.inum()?;
         let storm = Plan { load: Load::Storm, rate: None };
         let mut plans = vec![storm; usize::from(workers)];
         plans.push(Plan { load: Load::Linger, rate: Some(RATE) });
@@ -45,12 +45,8 @@ pub(crate) fn measure(daemon: &Path, length: Duration, workers: u16) -> Result<T
         let (resets, storms) = bursts.split_last().context("no load")?;
         let refusals: u64 = storms.iter().map(|burst| burst.operations).sum();
         let rate: f64 = storms.iter().map(crate::load::Burst::rate).sum();
-        let after = clock::until("the daemon to have read its ring", LONGEST_CATCH_UP, || {
-            Books::read(&daemon).map(|books| (books.submitted == books.decoded).then_some(books))
-        })?;
-        let counted = after.resets_sent - before.resets_sent;
-        let refused = after.refused_sent - before.refused_sent;
-        let lost = after.lost - before.lost;
+        let books = Books::settled(&daemon, netns)?;
+        let Books { resets_sent: counted, refused_sent: refused, lost, .. } = books;
         let missing = resets.operations.abs_diff(counted) + refusals.abs_diff(refused);
         // The smallest ring may lose stories; the default one may not.
         let (wrong, target) = if options.is_empty() {
@@ -77,40 +73,48 @@ pub(crate) fn measure(daemon: &Path, length: Duration, workers: u16) -> Result<T
 /// The daemon's books that matter here.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Books {
-    /// Resets sent on connections.
+    /// Resets sent on connections of one namespace.
     pub(crate) resets_sent: u64,
-    /// Refusals sent.
+    /// Resets received there.
+    pub(crate) resets_received: u64,
+    /// Refusals sent there.
     pub(crate) refused_sent: u64,
-    /// Stories of resets, both ways, that found no room.
+    /// Stories of resets that found no room, of all namespaces: there is no account per namespace.
     pub(crate) lost: u64,
-    /// Stories of resets, both ways.
-    pub(crate) seen: u64,
-    /// Records handed over, of every kind.
-    pub(crate) submitted: u64,
-    /// Records read, understood or not.
-    pub(crate) decoded: u64,
 }
 
 impl Books {
-    /// As they are now.
-    pub(crate) fn read(daemon: &Daemon) -> Result<Self> {
-        let status = daemon.status()?;
-        let number = |value: &Value| value.as_u64().context("a number is missing in /api/v1/status");
-        let resets = |name: &str| -> Result<u64> {
-            let stories = &status["stories"];
-            Ok(number(&stories["reset_sent"][name])? + number(&stories["reset_received"][name])?)
-        };
-        let all = |name: &str| -> Result<u64> {
-            let stories = status["stories"].as_object().context("no stories in /api/v1/status")?;
-            stories.values().map(|story| number(&story[name])).sum()
-        };
+    /// As they are once the daemon has read everything that was told so far. Nothing else happened in the namespace: others
+    /// may be busy on the machine.
+    pub(crate) fn settled(daemon: &Daemon, netns: u64) -> Result<Self> {
+        let status = clock::until("the daemon to have read its ring", LONGEST_CATCH_UP, || {
+            let status = daemon.status()?;
+            let (mut submitted, mut decoded) = (0, number(&status["undecodable"])?);
+            for story in stories(&status)? {
+                submitted += number(&story["submitted"])?;
+                decoded += number(&story["decoded"])?;
+            }
+            Ok((submitted == decoded).then_some(status))
+        })?;
+        let peers = http::json(daemon.address, &format!("/api/v1/peers?limit=1000&netns={netns}"))?;
+        let peers = peers["peers"].as_array().context("no peers in /api/v1/peers")?;
+        let sum = |name: &str| peers.iter().map(|peer| number(&peer[name])).sum::<Result<u64>>();
+        let ports = status["namespaces"].as_array().context("no namespaces in /api/v1/status")?;
+        let ours = ports.iter().find(|row| row["netns"] == netns);
+        let lost = ["reset_sent", "reset_received"].map(|kind| number(&status["stories"][kind]["lost"]));
         Ok(Self {
-            resets_sent: number(&status["total"]["resets_sent"])?,
-            refused_sent: number(&status["ports_total"]["refused_sent"])?,
-            lost: resets("lost")?,
-            seen: resets("seen")?,
-            submitted: all("submitted")?,
-            decoded: all("decoded")? + number(&status["undecodable"])?,
+            resets_sent: sum("resets_sent")?,
+            resets_received: sum("resets_received")?,
+            refused_sent: ours.map_or(Ok(0), |row| number(&row["refused_sent"]))?,
+            lost: lost.into_iter().sum::<Result<u64>>()?,
         })
     }
+}
+
+fn stories(status: &Value) -> Result<impl Iterator<Item = &Value>> {
+    Ok(status["stories"].as_object().context("no stories in /api/v1/status")?.values())
+}
+
+fn number(value: &Value) -> Result<u64> {
+    value.as_u64().context("a number is missing in the daemon's answer")
 }

@@ -150,6 +150,7 @@ fn run(cli: &Cli) -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "the daemon and network namespaces need root");
     interrupt::install()?;
     let workers = cli.workers.map_or_else(machine::cpus, Ok)?;
+    let others = machine::other_daemons();
     let (name, mut about, tables) = match cli.command {
         None => {
             let (obstacles, tables) = measure(cli, workers)?;
@@ -160,6 +161,9 @@ fn run(cli: &Cli) -> Result<()> {
         }
         Some(Task::Load { load, bursts }) => return just_load(cli, load, bursts, workers),
     };
+    if others + machine::other_daemons() > 0 {
+        about.push("Another reset-monitor ran on this machine: nothing was untraced all the time".to_owned());
+    }
     let words: Vec<_> = std::env::args().skip(1).collect();
     about.splice(
         0..0,
@@ -210,9 +214,6 @@ fn measure(cli: &Cli, workers: u16) -> Result<(Vec<String>, Vec<Table>)> {
             }
         }
         ensure!(subjects.contains(&Subject::Daemon), "the daemon does not run here: {}", about.join("; "));
-    }
-    if machine::other_daemons() > 0 {
-        about.push("Another reset-monitor ran on this machine: no figure here is untraced".to_owned());
     }
     let mut tables = Vec::new();
     for part in parts {

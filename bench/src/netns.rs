@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::resume_unwind;
 use std::process::Command;
 use std::thread;
@@ -44,6 +45,11 @@ impl Namespace {
             self.join()?;
             body()
         })
+    }
+
+    /// Its inode number, as the daemon names it.
+    pub(crate) fn inum(&self) -> Result<u64> {
+        Ok(self.0.metadata()?.ino())
     }
 
     /// A path by which another process of this machine can name it.

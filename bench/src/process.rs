@@ -139,9 +139,9 @@ pub(crate) struct Resident {
     pub(crate) total: u64,
     /// Heap and stacks.
     pub(crate) anonymous: u64,
-    /// The program and its libraries.
+    /// The program, its libraries, and the kernel maps as far as they were looked at.
     pub(crate) file: u64,
-    /// Kernel maps that were mapped and touched, among others.
+    /// Shared memory of other kinds.
     pub(crate) shared: u64,
 }
 

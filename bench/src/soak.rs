@@ -69,9 +69,7 @@ pub(crate) fn measure(binary: &Path, length: Duration) -> Result<Table> {
         anyhow::Ok((made?, arrivals?, looks, alive))
     })?;
     let made = made.first().context("no load")?.operations;
-    let books = clock::until("the daemon to have read its ring", Duration::from_secs(30), || {
-        Books::read(&daemon).map(|books| (books.submitted == books.decoded).then_some(books))
-    })?;
+    let books = Books::settled(&daemon, ground.namespace.inum()?)?;
     daemon.stop()?;
     report(length, made, &books, &arrivals, &looks, alive)
 }
@@ -168,11 +166,11 @@ fn report(
     );
     let mut table = Table::new(title, note, &["what", "figure", "target", ""]);
     let events = made * 2;
-    let missing = events.saturating_sub(books.seen) + books.lost;
+    let missing = events.abs_diff(books.resets_sent + books.resets_received) + books.lost;
     #[expect(clippy::cast_precision_loss, reason = "small, or wrong anyway")]
     let verdict = Target::AtMost(0.0).verdict_of(missing as f64);
     table.row([
-        "events made; not seen, or their story lost".to_owned(),
+        "events made; not counted, or their story lost".to_owned(),
         format!("{events}; {missing}"),
         "0 lost".to_owned(),
         verdict.to_owned(),
