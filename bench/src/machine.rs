@@ -8,6 +8,9 @@ use rustix::system::uname;
 
 use crate::clock;
 
+/// Between two looks at what runs here.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// One line about the machine.
 pub(crate) fn describe() -> Result<String> {
     let info = fs::read_to_string("/proc/cpuinfo")?;
@@ -36,6 +39,18 @@ pub(crate) fn other_daemons() -> usize {
     let Ok(processes) = fs::read_dir("/proc") else { return 0 };
     let names = processes.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("comm")).ok());
     names.filter(|name| name.trim_end() == "reset-monitor").count()
+}
+
+/// Waits until no such daemon runs, at most for so long.
+pub(crate) fn until_alone(longest: Duration) -> Result<()> {
+    if other_daemons() > 0 {
+        eprintln!("    waiting for another reset-monitor on this machine to end, {longest:?} at most");
+    }
+    let begin = clock::start();
+    while other_daemons() > 0 && begin.elapsed() < longest {
+        clock::pass(LOOK)?;
+    }
+    Ok(())
 }
 
 /// The machine's accounts at one moment.

@@ -3,7 +3,7 @@
 //! No test and no part of CI: it judges nothing but its own targets, on a page for people. Modules in reading order: the
 //! loads (`load`), what runs beside them (`subject`), the comparison of the two (`ratios`), then the daemon's own
 //! costs. A crate of its own, so that neither `xtask` nor the daemon's tests wait for it, of packages that they have anyway.
-#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a command-line tool")]
+#![expect(clippy::print_stderr, reason = "a command-line tool")]
 
 mod cost;
 mod losses;
@@ -26,6 +26,7 @@ mod stats;
 mod clock;
 mod interrupt;
 
+use std::io::{Write as _, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -177,7 +178,7 @@ fn run(cli: &Cli) -> Result<()> {
     if cli.write {
         report::write_part(&cli.root.join("docs/benchmarks.md"), name, &text)?;
     } else {
-        println!("{text}");
+        say(&text)?;
     }
     Ok(())
 }
@@ -235,6 +236,11 @@ fn measure(cli: &Cli, workers: u16) -> Result<(Vec<String>, Vec<Table>)> {
     Ok((about, tables))
 }
 
+/// To stdout, which may be a pipe that somebody closed.
+fn say(text: &str) -> Result<()> {
+    Ok(writeln!(stdout(), "{text}")?)
+}
+
 fn just_load(cli: &Cli, load: Load, bursts: u32, workers: u16) -> Result<()> {
     let (mut cpu, mut wall) = (Vec::new(), Vec::new());
     for _ in 0..bursts {
@@ -248,7 +254,7 @@ fn just_load(cli: &Cli, load: Load, bursts: u32, workers: u16) -> Result<()> {
     }
     for (name, values) in [("CPU time", cpu), ("wall time", wall)] {
         if let Some(summary) = stats::Summary::of(values) {
-            println!("{name} per operation: {} µs", summary.show(2));
+            say(&format!("{name} per operation: {} µs", summary.show(2)))?;
         }
     }
     Ok(())

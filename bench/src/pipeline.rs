@@ -25,7 +25,8 @@ pub(crate) fn measure(root: &Path, rounds: u32) -> Result<Table> {
     let figure = Summary::of(rates).context("the pipeline's benchmark printed no number")?.times(1e-6);
     let mut table = Table::new(
         "Decode to publish",
-        "Records of resets in memory, through the daemon's own decode, enrich, classify, aggregate and publish, in one thread.",
+        "Records of resets in memory, through the daemon's own decode, enrich, classify, aggregate and publish, in one thread; per \
+         second of its CPU time.",
         &["what", "figure", "target", ""],
     );
     table.row([

@@ -18,6 +18,9 @@ use crate::subject::{Running, Subject};
 /// ticks in a burst of a third of a second.
 const QUIET: f64 = 0.1;
 
+/// How long a block waits for somebody else's daemon to go. If it stays, its pairs do not count.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
 /// How it is measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Method<'a> {
@@ -37,7 +40,10 @@ struct Sample {
     burst: Burst,
     /// CPU time of the subject's own process.
     beside: Duration,
-    disturbed: bool,
+    /// No other daemon of ours was attached. Otherwise nothing was untraced, and the pair is of no use.
+    alone: bool,
+    /// Others left the CPUs alone.
+    quiet: bool,
 }
 
 impl Sample {
@@ -65,6 +71,7 @@ pub(crate) fn measure(method: Method<'_>, load: Load, subjects: &[Subject]) -> R
 }
 
 fn block(method: Method<'_>, load: Load, subject: Subject) -> Result<[Pair<Sample>; 2]> {
+    machine::until_alone(LONGEST_WAIT)?;
     let mut ground = Ground::create(method.workers)?;
     let nothing = Running::Nothing;
     let first = sample(method, &mut ground, load, &nothing)?;
@@ -85,59 +92,84 @@ fn sample(method: Method<'_>, ground: &mut Ground, load: Load, running: &Running
     let (between, beside) = (moment.until_now()?, running.cpu()?.saturating_sub(cpu));
     let seconds = burst.wall.as_secs_f64();
     let others = between.busy - (burst.cpu + beside).as_secs_f64() / seconds;
-    Ok(Sample { burst, beside, disturbed: others > QUIET || between.stolen > QUIET || !alone })
+    let alone = alone && machine::other_daemons() == expected;
+    Ok(Sample { burst, beside, alone, quiet: others <= QUIET && between.stolen <= QUIET })
 }
 
-fn table(load: Load, subjects: &[Subject], found: &[Vec<Pair<Sample>>]) -> Table {
-    let target = target(load);
-    let mut table = Table::new(
-        format!("Traced / untraced: {}", load.name()),
-        "",
-        &[
-            "beside it",
-            "CPU time per operation, µs",
-            "untraced / traced CPU time",
-            "traced / untraced throughput",
-            "undisturbed pairs",
-            "target",
-            "",
-        ],
-    );
-    let mut best_of_others: Option<f64> = None;
-    let mut rows = Vec::new();
-    for (subject, pairs) in subjects.iter().zip(found) {
-        let quiet: Vec<_> =
-            pairs.iter().filter(|pair| !pair.untraced.disturbed && !pair.traced.disturbed).collect();
-        let cpu = Summary::of(pairs.iter().map(|pair| pair.ratio(Sample::cpu_us)));
-        let wall = Summary::of(quiet.iter().map(|pair| pair.ratio(Sample::wall_us)));
-        let traced = Summary::of(pairs.iter().map(|pair| pair.traced.cpu_us()));
+/// What the pairs of one subject say.
+struct Figures {
+    /// CPU time per operation beside it.
+    traced_us: Option<Summary>,
+    /// Ratios of CPU time.
+    cpu: Option<Summary>,
+    /// Ratios of throughput.
+    wall: Option<Summary>,
+    /// Pairs: usable, undisturbed, all.
+    counts: [usize; 3],
+}
+
+impl Figures {
+    fn of(pairs: &[Pair<Sample>]) -> Self {
+        let usable: Vec<_> = pairs.iter().filter(|pair| pair.both(|sample| sample.alone)).collect();
+        let quiet: Vec<_> = usable.iter().filter(|pair| pair.both(|sample| sample.quiet)).collect();
+        Self {
+            traced_us: Summary::of(usable.iter().map(|pair| pair.traced.cpu_us())),
+            cpu: Summary::of(usable.iter().map(|pair| pair.ratio(Sample::cpu_us))),
+            wall: Summary::of(quiet.iter().map(|pair| pair.ratio(Sample::wall_us))),
+            counts: [usable.len(), quiet.len(), pairs.len()],
+        }
+    }
+
+    fn cells(&self, subject: Subject) -> [String; 5] {
         let show = |summary: Option<Summary>, digits| {
             summary.map_or_else(|| "none".to_owned(), |summary| summary.show(digits))
         };
-        if !matches!(subject, Subject::Nothing | Subject::Daemon) {
-            let median = cpu.map_or(0.0, |cpu| cpu.median);
-            best_of_others = Some(best_of_others.map_or(median, |best| best.max(median)));
-        }
-        let counts = format!("{} of {}", quiet.len(), pairs.len());
-        rows.push((
-            *subject,
-            cpu,
-            [subject.name().to_owned(), show(traced, 2), show(cpu, 3), show(wall, 3), counts],
-        ));
+        let [usable, quiet, all] = self.counts;
+        [
+            subject.name().to_owned(),
+            show(self.traced_us, 2),
+            show(self.cpu, 3),
+            show(self.wall, 3),
+            format!("{usable}, {quiet}, {all}"),
+        ]
     }
-    for (subject, cpu, cells) in rows {
-        let (target, verdict) = match (subject, cpu) {
-            (Subject::Daemon, Some(cpu)) => {
-                let above = best_of_others.map_or("", |others| {
-                    if cpu.median > others { ", above the others" } else { ", **not above the others**" }
-                });
-                (format!("≥ {target:.2}"), format!("{}{above}", Target::AtLeast(target).verdict(&cpu)))
-            }
-            _ => (String::new(), String::new()),
+}
+
+fn table(load: Load, subjects: &[Subject], found: &[Vec<Pair<Sample>>]) -> Table {
+    let head = [
+        "beside it",
+        "CPU time per operation, µs",
+        "untraced / traced CPU time",
+        "traced / untraced throughput",
+        "pairs: usable, undisturbed, all",
+        "target",
+        "",
+    ];
+    let mut table = Table::new(format!("Traced / untraced: {}", load.name()), "", &head);
+    let rows: Vec<_> =
+        subjects.iter().zip(found).map(|(subject, pairs)| (*subject, Figures::of(pairs))).collect();
+    let tools = rows.iter().filter(|(subject, _)| subject.is_a_tool_for(load));
+    let best = tools.filter_map(|(_, figures)| figures.cpu).max_by(|a, b| a.median.total_cmp(&b.median));
+    for (subject, figures) in &rows {
+        let (target, verdict) = match figures.cpu.filter(|_| *subject == Subject::Daemon) {
+            Some(cpu) => verdict(load, &cpu, best),
+            None => (String::new(), String::new()),
         };
-        table.row(cells.into_iter().chain([target, verdict]));
+        table.row(figures.cells(*subject).into_iter().chain([target, verdict]));
     }
     table
+}
+
+/// The daemon's target, and whether it is met; also against the cheapest of the other tools that have work with this load.
+fn verdict(load: Load, cpu: &Summary, best: Option<Summary>) -> (String, String) {
+    let target = target(load);
+    let beside = match best {
+        Some(best) if cpu.low > best.high => ", cheaper than every other",
+        Some(best) if cpu.high < best.low => ", **not cheaper than every other**",
+        Some(_) => ", level with the cheapest other",
+        None => "",
+    };
+    (format!("≥ {target:.2}"), format!("{}{beside}", Target::AtLeast(target).verdict(cpu)))
 }
 
 /// The design's targets.

@@ -64,6 +64,11 @@ pub(crate) struct Pair<T> {
 }
 
 impl<T> Pair<T> {
+    /// Whether something holds for both.
+    pub(crate) fn both(&self, holds: impl Fn(&T) -> bool) -> bool {
+        holds(&self.untraced) && holds(&self.traced)
+    }
+
     /// What a quantity that should be small (a time) makes of the pair: 1 if tracing costs nothing, less if it does.
     pub(crate) fn ratio(&self, cost: impl Fn(&T) -> f64) -> f64 {
         cost(&self.untraced) / cost(&self.traced)

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use crate::clock;
 use crate::daemon::Daemon;
+use crate::load::Load;
 use crate::netns::Namespace;
 use crate::process::Process;
 
@@ -55,6 +56,16 @@ impl Subject {
             Self::Tcpdump => "tcpdump, resets only",
             Self::Tcplife => "tcplife",
             Self::Tcpstates => "tcpstates",
+        }
+    }
+
+    /// Whether it is another's tool, and one that has something to do with such operations: no connection of ours changes its
+    /// state in a storm of raw SYNs.
+    pub(crate) const fn is_a_tool_for(self, load: Load) -> bool {
+        match self {
+            Self::Nothing | Self::Daemon => false,
+            Self::Bpftrace | Self::Tcpdump => true,
+            Self::Tcplife | Self::Tcpstates => !matches!(load, Load::Storm),
         }
     }
 
