@@ -16,7 +16,7 @@ use crate::clock;
 /// First argument: run the rest as a command that dies with its parent.
 pub(crate) const DIE_WITH_PARENT: &str = "die-with-parent";
 /// How long an asked process may take to end before it is killed.
-const LONGEST_END: Duration = Duration::from_secs(20);
+const LONGEST_END: Duration = Duration::from_secs(10);
 
 /// Becomes the command in `arguments`, as a process that is killed when the one that started it ends, however it does.
 pub(crate) fn die_with_parent(arguments: &[String]) -> Result<()> {

@@ -154,8 +154,13 @@ impl Running {
             Self::Daemon(daemon) => daemon.stop(),
             Self::Tool(mut process) => {
                 process.ensure_alive()?;
-                // Not every one of them ends with success when it is asked to end.
-                process.stop(Signal::INT).map(drop)
+                // Not every one of them ends with success when it is asked to end, and some do not hear it while they
+                // start. One that does not end is killed: how it ends is not what is measured.
+                if let Err(error) = process.stop(Signal::INT) {
+                    crate::interrupt::check()?;
+                    eprintln!("    a tool was killed: {error:#}");
+                }
+                Ok(())
             }
         }
     }
