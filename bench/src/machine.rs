@@ -4,10 +4,13 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use aya::programs::loaded_programs;
 use rustix::system::uname;
 
 use crate::clock;
 
+/// The kernel program that each daemon has once.
+const OUR_PROGRAM: &str = "set_state";
 /// Between two looks at what runs here.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -34,20 +37,19 @@ pub(crate) fn cpus() -> Result<u16> {
     Ok(u16::try_from(std::thread::available_parallelism()?.get()).unwrap_or(u16::MAX))
 }
 
-/// Daemons of ours that somebody else runs: nothing is "untraced" beside them.
-pub(crate) fn other_daemons() -> usize {
-    let Ok(processes) = fs::read_dir("/proc") else { return 0 };
-    let names = processes.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("comm")).ok());
-    names.filter(|name| name.trim_end() == "reset-monitor").count()
+/// Daemons of ours that are attached, whatever their processes are called: nothing is "untraced" beside them.
+pub(crate) fn daemons() -> usize {
+    // Others' programs come and go while we look.
+    loaded_programs().flatten().filter(|program| program.name_as_str() == Some(OUR_PROGRAM)).count()
 }
 
 /// Waits until no such daemon runs, at most for so long.
 pub(crate) fn until_alone(longest: Duration) -> Result<()> {
-    if other_daemons() > 0 {
+    if daemons() > 0 {
         eprintln!("    waiting for another reset-monitor on this machine to end, {longest:?} at most");
     }
     let begin = clock::start();
-    while other_daemons() > 0 && begin.elapsed() < longest {
+    while daemons() > 0 && begin.elapsed() < longest {
         clock::pass(LOOK)?;
     }
     Ok(())

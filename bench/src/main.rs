@@ -151,7 +151,7 @@ fn run(cli: &Cli) -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "the daemon and network namespaces need root");
     interrupt::install()?;
     let workers = cli.workers.map_or_else(machine::cpus, Ok)?;
-    let others = machine::other_daemons();
+    let others = machine::daemons();
     let (name, mut about, tables) = match cli.command {
         None => {
             let (obstacles, tables) = measure(cli, workers)?;
@@ -162,7 +162,7 @@ fn run(cli: &Cli) -> Result<()> {
         }
         Some(Task::Load { load, bursts }) => return just_load(cli, load, bursts, workers),
     };
-    if others + machine::other_daemons() > 0 {
+    if others + machine::daemons() > 0 {
         about.push("Another reset-monitor ran on this machine: nothing was untraced all the time".to_owned());
     }
     let words: Vec<_> = std::env::args().skip(1).collect();

@@ -85,14 +85,14 @@ fn block(method: Method<'_>, load: Load, subject: Subject) -> Result<[Pair<Sampl
 
 fn sample(method: Method<'_>, ground: &mut Ground, load: Load, running: &Running) -> Result<Sample> {
     let expected = usize::from(matches!(running, Running::Daemon(_)));
-    let alone = machine::other_daemons() == expected;
+    let alone = machine::daemons() == expected;
     ground.warm_up(load, method.burst)?;
     let (moment, cpu) = (Moment::now()?, running.cpu()?);
     let burst = ground.burst(load, method.burst)?;
     let (between, beside) = (moment.until_now()?, running.cpu()?.saturating_sub(cpu));
     let seconds = burst.wall.as_secs_f64();
     let others = between.busy - (burst.cpu + beside).as_secs_f64() / seconds;
-    let alone = alone && machine::other_daemons() == expected;
+    let alone = alone && machine::daemons() == expected;
     Ok(Sample { burst, beside, alone, quiet: others <= QUIET && between.stolen <= QUIET })
 }
 
