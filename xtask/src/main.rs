@@ -4,6 +4,7 @@
 //! commands share: child processes, the workspace's paths, the cache and the BPF toolchain.
 #![expect(clippy::print_stderr, reason = "a command-line tool; it has no logger and needs none")]
 
+mod bench;
 mod bpf;
 mod btf_extract;
 mod build;
@@ -68,6 +69,13 @@ enum Task {
     },
     /// Look for input that breaks what the daemon reads from others
     Fuzz(fuzz::Args),
+    /// Measure what the daemon costs on this machine (needs root); `cargo xtask bench --help` tells more
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Arguments of the measurement
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Formatting, clippy, warnings of the kernel programs, repository rules, dependencies
     Lint,
     /// Only the repository rules
@@ -93,6 +101,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Run { debug_log, args } => return run::run(Profile::of(false, debug_log), &args),
         Task::Test { args } => return test::run(&args),
         Task::Fuzz(args) => return fuzz::run(&args),
+        Task::Bench { args } => return bench::run(&args),
         Task::Lint => lint::run()?,
         Task::Tidy => tidy::run()?,
         Task::BtfExtract(args) => btf_extract::run(&args)?,

@@ -4,10 +4,13 @@
 //! with rust-src; any rustc with `core` for BPF or rust-src; Debian packages, fetched into the cache. A way that fails
 //! makes room for the next. A second run finds everything in the cache and only says so.
 
+mod compared;
 mod debian;
 mod linker;
 mod rustc;
 mod tools;
+
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
@@ -63,6 +66,11 @@ pub(crate) fn toolchain() -> Result<Toolchain> {
 /// The programs that tests call, fetched if need be.
 pub(crate) fn tools() -> Result<Tools> {
     Tools::find_or_fetch(&Cache::open()?)
+}
+
+/// Makes the tools that `bench` compares with visible to a child process, as far as they are there or can be fetched.
+pub(crate) fn lend_compared_tools(command: &mut Command) -> Result<()> {
+    compared::lend(&Cache::open()?, command)
 }
 
 fn at_hand(cache: &Cache) -> Result<Option<Toolchain>> {

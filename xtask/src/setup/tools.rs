@@ -129,7 +129,7 @@ fn fill(archive: &Archive, packages: &[&str], directory: &Path) -> Result<()> {
 }
 
 /// A script that starts an unpacked program with its libraries, wherever the tree is moved.
-fn write_script(bin: &Path, name: &str, root: &Path, program: &Path) -> Result<()> {
+pub(super) fn write_script(bin: &Path, name: &str, root: &Path, program: &Path) -> Result<()> {
     let inside = |path: &Path| format!("$root/{}", path.strip_prefix(root).unwrap_or(path).display());
     let libraries: Vec<_> = debian::library_directories(root).iter().map(|path| inside(path)).collect();
     let script = format!(
