@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::command::events::EventsArgs;
 use crate::command::peers::PeersArgs;
+use crate::command::record::RecordArgs;
+use crate::command::replay::ReplayArgs;
 
 /// Catches every TCP reset in the kernel, sent and received, and tells per peer how many, who really sent them, and why.
 #[derive(Debug, Parser)]
@@ -28,6 +30,10 @@ pub enum Command {
     Events(EventsArgs),
     /// Show peers with their counts
     Peers(PeersArgs),
+    /// Record what the kernel tells into a file, without a daemon (needs root)
+    Record(RecordArgs),
+    /// Show the events of a recording
+    Replay(ReplayArgs),
 }
 
 /// Flags of `run`. Every one can also be set in the environment or in the file.

@@ -31,6 +31,8 @@ fn main() -> ExitCode {
         Command::Events(args) if args.local => command::local::events(args),
         Command::Events(args) => command::block_on(command::events::run(args)),
         Command::Peers(args) => command::block_on(command::peers::run(args)),
+        Command::Record(args) => command::record::record(args),
+        Command::Replay(args) => command::replay::replay(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -68,8 +68,9 @@ impl fmt::Display for Look {
                 f.write_str("it is JSON; recordings come from `reset-monitor record`, not from `-o json`")
             }
             Self::Text => f.write_str("it is text; recordings come from `reset-monitor record`"),
-            Self::Unknown([a, b, c, d]) => {
-                write!(f, "it begins with the bytes {a:02x} {b:02x} {c:02x} {d:02x}")
+            Self::Unknown(bytes) => {
+                f.write_str("it begins with the bytes")?;
+                bytes.iter().try_for_each(|byte| write!(f, " {byte:02x}"))
             }
         }
     }

@@ -23,7 +23,7 @@ pub struct Recorder {
 
 /// A recording cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("write the recording {name}: it ends here, and can be replayed up to here")]
+#[error("write the recording {name}: it ends here; what was written before can be replayed")]
 pub struct RecordError {
     /// Where to.
     name: String,

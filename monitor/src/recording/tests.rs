@@ -89,6 +89,20 @@ fn replay(bytes: &[u8]) -> (Vec<Told>, Result<Written, ReadError>) {
 }
 
 #[test]
+fn the_format_is_documented_in_the_same_words_for_readers_of_code_and_of_documents() {
+    let document = include_str!("../../../docs/recording.md");
+    let rows: Vec<&str> = include_str!("../recording.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! "))
+        .filter(|line| line.starts_with('|'))
+        .collect();
+    assert!(rows.len() > 20);
+    for row in rows {
+        assert!(document.lines().any(|line| line == row), "{row}");
+    }
+}
+
+#[test]
 fn what_was_written_is_read() {
     let bytes = recording();
     let mut reader = Reader::open(&bytes[..]).unwrap();
@@ -121,14 +135,20 @@ fn a_recording_that_is_cut_anywhere_says_so_and_gives_what_is_whole() {
     for length in 0..bytes.len() {
         let (shown, end) = replay(&bytes[..length]);
         let offset = length as u64;
-        match end.unwrap_err() {
-            ReadError::Foreign(Look::Empty) => assert_eq!(length, 0),
-            ReadError::CutHeader { offset: at } => assert!(at == offset && length < header_bytes),
-            ReadError::Cut { offset: at, frame: number } => {
-                assert!(at == offset && length >= header_bytes);
-                assert!((1..=5).contains(&number));
-            }
-            other => panic!("{length}: {other}"),
+        let error = end.unwrap_err();
+        if length == 0 {
+            assert!(matches!(error, ReadError::Foreign(Look::Empty)));
+        } else if length < header_bytes {
+            assert!(
+                matches!(error, ReadError::CutHeader { offset: at } if at == offset),
+                "{length}: {error}"
+            );
+        } else {
+            let fits = |at, frame| at == offset && (1..=5).contains(&frame);
+            assert!(
+                matches!(error, ReadError::Cut { offset: at, frame } if fits(at, frame)),
+                "{length}: {error}"
+            );
         }
         let whole = match length.saturating_sub(header_bytes) {
             length if length < 2 * frame => length / frame,
@@ -176,10 +196,8 @@ fn foreign_files_are_named() {
         (b"\x89PNG\r\n", Look::Unknown([0x89, b'P', b'N', b'G'])),
         (b"\x7f", Look::Unknown([0x7f, 0, 0, 0])),
     ] {
-        match replay_bytes(start).unwrap_err() {
-            ReadError::Foreign(found) => assert_eq!(found, look, "{start:?}"),
-            other => panic!("{start:?}: {other}"),
-        }
+        let Err(ReadError::Foreign(found)) = replay_bytes(start) else { panic!("{start:?}") };
+        assert_eq!(found, look, "{start:?}");
     }
 }
 
@@ -190,10 +208,8 @@ fn header_with(place: usize, value: &[u8]) -> HeaderError {
     let covered = bytes.len() - 4;
     let checksum = crc32fast::hash(&bytes[..covered]).to_le_bytes();
     bytes[covered..].copy_from_slice(&checksum);
-    match replay_bytes(&bytes).unwrap_err() {
-        ReadError::Header(error) => error,
-        other => panic!("{other}"),
-    }
+    let Err(ReadError::Header(error)) = replay_bytes(&bytes) else { panic!("{place}") };
+    error
 }
 
 #[test]
@@ -239,9 +255,9 @@ fn with_frames(frames: &[(FrameKind, &[u8])]) -> Vec<u8> {
 fn a_damaged_frame_is_named_with_its_place() {
     let end = [0; 24];
     let begin = header().encode().unwrap().len() as u64;
-    let fault = |bytes: &[u8]| match replay_bytes(bytes).unwrap_err() {
-        ReadError::Frame { offset, frame, fault } => (offset - begin, frame, fault),
-        other => panic!("{other}"),
+    let fault = |bytes: &[u8]| {
+        let Err(ReadError::Frame { offset, frame, fault }) = replay_bytes(bytes) else { panic!("{bytes:?}") };
+        (offset - begin, frame, fault)
     };
     let mut long = with_frames(&[(FrameKind::End, &end)]);
     let at = usize::try_from(begin).unwrap();
@@ -343,12 +359,12 @@ fn a_replay_shows_what_was_shown_however_late_the_timers_were() {
             }
             writer.record(&taken, now, stages.timebase().wall).unwrap();
             stages.take(&taken, now, &mut out).unwrap();
-            let next = now + [MS / 10, 7 * MS, 40 * MS, 700 * MS][usize::try_from(dice.throw(4)).unwrap()];
-            for _ in 0..dice.throw(3) {
-                let late = dice.throw(5);
-                let timer = now + (next - now) * u32::try_from(late).unwrap() / 4;
-                stages.advance(timer, &mut out);
-                now = timer;
+            let pause = [MS / 10, 7 * MS, 40 * MS, 700 * MS][usize::try_from(dice.throw(4)).unwrap()];
+            let next = now + pause;
+            for quarters in 0..5 {
+                if dice.throw(3) == 0 {
+                    stages.advance(now + pause * quarters / 4, &mut out);
+                }
             }
             now = next;
         }

@@ -10,6 +10,7 @@ mod budget;
 mod format;
 mod lifecycle;
 mod overload;
+mod recording;
 mod retire;
 mod spoof;
 mod volume;
@@ -96,6 +97,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Vec<Trial> {
         }
     }
     trials.extend(scenarios::JOINED.iter().map(|(name, run)| beside_others(*name, shared(daemon, run))));
+    trials.extend(recording::TRIALS.iter().map(|(name, run)| beside_others(*name, shared(daemon, run))));
     trials.extend(lifecycle::TRIALS.iter().map(|(name, run)| beside_others(*name, run)));
     let storms = [volume::TRIALS, format::TRIALS, overload::TRIALS_WITH_SHARED, budget::TRIALS].concat();
     trials.extend(storms.into_iter().map(|(name, run)| alone(name, shared(daemon, run))));
