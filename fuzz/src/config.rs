@@ -110,7 +110,12 @@ fn flags() -> &'static RunArgs {
 fn typed(flags: &[&str]) -> RunArgs {
     match Cli::try_parse_from(["reset-monitor", "run"].iter().chain(flags)).unwrap().command {
         Command::Run(args) => args,
-        other @ (Command::Check(_) | Command::Events(_) | Command::Peers(_) | Command::Listeners(_)) => {
+        other @ (Command::Check(_)
+        | Command::Events(_)
+        | Command::Peers(_)
+        | Command::Listeners(_)
+        | Command::Record(_)
+        | Command::Replay(_)) => {
             panic!("{other:?}")
         }
     }

@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::command::events::EventsArgs;
 use crate::command::listeners::ListenersArgs;
 use crate::command::peers::PeersArgs;
+use crate::command::record::RecordArgs;
+use crate::command::replay::ReplayArgs;
 
 /// Catches every TCP reset in the kernel, sent and received, and tells per peer how many, who really sent them, and why.
 #[derive(Debug, Parser)]
@@ -31,6 +33,10 @@ pub enum Command {
     Peers(PeersArgs),
     /// Show listening sockets with their queues and drops, and what else fills up
     Listeners(ListenersArgs),
+    /// Record what the kernel tells into a file, without a daemon (needs root)
+    Record(RecordArgs),
+    /// Show the events of a recording
+    Replay(ReplayArgs),
 }
 
 /// Flags of `run`. Every one can also be set in the environment or in the file.

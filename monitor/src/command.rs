@@ -6,12 +6,15 @@ pub mod events;
 pub mod listeners;
 pub mod local;
 pub mod peers;
+pub mod record;
+pub mod replay;
 pub mod run;
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use crate::command::record::RecordUsageError;
 use crate::config::ConfigError;
 use crate::kernel::facts::ReadBtfError;
 use crate::kernel::layout::LayoutError;
@@ -31,7 +34,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
         || error.is::<LayoutError>()
         || error.is::<PlanError>()
         || error.downcast_ref::<LoadError>().is_some_and(|error| !matches!(error, LoadError::ObjectNotBuilt));
-    ExitCode::from(if error.is::<ConfigError>() {
+    ExitCode::from(if error.is::<ConfigError>() || error.is::<RecordUsageError>() {
         EXIT_USAGE
     } else if kernel {
         EXIT_KERNEL

@@ -213,9 +213,12 @@ mod tests {
         let words = ["reset-monitor", "run"].iter().chain(line);
         match Cli::try_parse_from(words).unwrap().command {
             Command::Run(args) => args,
-            other @ (Command::Check(_) | Command::Events(_) | Command::Peers(_) | Command::Listeners(_)) => {
-                panic!("{other:?}")
-            }
+            other @ (Command::Check(_)
+            | Command::Events(_)
+            | Command::Peers(_)
+            | Command::Listeners(_)
+            | Command::Record(_)
+            | Command::Replay(_)) => panic!("{other:?}"),
         }
     }
 

@@ -13,6 +13,7 @@ pub mod event;
 pub mod idle;
 pub mod pipeline;
 pub mod publish;
+pub mod recording;
 pub mod settle;
 pub mod snapshot;
 pub mod source;

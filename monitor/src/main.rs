@@ -32,6 +32,8 @@ fn main() -> ExitCode {
         Command::Events(args) => command::block_on(command::events::run(args)),
         Command::Peers(args) => command::block_on(command::peers::run(args)),
         Command::Listeners(args) => command::block_on(command::listeners::run(args)),
+        Command::Record(args) => command::record::record(args),
+        Command::Replay(args) => command::replay::replay(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

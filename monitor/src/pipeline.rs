@@ -21,6 +21,7 @@ use crate::kernel::load::{Loaded, Programs};
 use crate::kernel::namespaces::Namespaces;
 use crate::kernel::truth::Truth;
 use crate::publish::{Published, Publisher, RefreshRequest, channel};
+use crate::recording::{RecordError, Recorder, Written};
 use crate::settle::Settled;
 use crate::snapshot::{SignalRow, Snapshot};
 use crate::source::Source;
@@ -59,6 +60,8 @@ pub struct Pipeline {
     programs: Programs,
     truth: Truth,
     namespaces: Namespaces,
+    /// Sees what the stages are given.
+    recorder: Option<Recorder>,
     stages: Stages,
     listening: Listening,
     aggregator: Aggregator,
@@ -80,6 +83,9 @@ pub enum PipelineError {
     /// The ring cannot be waited for.
     #[error("wait for events in the BPF ring")]
     Ring(#[from] std::io::Error),
+    /// The recording cannot be written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
 impl Pipeline {
@@ -110,6 +116,7 @@ impl Pipeline {
             programs,
             truth,
             namespaces,
+            recorder: None,
             stages: Stages::new(Timebase { wall: WallClock::now(), hz }, enricher),
             listening,
             aggregator,
@@ -124,12 +131,21 @@ impl Pipeline {
         Ok((pipeline, published))
     }
 
-    /// Runs until `shutdown` becomes true or its sender is gone.
-    pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) -> Result<(), PipelineError> {
+    /// Records from now on. A full recording ends the run.
+    #[must_use]
+    pub fn with_recorder(self, recorder: Option<Recorder>) -> Self {
+        Self { recorder, ..self }
+    }
+
+    /// Runs until `shutdown` becomes true or its sender is gone. Returns what was recorded, if anything was to be.
+    pub async fn run(
+        mut self,
+        mut shutdown: watch::Receiver<bool>,
+    ) -> Result<Option<Written>, PipelineError> {
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut beats = 0u32;
-        loop {
+        while !self.recorder.as_ref().is_some_and(Recorder::is_full) {
             tokio::select! {
                 biased;
                 _ = shutdown.wait_for(|stop| *stop) => break,
@@ -147,9 +163,10 @@ impl Pipeline {
             }
         }
         self.drain()?;
-        let Self { stages, aggregator, publisher, .. } = &mut self;
-        stages.finish(&mut |settled| deliver(aggregator, publisher, settled));
-        Ok(())
+        let Self { truth, recorder, mut stages, mut aggregator, publisher, .. } = self;
+        let now = clock::monotonic();
+        stages.finish(now, &mut |settled| deliver(&mut aggregator, &publisher, settled));
+        Ok(recorder.map(|recorder| recorder.finish(now, &truth.totals().stories)).transpose()?)
     }
 
     /// Every second: what was held, and every few seconds the counts.
@@ -192,13 +209,14 @@ impl Pipeline {
 
     fn drain(&mut self) -> Result<(), PipelineError> {
         let now = clock::monotonic();
-        let Self { source, stages, aggregator, publisher, warned_undecodable, .. } = self;
+        let Self { source, recorder, stages, aggregator, publisher, warned_undecodable, .. } = self;
         let mut some = false;
         source.drain(|bytes| {
             some = true;
-            take(stages, aggregator, publisher, bytes, now)
+            take(recorder, stages, aggregator, publisher, bytes, now)
                 .unwrap_or_else(|error| warn_once(warned_undecodable, error));
         })?;
+        recorder.as_mut().map_or(Ok(()), Recorder::flush)?;
         self.look_again = some.then(|| now + LOOK_AGAIN);
         Ok(())
     }
@@ -227,8 +245,8 @@ impl Pipeline {
                 }
             }
             self.truth.add_story(Kind::ResetReceived);
-            let Self { stages, aggregator, publisher, warned_undecodable, .. } = self;
-            take(stages, aggregator, publisher, &record, now)
+            let Self { recorder, stages, aggregator, publisher, warned_undecodable, .. } = self;
+            take(recorder, stages, aggregator, publisher, &record, now)
                 .unwrap_or_else(|error| warn_once(warned_undecodable, error));
         }
     }
@@ -265,12 +283,18 @@ impl Pipeline {
 
 /// One record's way, from bytes to published.
 fn take(
+    recorder: &mut Option<Recorder>,
     stages: &mut Stages,
     aggregator: &mut Aggregator,
     publisher: &Publisher,
     bytes: &[u8],
     now: Duration,
 ) -> Result<(), DecodeError> {
+    if let Some(recorder) = recorder
+        && !recorder.take(bytes, now, stages.timebase().wall)
+    {
+        return Ok(());
+    }
     let account = stages
         .take(bytes, now, &mut |settled| deliver(aggregator, publisher, settled))
         .inspect_err(|_| aggregator.observe_undecodable())?;

@@ -61,8 +61,10 @@ impl Stages {
         self.settler.deadline()
     }
 
-    /// The end: nothing is provisional any more.
-    pub fn finish(&mut self, out: &mut impl FnMut(Settled)) {
+    /// The end, `now`: nothing is provisional any more. What has waited long enough by then is told as if its timer had been
+    /// in time, so that what is told depends on nothing but the arguments.
+    pub fn finish(&mut self, now: Duration, out: &mut impl FnMut(Settled)) {
+        self.settler.advance(now, out);
         self.settler.finish(out);
     }
 }

@@ -1,21 +1,23 @@
-//! `events --local`: attaches without a daemon, as tcpdump would, and prints what comes.
+//! What attaches without a daemon, as tcpdump would: `events --local`, and the watching of `record`.
 
-use std::io::Write as _;
+use std::io::{Stdout, Write as _, stderr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
 
 use crate::aggregate::Limits;
-use crate::command::events::{EventPrinter, EventsArgs};
+use crate::command::events::{EventPrinter, EventsArgs, Reader};
 use crate::config::DEFAULT_SIZES;
 use crate::enrich::Enricher;
 use crate::kernel::attach::{Attached, attach, prepare};
 use crate::pipeline::{Pipeline, Settings};
 use crate::publish::Update;
+use crate::recording::{Recorder, Written};
 
 /// Only events are shown, so nothing needs series.
 const LIMITS: Limits = Limits {
@@ -28,44 +30,121 @@ const LIMITS: Limits = Limits {
 
 /// Prints events until a signal comes. There is no past to show: nobody watched.
 pub fn events(args: &EventsArgs) -> anyhow::Result<()> {
-    let attached = attach(prepare(&DEFAULT_SIZES)?, &DEFAULT_SIZES)?;
+    let attached = attach_here()?;
+    let printer = EventPrinter::new(args.output, args.filter.filter(), std::io::stdout());
+    watch(attached, None, Some(printer), None).map(drop)
+}
+
+/// Attaches with the sizes that a daemon has by default.
+pub(super) fn attach_here() -> anyhow::Result<Attached> {
+    attach(prepare(&DEFAULT_SIZES)?, &DEFAULT_SIZES)
+}
+
+/// Watches until a signal comes, `limit` has passed, the recording is full, or nobody reads what is printed. Returns what was
+/// recorded.
+pub(super) fn watch(
+    attached: Attached,
+    recorder: Option<Recorder>,
+    printer: Option<EventPrinter<Stdout>>,
+    limit: Option<Duration>,
+) -> anyhow::Result<Option<Written>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("start the asynchronous runtime")?;
-    let result = runtime.block_on(follow(args, attached));
+    let result = runtime.block_on(follow(attached, recorder, printer, limit));
     runtime.shutdown_background();
     result
 }
 
-async fn follow(args: &EventsArgs, attached: Attached) -> anyhow::Result<()> {
+async fn follow(
+    attached: Attached,
+    recorder: Option<Recorder>,
+    printer: Option<EventPrinter<Stdout>>,
+    limit: Option<Duration>,
+) -> anyhow::Result<Option<Written>> {
     let Attached { facts, signals, loaded, listening } = attached;
     let enricher = Enricher::new(&facts.reset_reasons);
     let settings = Settings { limits: LIMITS, enricher, hz: facts.hz, signals: Arc::from(signals) };
     let (pipeline, published) = Pipeline::new(loaded, listening, settings)?;
-    let mut events = published.subscribe();
-    let (_stop, stopping) = watch::channel(false);
-    let mut pipeline = std::pin::pin!(pipeline.run(stopping));
-    let mut printer = EventPrinter::new(args.output, args.filter.filter(), std::io::stdout());
+    let mut shown = printer.map(|printer| Shown { printer, events: published.subscribe() });
+    let (stop, stopping) = watch::channel(false);
+    let mut pipeline = std::pin::pin!(pipeline.with_recorder(recorder).run(stopping));
+    let mut limit = std::pin::pin!(after(limit));
     let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
-    loop {
+    // The pipeline is asked to stop and ends by itself: what it still holds is told, and the recording gets its end.
+    let written = loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            ended = &mut pipeline => return Ok(ended?),
-            event = events.recv() => match event {
-                Ok(Update::Revised(_)) => {}
-                Ok(Update::Event(told)) => {
-                    if printer.print_told(&told)?.is_closed() {
-                        return Ok(());
-                    }
-                }
-                Err(RecvError::Lagged(missed)) => {
-                    writeln!(std::io::stderr(), "{missed} events were missed here: more came than could be printed")?;
-                }
-                Err(RecvError::Closed) => return Ok(()),
+            _ = terminate.recv() => drop(stop.send_replace(true)),
+            _ = interrupt.recv() => drop(stop.send_replace(true)),
+            () = &mut limit, if !*stop.borrow() => drop(stop.send_replace(true)),
+            ended = &mut pipeline => break ended?,
+            printed = print_next(&mut shown) => if printed? == Reader::Left {
+                shown = None;
+                stop.send_replace(true);
             },
         }
+    };
+    shown.map_or(Ok(()), Shown::rest)?;
+    Ok(written)
+}
+
+/// Never, without a limit.
+async fn after(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
     }
+}
+
+/// Never, if nothing is to be printed.
+async fn print_next(shown: &mut Option<Shown>) -> std::io::Result<Reader> {
+    match shown {
+        Some(shown) => shown.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the pipeline shows, on its way to standard output.
+struct Shown {
+    printer: EventPrinter<Stdout>,
+    events: Receiver<Update>,
+}
+
+impl Shown {
+    async fn next(&mut self) -> std::io::Result<Reader> {
+        match self.events.recv().await {
+            Ok(update) => self.print(&update),
+            Err(RecvError::Lagged(missed)) => tell_missed(missed),
+            // The pipeline is at its end, which is waited for beside this.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+
+    /// Prints what is left when the pipeline has ended.
+    fn rest(mut self) -> std::io::Result<()> {
+        loop {
+            let reader = match self.events.try_recv() {
+                Ok(update) => self.print(&update)?,
+                Err(TryRecvError::Lagged(missed)) => tell_missed(missed)?,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return Ok(()),
+            };
+            if reader.is_closed() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn print(&mut self, update: &Update) -> std::io::Result<Reader> {
+        match update {
+            Update::Event(told) => self.printer.print_told(told),
+            Update::Revised(_) => Ok(Reader::Listens),
+        }
+    }
+}
+
+fn tell_missed(missed: u64) -> std::io::Result<Reader> {
+    writeln!(stderr(), "{missed} events were missed here: more came than could be printed")?;
+    Ok(Reader::Listens)
 }

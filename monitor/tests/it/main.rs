@@ -16,6 +16,8 @@ mod one_event;
 #[cfg(test)]
 mod page;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod stream;

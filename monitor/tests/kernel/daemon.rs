@@ -68,12 +68,17 @@ pub(crate) struct Watched {
 impl Watched {
     /// Starts it.
     pub(crate) fn spawn(command: &mut Command) -> Result<Self> {
+        Self::spawn_to(command, Stdio::null())
+    }
+
+    /// Starts it with this as its standard output.
+    pub(crate) fn spawn_to(command: &mut Command, stdout: Stdio) -> Result<Self> {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("RESET_MONITOR_") {
                 command.env_remove(name);
             }
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
         let stderr = child.stderr.take().context("no stderr")?;
         let lines = Arc::default();

@@ -11,6 +11,7 @@ mod format;
 mod lifecycle;
 mod listeners;
 mod overload;
+mod recording;
 mod retire;
 mod spoof;
 mod volume;
@@ -99,6 +100,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Vec<Trial> {
     trials.extend(scenarios::JOINED.iter().map(|(name, run)| beside_others(*name, shared(daemon, run))));
     let with_own = [lifecycle::TRIALS, listeners::TRIALS].concat();
     trials.extend(with_own.into_iter().map(|(name, run)| beside_others(name, run)));
+    trials.extend(recording::TRIALS.iter().map(|(name, run)| beside_others(*name, shared(daemon, run))));
     let storms = [volume::TRIALS, format::TRIALS, overload::TRIALS_WITH_SHARED, budget::TRIALS].concat();
     trials.extend(storms.into_iter().map(|(name, run)| alone(name, shared(daemon, run))));
     let storms = [overload::TRIALS, retire::TRIALS, spoof::TRIALS].concat();
