@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::process::{find_program, run as run_process, step};
 use crate::test::KERNEL_TESTS;
-use crate::{setup, tidy, workspace};
+use crate::{docs, setup, tidy, workspace};
 
 /// The command. Stops at the first failure.
 pub(crate) fn run() -> Result<()> {
@@ -18,6 +18,8 @@ pub(crate) fn run() -> Result<()> {
     let mut clippy = workspace::cargo("clippy");
     clippy.args(["--all-targets", "--features", &format!("monitor/{KERNEL_TESTS}")]);
     run_process(clippy.args(["--", "-D", "warnings"]))?;
+
+    docs::run(true)?;
 
     // Clippy cannot check this crate: it exists only for compilers that have no clippy for the BPF target.
     step("warnings of the kernel programs");

@@ -8,6 +8,7 @@ mod bpf;
 mod btf_extract;
 mod build;
 mod cache;
+mod docs;
 mod lint;
 mod process;
 mod run;
@@ -57,7 +58,13 @@ enum Task {
         #[arg(last = true)]
         args: Vec<String>,
     },
-    /// Formatting, clippy, warnings of the kernel programs, repository rules, dependencies
+    /// Write the documentation that is made from the source
+    Docs {
+        /// Write nothing, and fail if something would change
+        #[arg(long)]
+        check: bool,
+    },
+    /// Formatting, clippy, warnings of the kernel programs, repository rules, made documentation, dependencies
     Lint,
     /// Only the repository rules
     Tidy,
@@ -81,6 +88,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Build { release: _, debug } => build::run(debug)?,
         Task::Run { args } => return run::run(&args),
         Task::Test { args } => return test::run(&args),
+        Task::Docs { check } => docs::run(check)?,
         Task::Lint => lint::run()?,
         Task::Tidy => tidy::run()?,
         Task::BtfExtract(args) => btf_extract::run(&args)?,

@@ -10,11 +10,15 @@ mod client;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod one_event;
 #[cfg(test)]
 mod page;
+#[cfg(test)]
+mod schema;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
