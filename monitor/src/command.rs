@@ -4,6 +4,7 @@ pub mod check;
 pub mod client;
 pub mod events;
 pub mod local;
+pub mod moment;
 pub mod peers;
 pub mod run;
 
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use self::moment::WindowError;
 use crate::config::ConfigError;
 use crate::kernel::facts::ReadBtfError;
 use crate::kernel::layout::LayoutError;
@@ -30,7 +32,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
         || error.is::<LayoutError>()
         || error.is::<PlanError>()
         || error.downcast_ref::<LoadError>().is_some_and(|error| !matches!(error, LoadError::ObjectNotBuilt));
-    ExitCode::from(if error.is::<ConfigError>() {
+    ExitCode::from(if error.is::<ConfigError>() || error.is::<WindowError>() {
         EXIT_USAGE
     } else if kernel {
         EXIT_KERNEL

@@ -13,6 +13,7 @@ use crate::aggregate::Limits;
 use crate::command::events::{EventPrinter, EventsArgs};
 use crate::config::DEFAULT_SIZES;
 use crate::enrich::Enricher;
+use crate::http::convert::event_view;
 use crate::kernel::attach::{Attached, attach, prepare};
 use crate::pipeline::{Pipeline, Settings};
 use crate::publish::Update;
@@ -55,9 +56,13 @@ async fn follow(args: &EventsArgs, attached: Attached) -> anyhow::Result<()> {
             _ = interrupt.recv() => return Ok(()),
             ended = &mut pipeline => return Ok(ended?),
             event = events.recv() => match event {
-                Ok(Update::Revised(_)) => {}
                 Ok(Update::Event(told)) => {
                     if printer.print_told(&told)?.is_closed() {
+                        return Ok(());
+                    }
+                }
+                Ok(Update::Revised(told)) => {
+                    if printer.print_verdict(&event_view(&told))?.is_closed() {
                         return Ok(());
                     }
                 }
