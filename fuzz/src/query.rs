@@ -149,7 +149,7 @@ fn events(choices: &mut Choices<'_>) {
     let query = filter.to_query();
     let answer = written("/api/v1/events", format!("limit=100{query}").as_bytes()).expect(&query);
     assert_eq!(answer.status, StatusCode::OK, "{query}: {answer:?}");
-    let EventsView { events } = serde_json::from_str(&answer.text).unwrap();
+    let EventsView { events, .. } = serde_json::from_str(&answer.text).unwrap();
     assert_eq!(events.iter().map(|event| event.id).collect::<Vec<_>>(), wanted, "{query}");
     assert!(events.iter().all(|event| filter.matches_view(event)), "{query}");
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::command::events::EventsArgs;
+use crate::command::events::{self, EventsArgs};
 use crate::command::listeners::ListenersArgs;
 use crate::command::peers::PeersArgs;
 use crate::command::record::RecordArgs;
@@ -28,6 +28,7 @@ pub enum Command {
     /// Tell what this kernel and these privileges allow, and what to do about the rest
     Check(CheckArgs),
     /// Show resets as they happen
+    #[command(help_template = events::HELP, after_help = events::AFTER_HELP)]
     Events(EventsArgs),
     /// Show peers with their counts
     Peers(PeersArgs),

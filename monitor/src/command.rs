@@ -5,6 +5,7 @@ pub mod client;
 pub mod events;
 pub mod listeners;
 pub mod local;
+pub mod moment;
 pub mod peers;
 pub mod record;
 pub mod replay;
@@ -14,7 +15,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::command::record::RecordUsageError;
+use self::moment::WindowError;
+use self::record::RecordUsageError;
 use crate::config::ConfigError;
 use crate::kernel::facts::ReadBtfError;
 use crate::kernel::layout::LayoutError;
@@ -34,7 +36,8 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
         || error.is::<LayoutError>()
         || error.is::<PlanError>()
         || error.downcast_ref::<LoadError>().is_some_and(|error| !matches!(error, LoadError::ObjectNotBuilt));
-    ExitCode::from(if error.is::<ConfigError>() || error.is::<RecordUsageError>() {
+    let usage = error.is::<ConfigError>() || error.is::<RecordUsageError>() || error.is::<WindowError>();
+    ExitCode::from(if usage {
         EXIT_USAGE
     } else if kernel {
         EXIT_KERNEL

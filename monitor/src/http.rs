@@ -11,7 +11,7 @@
 //! | `/api/v1/peers` | [`crate::view::PeersView`]; `limit`, `offset`, `role`, `peer`, `port`, `netns`, `sort` |
 //! | `/api/v1/listeners` | [`crate::view::listeners::ListenersView`]; `limit`, `port` |
 //! | `/api/v1/signals` | [`crate::view::SignalsView`] |
-//! | `/api/v1/events` | [`crate::view::EventsView`]; `limit`, `after`, `peer`, `port`, `direction`, `cause`, `kind` |
+//! | `/api/v1/events` | [`crate::view::EventsView`]; `limit`, `after`, `before`, `since`, `until`, `peer`, `port`, `direction`, `cause`, `kind`, `idle_closes` |
 //! | `/api/v1/events/stream` | the same as server-sent events, from `after` or `Last-Event-ID` on |
 //!
 //! Every refusal is a [`crate::view::ErrorView`]. Names of processes and hosts are hostile input: they leave as JSON
@@ -31,10 +31,12 @@ use crate::snapshot::Snapshot;
 
 pub mod convert;
 pub mod filter;
+pub mod schema;
 pub mod server;
 
 mod api;
 mod error;
+mod events;
 mod guard;
 mod health;
 mod held;
@@ -124,7 +126,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/peers", get(api::peers))
         .route("/api/v1/listeners", get(listeners::listeners))
         .route("/api/v1/signals", get(api::signals))
-        .route("/api/v1/events", get(api::events))
+        .route("/api/v1/events", get(events::events))
         .route("/api/v1/events/stream", get(stream::stream))
         .fallback(error::unknown_path)
         .method_not_allowed_fallback(error::wrong_method)

@@ -1,24 +1,24 @@
 //! Where the pipeline hands its results over: the one place where a task boundary is crossed.
 //!
-//! Nothing here waits. Snapshots replace each other, the history is a bounded ring, and a stream reader that
-//! falls behind is told how many events it missed.
+//! Nothing here waits. Snapshots replace each other, the history is a bounded ring, and readers of events are only told
+//! that there are news: each takes them from the history at its own pace.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use self::history::{History, Kept, News};
 use crate::event::Told;
 use crate::snapshot::{SignalRow, Snapshot};
 
-/// Events kept for `events --last` and for streams that resume. About 600 bytes each.
-pub const HISTORY: usize = 10_000;
-/// Events a stream reader may be behind before it is told of a gap.
-const STREAM_QUEUE: usize = 1_024;
+pub mod history;
+
+/// Updates that a subscriber in this process may be behind before it is told of a gap.
+const UPDATE_QUEUE: usize = 1_024;
 /// Requests for a fresh snapshot that may wait; a request beyond them gets the latest one instead.
 const REFRESH_QUEUE: usize = 64;
 
-/// News for streams.
+/// News for a subscriber in this process.
 #[derive(Clone, Debug)]
 pub enum Update {
     /// An event, in the order of ids.
@@ -41,7 +41,8 @@ pub struct RefreshRequest {
 pub struct Publisher {
     snapshot: watch::Sender<Arc<Snapshot>>,
     events: broadcast::Sender<Update>,
-    history: Arc<Mutex<VecDeque<Arc<Told>>>>,
+    history: Arc<Mutex<History>>,
+    news: watch::Sender<()>,
 }
 
 /// The readers' end. Cheap to clone.
@@ -49,7 +50,8 @@ pub struct Publisher {
 pub struct Published {
     snapshot: watch::Receiver<Arc<Snapshot>>,
     events: broadcast::Sender<Update>,
-    history: Arc<Mutex<VecDeque<Arc<Told>>>>,
+    history: Arc<Mutex<History>>,
+    news: watch::Receiver<()>,
     refresh: mpsc::Sender<RefreshRequest>,
     /// How each signal is served. Decided at start.
     pub signals: Arc<[SignalRow]>,
@@ -61,41 +63,38 @@ pub fn channel(
     signals: Arc<[SignalRow]>,
 ) -> (Publisher, Published, mpsc::Receiver<RefreshRequest>) {
     let (snapshot, snapshot_reader) = watch::channel(first);
-    let (events, _) = broadcast::channel(STREAM_QUEUE);
+    let (events, _) = broadcast::channel(UPDATE_QUEUE);
     let (refresh, requests) = mpsc::channel(REFRESH_QUEUE);
-    let history = Arc::new(Mutex::new(VecDeque::with_capacity(HISTORY)));
+    let history = Arc::new(Mutex::new(History::default()));
+    let (news, news_reader) = watch::channel(());
     let published = Published {
         snapshot: snapshot_reader,
         events: events.clone(),
         history: Arc::clone(&history),
+        news: news_reader,
         refresh,
         signals,
     };
-    (Publisher { snapshot, events, history }, published, requests)
+    (Publisher { snapshot, events, history, news }, published, requests)
 }
 
 impl Publisher {
     /// Hands an event to the history and to every stream.
     pub fn event(&self, told: Arc<Told>) {
-        let mut history = lock(&self.history);
-        if history.len() == HISTORY {
-            history.pop_front();
-        }
-        history.push_back(Arc::clone(&told));
-        drop(history);
-        // An error only says that no stream is open.
-        drop(self.events.send(Update::Event(told)));
+        lock(&self.history).push(Arc::clone(&told));
+        self.announce(Update::Event(told));
     }
 
     /// Replaces an event that has its final verdict now.
     pub fn revise(&self, told: Arc<Told>) {
-        let mut history = lock(&self.history);
-        let place = history.partition_point(|kept| kept.id < told.id);
-        if let Some(kept) = history.get_mut(place).filter(|kept| kept.id == told.id) {
-            *kept = Arc::clone(&told);
-        }
-        drop(history);
-        drop(self.events.send(Update::Revised(told)));
+        lock(&self.history).revise(Arc::clone(&told));
+        self.announce(Update::Revised(told));
+    }
+
+    fn announce(&self, update: Update) {
+        self.news.send_replace(());
+        // An error only says that nobody subscribed.
+        drop(self.events.send(update));
     }
 
     /// Replaces the snapshot.
@@ -122,31 +121,45 @@ impl Published {
         }
     }
 
-    /// The events kept, oldest first.
-    pub fn history(&self) -> Vec<Arc<Told>> {
-        lock(&self.history).iter().map(Arc::clone).collect()
-    }
-
     /// At most `limit` of the events kept with an id above `after`, oldest first.
     pub fn history_after(&self, after: u64, limit: usize) -> Vec<Arc<Told>> {
-        let history = lock(&self.history);
-        let start = history.partition_point(|told| told.id <= after);
-        history.range(start..).take(limit).map(Arc::clone).collect()
+        lock(&self.history).after(after, limit)
     }
 
-    /// Ids of the oldest and the newest event kept.
-    pub fn history_range(&self) -> Option<(u64, u64)> {
-        let history = lock(&self.history);
-        Some((history.front()?.id, history.back()?.id))
+    /// At most `limit` of the events kept with an id below `before`, newest first.
+    pub fn history_before(&self, before: u64, limit: usize) -> Vec<Arc<Told>> {
+        lock(&self.history).before(before, limit)
     }
 
-    /// All news from now on.
+    /// What is kept.
+    pub fn kept(&self) -> Option<Kept> {
+        lock(&self.history).kept()
+    }
+
+    /// Number of the last revision that a reader knows for sure whose newest event is `last`.
+    pub fn revisions_known_at(&self, last: u64) -> u64 {
+        lock(&self.history).revisions_known_at(last)
+    }
+
+    /// What a reader does not have yet that has the events up to `last` and the revisions up to `revision`.
+    pub fn news(&self, last: u64, revision: u64) -> News {
+        lock(&self.history).news(last, revision)
+    }
+
+    /// Tells that there are news, however many. What was there before counts as seen.
+    pub fn watch_news(&self) -> watch::Receiver<()> {
+        let mut news = self.news.clone();
+        news.mark_unchanged();
+        news
+    }
+
+    /// Each update from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Update> {
         self.events.subscribe()
     }
 }
 
 /// The history is valid after each statement that changes it, so a panic elsewhere does not spoil it.
-fn lock(history: &Mutex<VecDeque<Arc<Told>>>) -> MutexGuard<'_, VecDeque<Arc<Told>>> {
+fn lock(history: &Mutex<History>) -> MutexGuard<'_, History> {
     history.lock().unwrap_or_else(PoisonError::into_inner)
 }

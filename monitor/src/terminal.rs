@@ -128,14 +128,19 @@ impl Table {
                 Align::Right => (padding, 0),
             };
             line.extend(std::iter::repeat_n(' ', blanks + before));
-            match cell.style.sequence().filter(|_| self.colour) {
-                None => line.push_str(&cell.text),
-                Some(sequence) => line.extend([sequence, &cell.text, "\x1b[0m"]),
-            }
+            line.push_str(&painted(&cell.text, cell.style, self.colour));
             blanks = after + 2;
         }
         line.push('\n');
         out.write_all(line.as_bytes())
+    }
+}
+
+/// `text` with a look, where colour is allowed.
+pub fn painted(text: &str, style: Style, colour: bool) -> Cow<'_, str> {
+    match style.sequence().filter(|_| colour) {
+        None => Cow::Borrowed(text),
+        Some(sequence) => Cow::Owned([sequence, text, "\x1b[0m"].concat()),
     }
 }
 

@@ -7,10 +7,14 @@ pub mod listeners;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::http::schema;
+
 /// One end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "End")]
 pub struct EndView {
     /// IP address; IPv4 also when the socket was IPv6 (v4-mapped).
     pub addr: String,
@@ -19,89 +23,100 @@ pub struct EndView {
 }
 
 /// The peer an event belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "EventPeer")]
 pub struct EventPeerView {
     /// Address of the other end.
     pub peer: String,
     /// Service port: the peer's as client, ours as server.
     pub port: u16,
-    /// `client` or `server`: our role.
+    /// Our role: `client` if we connected, `server` if we accepted.
+    #[schemars(extend("enum" = schema::roles()))]
     pub role: String,
 }
 
 /// The kernel's own reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Reason")]
 pub struct ReasonView {
-    /// Name in the running kernel, `null` when its BTF does not name the value.
+    /// Name in the running kernel (`enum sk_rst_reason` without its prefix), `null` when its BTF does not name the value.
     pub name: Option<String>,
-    /// Raw value.
+    /// Raw value; differs between kernels.
     pub code: u32,
 }
 
 /// The socket's numbers at the event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Socket")]
 pub struct SocketView {
-    /// Payload bytes received.
+    /// Payload bytes received in order; `null` when that was not kept.
     pub bytes_in: Option<u64>,
-    /// Payload bytes acknowledged by the peer.
+    /// Payload bytes acknowledged by the peer; `null` when that was not kept.
     pub bytes_out: Option<u64>,
     /// Data segments received.
     pub data_segments_in: u32,
     /// Data segments sent.
     pub data_segments_out: u32,
-    /// Smoothed round-trip time in seconds.
+    /// Smoothed round-trip time in seconds; `null` before the first measurement.
     pub srtt_seconds: Option<f64>,
     /// Seconds since we last sent data, or since the handshake if we never did.
     pub sent_seconds_ago: f64,
     /// Seconds since the peer's last data, likewise.
     pub received_seconds_ago: f64,
-    /// Seconds since an ACK was last processed.
+    /// Seconds since an ACK was last processed; `null` when the socket was gone already.
     pub ack_seconds_ago: Option<f64>,
-    /// Seconds since the handshake; known only while one side had sent no data.
+    /// Seconds since the handshake; `null` once both sides have sent data, since the kernel does not keep it.
     pub connection_seconds: Option<f64>,
-    /// Bytes the application had not read.
+    /// Bytes the application had not read; `null` when the socket was gone already.
     pub unread_bytes: Option<u32>,
-    /// Sequence numbers sent and not acknowledged, a FIN included.
+    /// Sequence numbers sent and not acknowledged, a FIN included; `null` when the socket was gone already.
     pub unacked_bytes: Option<u32>,
-    /// Probes without an answer.
+    /// Keep-alive or zero-window probes without an answer; `null` when the socket was gone already.
     pub probes: Option<u8>,
-    /// `SO_LINGER` 0 was set.
+    /// `SO_LINGER` 0 was set; `null` when the socket was gone already.
     pub linger_zero: Option<bool>,
-    /// `none`, `receive`, `send` or `both`: directions that were shut down.
+    /// Directions that were shut down: `none`, `receive`, `send` or `both`; `null` when the socket was gone already.
+    #[schemars(extend("enum" = schema::or_null(schema::shutdowns())))]
     pub shutdown: Option<String>,
 }
 
 /// The first FIN of a connection.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Fin")]
 pub struct FinView {
-    /// `local` or `peer`: who closed first.
+    /// Who closed first: `local` or `peer`.
+    #[schemars(extend("enum" = schema::sides()))]
     pub by: String,
-    /// Seconds since.
+    /// Seconds since; `null` when it was not noted or is forgotten.
     pub seconds_ago: Option<f64>,
 }
 
 /// How long the connection had been quiet before.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Idle")]
 pub struct IdleView {
-    /// How long.
+    /// How long, in seconds, to one kernel tick (1 to 10 ms).
     pub seconds: f64,
     /// Up to when: `before_our_data` or `before_peers_data` that drew the reset, `before_reset`, or `before_fin`.
+    #[schemars(extend("enum" = schema::bases()))]
     pub basis: String,
     /// ACKs came in meanwhile, so that without data it was quiet for longer.
     pub at_least: bool,
 }
 
 /// An accept queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Backlog")]
 pub struct BacklogView {
-    /// Connections that wait.
+    /// Connections that wait to be accepted.
     pub waiting: u32,
-    /// The limit.
+    /// How many may wait.
     pub limit: u32,
 }
 
 /// The segment that provoked a sent reset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Segment")]
 pub struct SegmentView {
     /// Flags as tcpdump writes them, for example `P.`.
     pub flags: String,
@@ -111,12 +126,13 @@ pub struct SegmentView {
     pub ttl: u8,
     /// Index of the interface it came in by.
     pub ifindex: u32,
-    /// Its first sequence number less the one expected, where a socket expected one.
+    /// Its first sequence number less the one expected; `null` where no socket expected one.
     pub sequence_distance: Option<i32>,
 }
 
 /// The task an event belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Owner")]
 pub struct OwnerView {
     /// Process id.
     pub pid: u32,
@@ -124,26 +140,31 @@ pub struct OwnerView {
     pub tid: u32,
     /// Task name; hostile input, to be shown as text.
     pub comm: String,
-    /// The task was dying.
+    /// The task was dying when it closed the connection.
     pub exiting: bool,
-    /// Of this signal.
+    /// Number of the signal it was dying of; `null` without one.
     pub exit_signal: Option<u8>,
 }
 
-/// One event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A reset that was sent or received, or an idle close: what the kernel told, and our verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "Event")]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, as JSON has them")]
 pub struct EventView {
-    /// Number in the daemon's life, from 1.
+    /// Number in the daemon's life, from 1, without gaps. Idle closes are numbered, too.
     pub id: u64,
-    /// When it happened.
+    /// When it happened: RFC 3339 in UTC, to the microsecond.
+    #[schemars(extend("format" = "date-time"))]
     pub time: String,
-    /// `reset_sent`, `reset_received`, `refused_sent`, `refused_received`, `stray_sent`, `stray_received`, `idle_close_sent` or
-    /// `idle_close_received`.
+    /// `reset_sent`, `reset_received`; `refused_sent`, `refused_received` (it answered a SYN); `stray_sent`, `stray_received` (of no
+    /// connection that is remembered); `idle_close_sent` or `idle_close_received` (a FIN after a second or more of quiet, no reset).
+    #[schemars(extend("enum" = schema::kinds()))]
     pub kind: String,
-    /// `sent` or `received`.
+    /// `sent` or `received`, from this host's point of view.
+    #[schemars(extend("enum" = schema::directions()))]
     pub direction: String,
-    /// `ipv4` or `ipv6`.
+    /// `ipv4` or `ipv6`, on the wire.
+    #[schemars(extend("enum" = schema::families()))]
     pub family: String,
     /// Inode number of the network namespace.
     pub netns: u32,
@@ -151,42 +172,48 @@ pub struct EventView {
     pub local: EndView,
     /// The other end.
     pub remote: EndView,
-    /// The peer; `null` for refusals and strays counted by local port.
+    /// The peer it is counted for; `null` for refusals and strays, which are counted by local port.
     pub peer: Option<EventPeerView>,
-    /// TCP state in the hook.
+    /// TCP state in the hook; `null` without a socket.
     pub state: Option<String>,
-    /// TCP state before the reset closed it.
+    /// TCP state before the reset closed it; `null` when nothing was closed or it was not noted.
     pub state_before: Option<String>,
-    /// The kernel's reason.
+    /// The kernel's reason; `null` on kernels and for resets that have none.
     pub reason: Option<ReasonView>,
     /// Our verdict; `null` for idle closes, which are no resets.
+    #[schemars(extend("enum" = schema::or_null(schema::causes())))]
     pub cause: Option<String>,
-    /// `certain`, `likely` or `possible`.
+    /// `certain`, `likely` or `possible`; `null` without a verdict.
+    #[schemars(extend("enum" = schema::or_null(schema::confidences())))]
     pub confidence: Option<String>,
     /// Which fields of this object led to the verdict.
+    #[schemars(extend("items" = schema::evidence()), extend("uniqueItems" = true))]
     pub evidence: Vec<String>,
     /// What the application on this host saw: `ECONNREFUSED`, `ECONNRESET`, `EOF` (writing fails with EPIPE), `ETIMEDOUT`,
-    /// `ECONNABORTED` or `nothing`.
+    /// `ECONNABORTED` or `nothing`; `null` when that depends on what is not known.
+    #[schemars(extend("enum" = schema::or_null(schema::app_saws())))]
     pub app_saw: Option<String>,
-    /// The event of the other end, when that is on this host, too.
+    /// `id` of the event of the other end, when that is on this host, too; else `null`.
     pub other_end: Option<u64>,
     /// `false` while the verdict is provisional. It is final within a second, and only then counted.
     #[serde(rename = "final")]
     pub is_final: bool,
-    /// How long the connection had been quiet before.
+    /// How long the connection had been quiet before; `null` where no connection is known.
     pub idle: Option<IdleView>,
-    /// The first FIN of either side.
+    /// The first FIN of either side; `null` when there was none, or none is known.
     pub fin: Option<FinView>,
-    /// What ended the connection before: `our_fin`, `unread_data`, `linger`, `destroy`, `reset` or `peers_reset`; only when its
+    /// What ended the connection before: `our_fin`, `unread_data`, `linger`, `destroy`, `reset` or `peers_reset`; `null` unless its
     /// socket was gone already.
+    #[schemars(extend("enum" = schema::or_null(schema::endings())))]
     pub ended_by: Option<String>,
-    /// `reset`, `aborted`, or `null` when the connection was counted before or is none.
+    /// How the connection was counted at this event: `reset`, `aborted`, or `null` when it was counted before or is none.
+    #[schemars(extend("enum" = schema::or_null(schema::counted())))]
     pub counted: Option<String>,
-    /// The socket's numbers.
+    /// The socket's numbers; `null` when there was none and none is remembered.
     pub socket: Option<SocketView>,
-    /// What provoked a sent reset.
+    /// What provoked a sent reset; `null` for received ones and when nothing did.
     pub segment: Option<SegmentView>,
-    /// TTL or hop limit of the peer's handshake.
+    /// TTL or hop limit of the peer's handshake; `null` when not known.
     pub baseline_ttl: Option<u8>,
     /// The reset was sent without a provoking segment.
     pub active: bool,
@@ -194,19 +221,19 @@ pub struct EventView {
     pub orphan: bool,
     /// No file was attached: an orphan, or a connection that nobody had accepted.
     pub fileless: bool,
-    /// Ended through `SOCK_DESTROY`.
+    /// Ended through `SOCK_DESTROY` (`ss -K`).
     pub destroyed: bool,
     /// The connection had carried data, either way.
     pub carried_data: bool,
-    /// Accept queue of the listener that answered.
+    /// Accept queue of the listener that answered; `null` when none did.
     pub backlog: Option<BacklogView>,
     /// Who closed; `null` where the current task was not the owner.
     pub owner: Option<OwnerView>,
-    /// Inode number of the socket, as `/proc/PID/fd` shows it.
+    /// Inode number of the socket, as `/proc/PID/fd` shows it; `null` when it had none.
     pub socket_inode: Option<u64>,
-    /// Id of the socket's cgroup: the inode number of its directory.
+    /// Id of the socket's cgroup: the inode number of its directory; `null` when not known.
     pub cgroup_id: Option<u64>,
-    /// Seconds since our FIN, or since the reset that ended the connection, when its socket was gone already.
+    /// Seconds since our FIN, or since the reset that ended the connection; `null` unless its socket was gone already.
     pub since_close_seconds: Option<f64>,
 }
 
@@ -215,6 +242,20 @@ pub struct EventView {
 pub struct EventsView {
     /// Oldest first.
     pub events: Vec<EventView>,
+    /// Events right after the `after` that was asked for, of any kind, which are no longer kept.
+    pub missed: u64,
+    /// To be passed as `after` for what follows this answer. Less than the `after` of the request: the daemon was restarted.
+    pub next: u64,
+    /// To be passed as `before` for what precedes this answer; `null` when nothing older is kept.
+    pub previous: Option<u64>,
+    /// Id of the oldest event that is kept; `null` before the first one.
+    pub oldest: Option<u64>,
+    /// When that was.
+    pub oldest_time: Option<String>,
+    /// Id of the newest event.
+    pub newest: Option<u64>,
+    /// When the daemon attached: nothing is known from before, and ids count from there.
+    pub started: String,
 }
 
 /// Counts of a peer or of a sum.

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::bpf::{DEBUG_LOG, Programs};
 use crate::process::{find_program, run as run_process, step};
 use crate::test::KERNEL_TESTS;
-use crate::{setup, tidy, workspace};
+use crate::{docs, setup, tidy, workspace};
 
 /// The command. Stops at the first failure.
 pub(crate) fn run() -> Result<()> {
@@ -21,6 +21,8 @@ pub(crate) fn run() -> Result<()> {
     clippy.args(["--workspace", "--exclude", "monitor-ebpf"]);
     clippy.args(["--all-targets", "--features", &format!("monitor/{KERNEL_TESTS},monitor/{DEBUG_LOG}")]);
     run_process(clippy.args(["--", "-D", "warnings"]))?;
+
+    docs::run(true)?;
 
     // Clippy cannot check this crate: it exists only for compilers that have no clippy for the BPF target.
     step("warnings of the kernel programs");

@@ -9,6 +9,7 @@ mod bpf;
 mod btf_extract;
 mod build;
 mod cache;
+mod docs;
 mod fuzz;
 mod lint;
 mod process;
@@ -76,7 +77,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Formatting, clippy, warnings of the kernel programs, repository rules, dependencies
+    /// Write the documentation that is made from the source
+    Docs {
+        /// Write nothing, and fail if something would change
+        #[arg(long)]
+        check: bool,
+    },
+    /// Formatting, clippy, warnings of the kernel programs, repository rules, made documentation, dependencies
     Lint,
     /// Only the repository rules
     Tidy,
@@ -102,6 +109,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Test { args } => return test::run(&args),
         Task::Fuzz(args) => return fuzz::run(&args),
         Task::Bench { args } => return bench::run(&args),
+        Task::Docs { check } => docs::run(check)?,
         Task::Lint => lint::run()?,
         Task::Tidy => tidy::run()?,
         Task::BtfExtract(args) => btf_extract::run(&args)?,

@@ -3,18 +3,79 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
+use jiff::tz::TimeZone;
 use monitor_common::counters::Kind;
 
+use self::printed::Printed;
 use super::client::{Server, ServerArgs};
+use super::moment::{EXAMPLES, Moment, Window};
 use crate::cause::Cause;
+use crate::clock;
 use crate::event::{Direction, Told};
-use crate::http::convert::{event_view, owner_text, reason_text};
+use crate::http::convert::event_view;
 use crate::http::filter::pattern::PeerPattern;
 use crate::http::filter::{EventFilter, direction_from_name, kind_from_name};
-use crate::terminal::{
-    Align, Cell, Column, Output, Style, Table, colour_stdout, ends_quietly, printable_json,
-};
+use crate::publish::history::HISTORY;
+use crate::terminal::{Output, Table, colour_stdout, ends_quietly, printable_json};
 use crate::view::{EventView, EventsView, LaggedView};
+
+mod printed;
+mod text;
+
+/// What `events --help` shows: examples first.
+pub const HELP: &str = "\
+{about-with-newline}
+Examples:
+  reset-monitor events                                    the last 20
+  reset-monitor events -f                                 and those that follow
+  reset-monitor events --since 10m                        of the last ten minutes
+  reset-monitor events --since yesterday --until 14:30    of a window of time
+  reset-monitor events --peer 10.0.0.0/24 --cause idle_reuse
+  reset-monitor events -f -o compact                      for narrow terminals
+  reset-monitor events -f -o json | jq -r 'select(.final) | [.time, .cause] | @tsv'
+
+{usage-heading} {usage}
+
+{all-args}{after-help}
+";
+
+/// What follows the options in it.
+pub const AFTER_HELP: &str = "\
+Columns:
+  TIME    in UTC, so that hosts can be compared
+  PORT    the service port: the peer's where we are the client, ours where we are the server
+  IDLE    how long the connection had been quiet before the exchange that met the reset; `>=` if at least that long
+  CAUSE   our verdict; with a `?` while it is provisional, at most for a second: when the other end is on this host, too, its
+          event may tell more. With -f, a verdict that becomes final is told by -o json only (the same id again, with
+          \"final\": true), unless it makes an event match --cause that had not been printed.
+          `idle_close(local)` and `idle_close(peer)` are no resets: one side closed a connection that had been quiet
+  REASON  the kernel's own word
+  IN/OUT  payload bytes received and sent; SEGS the same in data segments
+  OWNER   the process that closed, as name[pid]; `-` where nobody did it, as when a peer's segment met no socket
+
+-o compact has TIME, an arrow (`<-` received, `->` sent), PEER:PORT, ROLE, CAUSE, IDLE and OWNER, separated by blanks.
+-o json is described by docs/events.md and docs/schema/event.schema.json.";
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum EventOutput {
+    /// Aligned columns for people.
+    #[default]
+    Table,
+    /// One short line per event.
+    Compact,
+    /// One JSON object per line.
+    Json,
+}
+
+impl From<Output> for EventOutput {
+    fn from(output: Output) -> Self {
+        match output {
+            Output::Table => Self::Table,
+            Output::Json => Self::Json,
+        }
+    }
+}
 
 /// `reset-monitor events`
 #[derive(Clone, Debug, clap::Args)]
@@ -22,12 +83,23 @@ pub struct EventsArgs {
     /// Go on with new events as they happen
     #[arg(short, long)]
     pub follow: bool,
-    /// How many past events to show, at most 10000
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=10_000))]
-    pub last: u32,
-    /// Table for people, or one JSON object per line
+    /// How many past events to show, at most 10000 [default: 20, or all since --since]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub last: Option<u32>,
+    #[arg(
+        long,
+        value_name = "WHEN",
+        conflicts_with = "local",
+        help = format!("Only events from then on: {EXAMPLES}; without a zone in local time")
+    )]
+    #[expect(missing_docs, reason = "its help has the examples, which are kept in one place")]
+    pub since: Option<Moment>,
+    /// Only events before then
+    #[arg(long, value_name = "WHEN", conflicts_with_all = ["local", "follow"])]
+    pub until: Option<Moment>,
+    /// How to write them
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: Output,
+    pub output: EventOutput,
     /// Which events
     #[command(flatten)]
     pub filter: EventFilterArgs,
@@ -39,7 +111,7 @@ pub struct EventsArgs {
     pub server: ServerArgs,
 }
 
-/// Which events to show.
+/// Which events to show, besides when they were.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct EventFilterArgs {
     /// Only this peer: an address, or a network such as 10.0.0.0/24
@@ -84,46 +156,85 @@ fn parse_kind(text: &str) -> Result<Kind, String> {
 
 /// Prints events of the daemon that `args` names. `--local` is not its business.
 pub async fn run(args: &EventsArgs) -> anyhow::Result<()> {
+    let now = clock::now().to_zoned(TimeZone::system());
+    let Window { since, until } = Window::at(args.since, args.until, &now)?;
+    let filter = EventFilter { since, until, ..args.filter.filter() };
     let server = Server::new(&args.server)?;
-    let filter = args.filter.filter();
     let mut printer = EventPrinter::new(args.output, filter, io::stdout().lock());
 
-    let mut after = String::new();
-    if args.last > 0 {
-        let past: EventsView =
-            server.get(&format!("/api/v1/events?limit={}{}", args.last, filter.to_query())).await?;
+    let everything = u32::try_from(HISTORY).unwrap_or(u32::MAX);
+    let last = args.last.unwrap_or(if since.is_some() { everything } else { 20 });
+    let (mut after, mut first) = (String::new(), 0);
+    if last > 0 {
+        let path = format!("/api/v1/events?limit={last}{}", filter.to_query());
+        let past: EventsView = server.get(&path).await?;
         printer.fit(&past.events);
         for event in &past.events {
             if printer.print(event)?.is_closed() {
                 return Ok(());
             }
         }
-        if past.events.is_empty() && !args.follow {
-            writeln!(io::stderr().lock(), "no such event yet; -f waits for one")?;
+        for notice in notices(&past, &filter, args.follow) {
+            writeln!(io::stderr().lock(), "{notice}")?;
         }
-        // Without a past event, all that is kept and comes is new: none of it matched a moment ago.
-        after = format!("&after={}", past.events.last().map_or(0, |event| event.id));
+        after = format!("&after={}", past.next);
+        first = past.previous.unwrap_or_default();
     }
     if args.follow {
-        follow(&server, &format!("{}{after}", filter.to_query()), &mut printer).await
+        follow(&server, &format!("{}{after}", filter.to_query()), first, &mut printer).await
     } else {
         Ok(())
     }
 }
 
-/// Prints what the stream gives, until it breaks off or nobody reads any more.
-async fn follow(server: &Server, query: &str, printer: &mut EventPrinter<impl Write>) -> anyhow::Result<()> {
+/// What a reader of past events has to know besides them.
+fn notices(past: &EventsView, filter: &EventFilter, follow: bool) -> Vec<String> {
+    let mut notices = Vec::new();
+    let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let before =
+        |time: Option<jiff::Timestamp>| filter.since.zip(time).is_some_and(|(since, time)| since < time);
+    match &past.oldest_time {
+        Some(oldest) if past.oldest > Some(1) && before(time(oldest)) => {
+            notices.push(format!(
+                "events before {oldest} are no longer kept: the daemon keeps the last {HISTORY}"
+            ));
+        }
+        Some(_) | None => {
+            if before(time(&past.started)) {
+                notices.push(format!(
+                    "nothing is known from before {}: the daemon was started then",
+                    past.started
+                ));
+            }
+        }
+    }
+    if past.events.is_empty() && !follow {
+        notices.push("no such event yet; -f waits for one".to_owned());
+    }
+    notices
+}
+
+/// Prints what the stream gives, until it breaks off or nobody reads any more. Verdicts on events before `first`, which were
+/// not asked for, are left out.
+async fn follow(
+    server: &Server,
+    query: &str,
+    first: u64,
+    printer: &mut EventPrinter<impl Write>,
+) -> anyhow::Result<()> {
     let mut messages =
         server.stream(&format!("/api/v1/events/stream?{}", query.trim_start_matches('&'))).await?;
     while let Some(message) = messages.next().await.map_err(|source| server.stream_failed(source))? {
-        match message.event.as_str() {
-            "reset" | "idle_close" => {
-                let event: EventView = serde_json::from_str(&message.data)
-                    .context("an event of the stream is not what this version knows")?;
-                if printer.print(&event)?.is_closed() {
-                    return Ok(());
-                }
-            }
+        let event = || -> anyhow::Result<EventView> {
+            serde_json::from_str(&message.data)
+                .context("an event of the stream is not what this version knows")
+        };
+        let reader = match message.event.as_str() {
+            "reset" | "idle_close" => printer.print(&event()?)?,
+            "verdict" => match event()? {
+                old if old.id < first => Reader::Listens,
+                revised => printer.print_verdict(&revised)?,
+            },
             "lagged" => {
                 let LaggedView { missed } = serde_json::from_str(&message.data)
                     .context("a notice of the stream is not what this version knows")?;
@@ -131,9 +242,13 @@ async fn follow(server: &Server, query: &str, printer: &mut EventPrinter<impl Wr
                     io::stderr().lock(),
                     "{missed} events were missed here: more came than could be printed"
                 )?;
+                Reader::Listens
             }
             // Newer servers may tell more.
-            _ => {}
+            _ => Reader::Listens,
+        };
+        if reader.is_closed() {
+            return Ok(());
         }
     }
     Err(server.stream_ended().into())
@@ -155,32 +270,23 @@ impl Reader {
     }
 }
 
-const COLUMNS: [Column; 10] = [
-    Column { title: "TIME", align: Align::Left, width: 27 },
-    Column { title: "DIR", align: Align::Left, width: 8 },
-    Column { title: "PEER", align: Align::Left, width: 15 },
-    Column { title: "PORT", align: Align::Right, width: 5 },
-    Column { title: "ROLE", align: Align::Left, width: 6 },
-    Column { title: "CAUSE", align: Align::Left, width: 12 },
-    Column { title: "REASON", align: Align::Left, width: 14 },
-    Column { title: "COUNTED", align: Align::Left, width: 7 },
-    Column { title: "IN/OUT", align: Align::Right, width: 7 },
-    Column { title: "OWNER", align: Align::Left, width: 0 },
-];
-
 /// Prints events one by one, from wherever they come.
 #[derive(Debug)]
 pub struct EventPrinter<W: Write> {
-    output: Output,
+    output: EventOutput,
     filter: EventFilter,
     table: Table,
+    colour: bool,
+    provisional: Printed,
     out: W,
 }
 
 impl<W: Write> EventPrinter<W> {
     /// Colours as standard output allows it.
-    pub fn new(output: Output, filter: EventFilter, out: W) -> Self {
-        Self { output, filter, table: Table::new(&COLUMNS, colour_stdout()), out }
+    pub fn new(output: impl Into<EventOutput>, filter: EventFilter, out: W) -> Self {
+        let (output, colour) = (output.into(), colour_stdout());
+        let table = Table::new(&text::COLUMNS, colour);
+        Self { output, filter, table, colour, provisional: Printed::default(), out }
     }
 
     /// Prints the event if the filter lets it through, at once.
@@ -188,9 +294,10 @@ impl<W: Write> EventPrinter<W> {
         if !self.filter.matches_view(event) {
             return Ok(Reader::Listens);
         }
-        let printed = self.write(event).and_then(|()| self.out.flush());
-        let left = printed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
-        ends_quietly(printed).map(|()| if left { Reader::Left } else { Reader::Listens })
+        if !event.is_final {
+            self.provisional.insert(event.id);
+        }
+        self.print_now(event)
     }
 
     /// The same for an event that has not been through the API.
@@ -198,37 +305,38 @@ impl<W: Write> EventPrinter<W> {
         self.print(&event_view(told))
     }
 
+    /// An event whose verdict was provisional and is final now: JSON has it again. People see it once, and so only if
+    /// the filter did not let it through before.
+    pub fn print_verdict(&mut self, event: &EventView) -> io::Result<Reader> {
+        let printed = self.provisional.take(event.id);
+        let wanted = match self.output {
+            EventOutput::Table | EventOutput::Compact => !printed && self.filter.matches_view(event),
+            EventOutput::Json => printed || self.filter.matches_view(event),
+        };
+        if wanted { self.print_now(event) } else { Ok(Reader::Listens) }
+    }
+
     /// Makes the columns wide enough for events that are printed later.
     pub fn fit(&mut self, events: &[EventView]) {
         for event in events {
-            self.table.fit(&cells(event));
+            self.table.fit(&text::cells(event));
         }
+    }
+
+    fn print_now(&mut self, event: &EventView) -> io::Result<Reader> {
+        let printed = self.write(event).and_then(|()| self.out.flush());
+        let left = printed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        ends_quietly(printed).map(|()| if left { Reader::Left } else { Reader::Listens })
     }
 
     fn write(&mut self, event: &EventView) -> io::Result<()> {
         match self.output {
-            Output::Table => self.table.row(&mut self.out, &cells(event)),
-            Output::Json => writeln!(self.out, "{}", printable_json(&serde_json::to_string(event)?)),
+            EventOutput::Table => self.table.row(&mut self.out, &text::cells(event)),
+            EventOutput::Compact => writeln!(self.out, "{}", text::line(event, self.colour)),
+            EventOutput::Json => writeln!(self.out, "{}", printable_json(&serde_json::to_string(event)?)),
         }
     }
 }
 
-fn cells(event: &EventView) -> [Cell; 10] {
-    let peer = event.peer.as_ref();
-    let bytes = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
-    [
-        Cell::new(&*event.time),
-        Cell::new(&*event.direction),
-        Cell::new(peer.map_or(&*event.remote.addr, |peer| &peer.peer)),
-        // Without a peer it was counted by our own port.
-        Cell::new(peer.map_or(event.local.port, |peer| peer.port).to_string()),
-        Cell::new(peer.map_or("", |peer| &peer.role)),
-        Cell::styled(event.cause.as_deref().unwrap_or("(idle close)"), Style::Yellow),
-        Cell::new(event.reason.as_ref().map_or_else(String::new, reason_text)),
-        Cell::new(event.counted.as_deref().unwrap_or_default()),
-        Cell::new(event.socket.as_ref().map_or_else(String::new, |socket| {
-            format!("{}/{}", bytes(socket.bytes_in), bytes(socket.bytes_out))
-        })),
-        Cell::new(event.owner.as_ref().map_or_else(String::new, owner_text)),
-    ]
-}
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use crate::aggregate::Limits;
 use crate::command::events::{EventPrinter, EventsArgs, Reader};
 use crate::config::DEFAULT_SIZES;
 use crate::enrich::Enricher;
+use crate::http::convert::event_view;
 use crate::kernel::attach::{Attached, attach, prepare};
 use crate::pipeline::{Pipeline, Settings};
 use crate::publish::Update;
@@ -139,7 +140,7 @@ impl Shown {
     fn print(&mut self, update: &Update) -> std::io::Result<Reader> {
         match update {
             Update::Event(told) => self.printer.print_told(told),
-            Update::Revised(_) => Ok(Reader::Listens),
+            Update::Revised(told) => self.printer.print_verdict(&event_view(told)),
         }
     }
 }

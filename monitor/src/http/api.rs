@@ -1,4 +1,4 @@
-//! `/api/v1/*` except the stream: a snapshot or the history, filtered, as JSON.
+//! `/api/v1/*` except events: the latest snapshot, filtered, as JSON.
 
 use std::cmp::Reverse;
 
@@ -8,21 +8,17 @@ use axum::response::Response;
 use serde::{Serialize, Serializer};
 
 use super::error::ApiError;
-use super::filter::{EventFilter, PeerFilter};
+use super::filter::PeerFilter;
 use super::query::Params;
 use super::{AppState, convert, held};
 use crate::counts::PortCounts;
-use crate::event::Told;
-use crate::publish::HISTORY;
 use crate::snapshot::PeerRow;
-use crate::view::{EventsView, PeersView, PortView, SignalsView, StatusView};
+use crate::view::{PeersView, PortView, SignalsView, StatusView};
 
 /// Peers in an answer, when not asked otherwise.
 const PEERS: usize = 1_000;
 /// Most peers in an answer: more than any budget of slots.
 pub(super) const MOST_PEERS: usize = 200_000;
-/// Events in an answer, when not asked otherwise.
-const EVENTS: usize = 100;
 
 /// A request's query, before it is checked.
 pub(super) type Pairs = Query<Vec<(String, String)>>;
@@ -68,26 +64,6 @@ pub(super) async fn peers(State(state): State<AppState>, Query(pairs): Pairs) ->
         ports,
     };
     held::json(&view, places)
-}
-
-/// `/api/v1/events`: with `after` the first ones after it, for paging on; without it the last ones.
-pub(super) async fn events(State(state): State<AppState>, Query(pairs): Pairs) -> Result<Response, ApiError> {
-    let mut params = Params::new(pairs)?;
-    let limit = params.number("limit", 1, HISTORY)?.unwrap_or(EVENTS);
-    let after = params.number("after", 0, u64::MAX)?;
-    let filter = EventFilter::from_params(&mut params)?;
-    params.finish()?;
-
-    let history = state.published.history();
-    let wanted = |told: &&Told| after.is_none_or(|after| told.id > after) && filter.matches(told);
-    let matching = history.iter().map(|told| &**told).filter(wanted);
-    let mut chosen: Vec<&Told> =
-        if after.is_some() { matching.take(limit).collect() } else { matching.rev().take(limit).collect() };
-    if after.is_none() {
-        chosen.reverse();
-    }
-    let places = held::places(&state.rows, chosen.len(), "long lists")?;
-    held::json(&EventsView { events: chosen.into_iter().map(convert::event_view).collect() }, places)
 }
 
 /// Rows that become views as they are written, so that a long list is in memory once: as text.

@@ -3,9 +3,10 @@
 pub mod listeners;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use monitor_common::counters::Kind;
 use monitor_common::peer::{Ended, Side};
 
@@ -30,10 +31,10 @@ pub fn event_view(told: &Told) -> EventView {
     let verdict = told.verdict.as_ref();
     EventView {
         id: told.id,
-        time: format!("{:.6}", event.time),
+        time: event_time(event.time),
         kind: event.kind.name().to_owned(),
         direction: Direction::of(event.kind).name().to_owned(),
-        family: if event.remote.ip().to_canonical().is_ipv4() { "ipv4" } else { "ipv6" }.to_owned(),
+        family: family_name(event.remote.ip()).to_owned(),
         netns: event.netns,
         local: end_view(event.local),
         remote: end_view(event.remote),
@@ -81,6 +82,11 @@ pub fn event_view(told: &Told) -> EventView {
         cgroup_id: event.cgroup_id,
         since_close_seconds: event.since_close.map(|since| since.as_secs_f64()),
     }
+}
+
+/// A time to the microsecond: both ends of a connection on one host are told within few of them.
+pub fn event_time(time: Timestamp) -> String {
+    format!("{time:.6}")
 }
 
 /// Everything counted, without the peers.
@@ -238,7 +244,12 @@ fn socket_view(socket: &SocketFacts) -> SocketView {
     }
 }
 
-const fn shutdown_name(bits: u8) -> &'static str {
+/// What of IP the segments were.
+pub(super) fn family_name(remote: IpAddr) -> &'static str {
+    if remote.to_canonical().is_ipv4() { "ipv4" } else { "ipv6" }
+}
+
+pub(super) const fn shutdown_name(bits: u8) -> &'static str {
     match bits & 3 {
         0 => "none",
         1 => "receive",
@@ -247,14 +258,14 @@ const fn shutdown_name(bits: u8) -> &'static str {
     }
 }
 
-const fn side_name(side: Side) -> &'static str {
+pub(super) const fn side_name(side: Side) -> &'static str {
     match side {
         Side::Local => "local",
         Side::Peer => "peer",
     }
 }
 
-const fn ended_name(ended: Ended) -> &'static str {
+pub(super) const fn ended_name(ended: Ended) -> &'static str {
     match ended {
         Ended::OurFin => "our_fin",
         Ended::Unread => "unread_data",

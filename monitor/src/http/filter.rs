@@ -71,14 +71,19 @@ impl EventFilter {
 
     /// Whether to show it.
     pub fn matches(&self, told: &Told) -> bool {
+        self.matches_as(told, told.verdict.map(|verdict| verdict.cause))
+    }
+
+    /// Whether to show it if its cause were this one.
+    pub fn matches_as(&self, told: &Told, cause: Option<Cause>) -> bool {
         self.fits(&Subject {
             remote: Some(told.event.remote.ip().to_canonical()),
             ports: [told.event.local.port(), told.event.remote.port()],
             direction: Direction::of(told.event.kind).name(),
-            cause: told.verdict.map(|verdict| verdict.cause.name()),
+            cause: cause.map(Cause::name),
             kind: told.event.kind.name(),
             idle_close: told.event.kind.is_idle_close(),
-            time: Some(told.event.time),
+            time: Some(shown(told.event.time)),
         })
     }
 
@@ -227,6 +232,11 @@ pub fn kind_from_name(name: &str) -> Option<Kind> {
 /// The role with that name.
 pub fn role_from_name(name: &str) -> Option<Role> {
     [Role::Client, Role::Server].into_iter().find(|role| role_name(*role) == name)
+}
+
+/// A time as JSON shows it, to the microsecond: what was shown can be asked for.
+fn shown(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }
 
 fn one_of<const N: usize>(names: [&str; N]) -> String {

@@ -42,8 +42,12 @@ const fn asset(kind: &'static str, text: &'static str) -> Asset {
 /// `/`.
 pub(super) async fn page(State(state): State<AppState>) -> Result<Html<String>, ApiError> {
     let snapshot = state.fresh_with_peers().await;
-    let events: Vec<EventView> =
-        state.published.history().iter().rev().take(EVENTS).map(|told| convert::event_view(told)).collect();
+    let events: Vec<EventView> = state
+        .published
+        .history_before(u64::MAX, EVENTS)
+        .iter()
+        .map(|told| convert::event_view(told))
+        .collect();
     let page = Page {
         snapshot: &snapshot,
         signals: &state.published.signals,

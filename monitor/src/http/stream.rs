@@ -1,8 +1,9 @@
 //! `/api/v1/events/stream`: events as they happen, to any number of readers up to a bound, each at its own pace.
 //!
-//! Ids are gapless, so a reader's place is one number. A reader that falls behind the live queue is served from the
-//! history, and only one that falls behind that is told how many it missed. No reader makes another one, or the
-//! pipeline, wait.
+//! Nothing is queued per reader. It is woken when there are news and takes the next few from the history; ids are gapless,
+//! so its place is one number, and one that falls behind the history is told how many it missed. What a reader that has
+//! stopped reading can hold on to is therefore a constant (ARCHITECTURE.md has the sum). No reader makes another one, or
+//! the pipeline, wait.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -15,7 +16,6 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::api::Pairs;
@@ -24,13 +24,12 @@ use super::filter::EventFilter;
 use super::query::Params;
 use super::{AppState, convert, held, stopped};
 use crate::event::Told;
-use crate::publish::{Published, Update};
+use crate::publish::Published;
+use crate::publish::history::News;
 use crate::view::LaggedView;
 
 /// Quiet time after which a comment is sent, so that a dead connection is noticed and no proxy ends an idle one.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Events taken from the history at a time: what one slow reader can hold on to beyond the history itself.
-const BATCH: usize = 256;
 /// Does nothing in a reader.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
@@ -68,16 +67,18 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
 /// One reader's place in the stream.
 struct Reader {
     published: Published,
-    live: Receiver<Update>,
+    news: watch::Receiver<()>,
     shutdown: watch::Receiver<bool>,
     filter: EventFilter,
+    /// The reader may have been given events from this id on, by this stream or an earlier one.
+    first: u64,
     /// Id of the last event that was sent or left out on purpose.
     last: u64,
+    /// Number of the last revision that was looked at.
+    revision: u64,
     pending: VecDeque<Arc<Told>>,
     /// Final verdicts of events that were sent.
-    revised: VecDeque<Arc<Told>>,
-    /// The history has events that the live queue no longer gives, or never gave.
-    behind: bool,
+    verdicts: VecDeque<Arc<Told>>,
     greeted: bool,
     _place: OwnedSemaphorePermit,
 }
@@ -90,24 +91,26 @@ impl Reader {
         after: Option<u64>,
         place: OwnedSemaphorePermit,
     ) -> Self {
-        // Subscribed before the history is read: what happens in between comes twice and is told apart by its id.
-        let live = published.subscribe();
-        let (oldest, newest) = published.history_range().unwrap_or((1, 0));
-        let (last, behind) = match after {
-            None => (newest, false),
+        // Before the history is read: what happens in between wakes once too often and is not missed.
+        let news = published.watch_news();
+        let (oldest, newest) = published.kept().map_or((1, 0), |kept| (kept.oldest, kept.newest));
+        let (first, last) = match after {
+            None => (newest + 1, newest),
             // Everything that is left. So for an id from the future: it is from before a restart, which begins at 1.
-            Some(after) if after == 0 || after > newest => (oldest - 1, true),
-            Some(after) => (after, true),
+            Some(after) if after == 0 || after > newest => (oldest, oldest - 1),
+            Some(after) => (1, after),
         };
+        let revision = published.revisions_known_at(last);
         Self {
             published,
-            live,
+            news,
             shutdown,
             filter,
+            first,
             last,
+            revision,
             pending: VecDeque::new(),
-            revised: VecDeque::new(),
-            behind,
+            verdicts: VecDeque::new(),
             greeted: false,
             _place: place,
         }
@@ -123,18 +126,17 @@ impl Reader {
         let quiet = tokio::time::sleep(KEEP_ALIVE);
         tokio::pin!(quiet);
         loop {
+            // Before what is left to send: a reader far behind must not make the daemon's end wait.
+            if *self.shutdown.borrow() {
+                return None;
+            }
             if let Some(piece) = self.next_known() {
                 return Some((Ok(piece), self));
             }
             tokio::select! {
                 biased;
                 () = stopped(&mut self.shutdown) => return None,
-                received = self.live.recv() => match received {
-                    Ok(Update::Event(told)) => self.pending.push_back(told),
-                    Ok(Update::Revised(told)) => self.revise(told),
-                    Err(RecvError::Lagged(_)) => self.behind = true,
-                    Err(RecvError::Closed) => return None,
-                },
+                changed = self.news.changed() => changed.ok()?,
                 () = &mut quiet => return Some((Ok(COMMENT), self)),
             }
         }
@@ -142,20 +144,17 @@ impl Reader {
 
     /// The next piece that does not have to be waited for.
     fn next_known(&mut self) -> Option<Bytes> {
-        while let Some(told) = self.revised.pop_front() {
-            if self.filter.matches(&told) {
+        loop {
+            if let Some(told) = self.verdicts.pop_front() {
                 // No id: a reader's place is that of the last event.
                 return Some(message(None, "verdict", &convert::event_view(&told)));
             }
-        }
-        loop {
-            if self.behind && self.pending.is_empty() {
-                self.refill();
-            }
-            let told = self.pending.pop_front()?;
-            if told.id <= self.last {
-                continue;
-            }
+            let Some(told) = self.pending.pop_front() else {
+                if self.refill() {
+                    continue;
+                }
+                return None;
+            };
             let missed = told.id - self.last - 1;
             if missed > 0 {
                 self.last += missed;
@@ -170,18 +169,20 @@ impl Reader {
         }
     }
 
-    /// What has not been sent yet is sent as it is now.
-    fn revise(&mut self, told: Arc<Told>) {
-        if told.id <= self.last {
-            self.revised.push_back(told);
-        } else if let Some(waiting) = self.pending.iter_mut().find(|waiting| waiting.id == told.id) {
-            *waiting = told;
+    /// Takes what has come since; false if nothing has.
+    fn refill(&mut self) -> bool {
+        let before = (self.last, self.revision);
+        let News { events, revised, revision } = self.published.news(self.last, self.revision);
+        self.revision = revision;
+        for (revision, told) in revised {
+            // An event that was not sent yet is sent as it is now. One that does not match any more was sent when it did.
+            let sent = self.first <= told.id && told.id <= self.last;
+            if sent && (self.filter.matches(&told) || self.filter.matches_as(&told, revision.was)) {
+                self.verdicts.push_back(told);
+            }
         }
-    }
-
-    fn refill(&mut self) {
-        self.pending.extend(self.published.history_after(self.last, BATCH));
-        self.behind = self.pending.len() == BATCH;
+        self.pending.extend(events);
+        !self.pending.is_empty() || before != (self.last, self.revision)
     }
 }
 

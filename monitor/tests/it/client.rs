@@ -2,8 +2,9 @@
 
 use std::io;
 
+use monitor::cause::Cause;
 use monitor::command::client::{ClientError, Server, ServerArgs};
-use monitor::command::events::{EventPrinter, Reader};
+use monitor::command::events::{EventOutput, EventPrinter, Reader};
 use monitor::command::{listeners, peers};
 use monitor::event::{Event, Told};
 use monitor::http::convert::listeners::listeners_view;
@@ -18,9 +19,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::support::{Daemon, owner, refusal, snapshot, told};
+use crate::support::{Daemon, finally, owner, provisional, refusal, snapshot, told};
 
-fn print(output: Output, filter: EventFilter, events: &[Told]) -> String {
+fn print(output: EventOutput, filter: EventFilter, events: &[Told]) -> String {
     let mut out = Vec::new();
     let mut printer = EventPrinter::new(output, filter, &mut out);
     for event in events {
@@ -31,18 +32,72 @@ fn print(output: Output, filter: EventFilter, events: &[Told]) -> String {
 
 #[test]
 fn events_stand_in_aligned_columns() {
-    let text = print(Output::Table, EventFilter::default(), &[told(1), refusal(2)]);
+    let text = print(EventOutput::Table, EventFilter::default(), &[told(1), refusal(2)]);
     let expected = "\
-TIME                         DIR       PEER              PORT  ROLE    CAUSE         REASON              COUNTED    IN/OUT  OWNER
-2026-11-20T03:00:00.123456Z  sent      10.0.0.1           443  server  unread_data   TCP_ABORT_ON_CLOSE  reset    120/4096  nginx[42]
-1970-01-01T00:00:00.000000Z  sent      127.0.0.1            1  -       refused       -                   -               -  -
+TIME                      DIR       PEER              PORT  ROLE       IDLE  CAUSE          REASON                IN/OUT  SEGS  OWNER
+2026-11-20T03:00:00.123Z  sent      10.0.0.1           443  server    250ms  unread_data    TCP_ABORT_ON_CLOSE  120/4096   1/2  nginx[42]
+1970-01-01T00:00:00.000Z  sent      127.0.0.1            1  -             -  refused        -                          -     -  -
 ";
     assert_eq!(text, expected);
 }
 
 #[test]
+fn a_compact_line_fits_a_narrow_terminal_and_its_fields_can_be_counted() {
+    let text = print(EventOutput::Compact, EventFilter::default(), &[told(1), refusal(2), provisional(3)]);
+    let expected = "\
+2026-11-20T03:00:00.123Z -> 10.0.0.1:443         server unread_data     250ms nginx[42]
+1970-01-01T00:00:00.000Z -> 127.0.0.1:1          -      refused             - -
+1970-01-01T00:00:00.000Z <- [2001:db8::7]:8443   client idle_reuse?   >=1m00s -
+";
+    assert_eq!(text, expected);
+    assert!(text.lines().all(|line| line.split_whitespace().count() == 7 && line.len() <= 100));
+}
+
+#[test]
+fn an_idle_close_is_no_cause_and_tells_who_closed() {
+    let filter = EventFilter { idle_closes: true, ..EventFilter::default() };
+    for (kind, shown) in
+        [(Kind::IdleCloseSent, "idle_close(local)"), (Kind::IdleCloseReceived, "idle_close(peer)")]
+    {
+        let told = Told { id: 1, event: Event::of_kind(kind), verdict: None };
+        assert!(print(EventOutput::Table, filter, std::slice::from_ref(&told)).contains(shown));
+        assert!(print(EventOutput::Compact, filter, std::slice::from_ref(&told)).contains(shown));
+        assert_eq!(print(EventOutput::Table, EventFilter::default(), &[told]), "");
+    }
+}
+
+/// What is printed for an event with a provisional verdict, and when it is final.
+fn print_both(output: EventOutput, filter: EventFilter, cause: Cause) -> String {
+    let mut out = Vec::new();
+    let mut printer = EventPrinter::new(output, filter, &mut out);
+    printer.print_told(&provisional(7)).unwrap();
+    printer.print_verdict(&event_view(&finally(7, cause))).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_final_verdict_is_told_to_programs_and_to_people_only_if_the_event_is_new_to_them() {
+    let all = EventFilter::default();
+    let one = EventFilter { cause: Some(Cause::ProcessExit), ..all };
+    let was = EventFilter { cause: Some(Cause::IdleReuse), ..all };
+    for output in [EventOutput::Table, EventOutput::Compact] {
+        assert_eq!(print_both(output, all, Cause::ProcessExit).matches("2001:db8::7").count(), 1);
+        assert!(print_both(output, all, Cause::ProcessExit).contains("idle_reuse?"));
+        assert!(print_both(output, one, Cause::ProcessExit).contains("process_exit "));
+        assert_eq!(print_both(output, one, Cause::LateData), "");
+        assert_eq!(print_both(output, was, Cause::ProcessExit).matches("2001:db8::7").count(), 1);
+    }
+    for (filter, finals) in [(all, vec![false, true]), (one, vec![true]), (was, vec![false, true])] {
+        let text = print_both(EventOutput::Json, filter, Cause::ProcessExit);
+        let events = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let told: Vec<(u64, bool)> = events.map(|event: EventView| (event.id, event.is_final)).collect();
+        assert_eq!(told, finals.into_iter().map(|is_final| (7, is_final)).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn json_is_one_event_per_line_and_reads_back() {
-    let text = print(Output::Json, EventFilter::default(), &[told(1), refusal(2)]);
+    let text = print(EventOutput::Json, EventFilter::default(), &[told(1), refusal(2)]);
     let events: Vec<EventView> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events, [event_view(&told(1)), event_view(&refusal(2))]);
 }
@@ -50,7 +105,7 @@ fn json_is_one_event_per_line_and_reads_back() {
 #[test]
 fn only_events_of_the_filter_are_printed() {
     let filter = EventFilter { kind: Some(Kind::RefusedSent), ..EventFilter::default() };
-    let text = print(Output::Json, filter, &[told(1), refusal(2), told(3)]);
+    let text = print(EventOutput::Json, filter, &[told(1), refusal(2), told(3)]);
     assert_eq!(text.lines().count(), 1);
 }
 
@@ -59,9 +114,9 @@ fn a_hostile_process_name_cannot_act_on_the_terminal() {
     let hostile = "\x1b]0;x\x07\u{9b}2J\n\u{202e}";
     let event = Event { owner: Some(owner(hostile)), ..told(1).event };
     let told = Told { event, ..told(1) };
-    let table = print(Output::Table, EventFilter::default(), std::slice::from_ref(&told));
+    let table = print(EventOutput::Table, EventFilter::default(), std::slice::from_ref(&told));
     assert!(table.ends_with("?]0;x??2J??[42]\n"), "{table:?}");
-    let json = print(Output::Json, EventFilter::default(), std::slice::from_ref(&told));
+    let json = print(EventOutput::Json, EventFilter::default(), std::slice::from_ref(&told));
     assert!(json.trim_end().chars().all(|character| !monitor::terminal::is_hostile(character)), "{json:?}");
     let back: EventView = serde_json::from_str(&json).unwrap();
     assert_eq!(back.owner.unwrap().comm, hostile);
@@ -78,7 +133,7 @@ fn a_reader_that_has_left_is_no_failure() {
             Ok(())
         }
     }
-    let mut printer = EventPrinter::new(Output::Json, EventFilter::default(), Closed);
+    let mut printer = EventPrinter::new(EventOutput::Json, EventFilter::default(), Closed);
     assert_eq!(printer.print_told(&told(1)).unwrap(), Reader::Left);
 }
 

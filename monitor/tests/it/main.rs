@@ -10,6 +10,8 @@ mod client;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod one_event;
@@ -17,6 +19,8 @@ mod one_event;
 mod page;
 #[cfg(test)]
 mod replay;
+#[cfg(test)]
+mod schema;
 #[cfg(test)]
 mod server;
 #[cfg(test)]

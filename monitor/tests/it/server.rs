@@ -7,12 +7,12 @@ use axum::body::{Body, Bytes};
 use axum::routing::get;
 use futures_util::stream;
 use monitor::http::server::{Limits, serve_within};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::support::Daemon;
+use crate::support::{Daemon, told};
 
 /// Longer than any test runs.
 const NEVER: Duration = Duration::from_hours(1);
@@ -143,6 +143,78 @@ async fn shutdown_ends_an_open_event_stream() {
     server.stop().await;
     rest(stream).await;
     drop(publisher);
+}
+
+#[tokio::test]
+async fn a_stalled_reader_costs_a_constant_and_delays_nobody() {
+    const ROUND: u64 = 1_000;
+    const ROUNDS: u64 = 30;
+    let Daemon { router, publisher, shutdown } = Daemon::new();
+    let stop = shutdown.subscribe();
+    let server = Running::start_with(router, PATIENT, shutdown, stop).await;
+    let ask = b"GET /api/v1/events/stream?after=0 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    publisher.event(told(1).into());
+    let mut live = Ids::of(server.send(ask).await);
+    let stalled = server.send(ask).await;
+    // Both streams are open once their first byte is there.
+    stalled.peek(&mut [0]).await.unwrap();
+    assert_eq!(live.next().await, Some(Id::Event(1)));
+
+    // The live reader has each round before the next one comes, however little the other one reads.
+    for round in 0..ROUNDS {
+        let ids = round * ROUND + 2..=(round + 1) * ROUND + 1;
+        ids.clone().for_each(|id| publisher.event(told(id).into()));
+        for id in ids {
+            assert_eq!(live.next().await, Some(Id::Event(id)));
+        }
+    }
+
+    // The other one was given what fits the sockets, and was not queued for: the rest is forgotten but for the history.
+    let newest = ROUNDS * ROUND + 1;
+    let mut late = Ids::of(stalled);
+    let (mut at, mut missed) = (0, 0);
+    while at < newest {
+        match late.next().await.unwrap() {
+            Id::Event(id) => {
+                assert_eq!(id, at + 1);
+                at = id;
+            }
+            Id::Missed(count) => {
+                (at, missed) = (at + count, missed + count);
+            }
+        }
+    }
+    assert!(missed > 0, "all {newest} events had been queued");
+    server.stop().await;
+    drop(publisher);
+}
+
+/// What a reader of a stream is told.
+#[derive(Debug, PartialEq, Eq)]
+enum Id {
+    Event(u64),
+    Missed(u64),
+}
+
+/// The ids in a stream, as they come off the wire.
+struct Ids(Lines<BufReader<TcpStream>>);
+
+impl Ids {
+    fn of(stream: TcpStream) -> Self {
+        Self(BufReader::new(stream).lines())
+    }
+
+    async fn next(&mut self) -> Option<Id> {
+        loop {
+            let line = self.0.next_line().await.unwrap()?;
+            if let Some(id) = line.strip_prefix("id: ") {
+                return Some(Id::Event(id.parse().unwrap()));
+            }
+            if let Some(count) = line.strip_prefix("data: {\"missed\":") {
+                return Some(Id::Missed(count.trim_end_matches('}').parse().unwrap()));
+            }
+        }
+    }
 }
 
 #[tokio::test]

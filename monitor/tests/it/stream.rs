@@ -3,16 +3,18 @@
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use http_body_util::BodyExt;
-use monitor::publish::HISTORY;
+use monitor::cause::Cause;
+use monitor::publish::history::HISTORY;
 use monitor::view::{EventView, LaggedView};
 use tower::ServiceExt;
 
-use crate::support::{Daemon, refusal, request};
+use crate::support::{Daemon, finally, provisional, refusal, request};
 
 /// One message of a stream.
 #[derive(Debug, PartialEq, Eq)]
 enum Message {
     Reset(u64),
+    Verdict(u64, Cause),
     Lagged(u64),
 }
 
@@ -52,6 +54,11 @@ impl Stream {
 
 /// Strict about the form: `id` for events only, one line of data, an empty line.
 fn parse(text: &str) -> Message {
+    if let Some(data) = text.strip_prefix("event: verdict\ndata: ") {
+        let event: EventView = serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap();
+        assert!(event.is_final);
+        return Message::Verdict(event.id, Cause::from_name(&event.cause.unwrap()).unwrap());
+    }
     if let Some(data) = text.strip_prefix("event: lagged\ndata: ") {
         let LaggedView { missed } = serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap();
         return Message::Lagged(missed);
@@ -139,6 +146,92 @@ async fn a_reader_behind_the_history_is_told_how_many_it_missed() {
 
     let mut all = Stream::open(&daemon, "after=0", None).await;
     assert_eq!(all.next().await, Some(Message::Reset(51)), "what is kept is all that was asked for");
+}
+
+#[tokio::test]
+async fn a_final_verdict_follows_the_event_it_is_about() {
+    let daemon = Daemon::new();
+    daemon.publisher.event(provisional(1).into());
+    let mut stream = Stream::open(&daemon, "", None).await;
+    daemon.publisher.event(provisional(2).into());
+    assert_eq!(stream.next().await, Some(Message::Reset(2)));
+    daemon.publisher.revise(finally(1, Cause::IdleReuse).into());
+    daemon.publisher.revise(finally(2, Cause::ProcessExit).into());
+    let verdict = Message::Verdict(2, Cause::ProcessExit);
+    assert_eq!(stream.next().await, Some(verdict), "this reader was not told of event 1");
+    daemon.publisher.event(provisional(3).into());
+    daemon.publisher.revise(finally(3, Cause::LateData).into());
+    daemon.publish([4]);
+    assert_eq!(stream.take(2).await, resets(3..=4), "what was not sent yet is sent as it is now");
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_back_is_told_the_verdicts_of_meanwhile() {
+    let daemon = Daemon::new();
+    daemon.publisher.event(provisional(1).into());
+    daemon.publisher.event(provisional(2).into());
+    daemon.publisher.revise(finally(1, Cause::LateData).into());
+    daemon.publish([3]);
+    daemon.publisher.revise(finally(2, Cause::ProcessExit).into());
+    let mut stream = Stream::open(&daemon, "", Some("3")).await;
+    daemon.publish([4]);
+    let verdict = Message::Verdict(2, Cause::ProcessExit);
+    assert_eq!(
+        stream.take(2).await,
+        [verdict, Message::Reset(4)],
+        "the one on 1 came before 3, which it has"
+    );
+}
+
+#[tokio::test]
+async fn a_verdict_is_for_readers_of_the_old_cause_and_of_the_new_one() {
+    let daemon = Daemon::new();
+    let mut of_old = Stream::open(&daemon, "cause=idle_reuse", None).await;
+    let mut of_new = Stream::open(&daemon, "cause=process_exit", None).await;
+    let mut of_none = Stream::open(&daemon, "cause=unread_data", None).await;
+    daemon.publisher.event(provisional(1).into());
+    assert_eq!(of_old.next().await, Some(Message::Reset(1)));
+    daemon.publish([2]);
+    // The others have left event 1 out by then.
+    assert_eq!(of_none.next().await, Some(Message::Reset(2)));
+    daemon.publisher.revise(finally(1, Cause::ProcessExit).into());
+    daemon.publish([3]);
+    let verdict = Message::Verdict(1, Cause::ProcessExit);
+    assert_eq!(of_old.next().await, Some(verdict));
+    assert_eq!(of_none.next().await, Some(Message::Reset(3)));
+    assert_eq!(of_new.next().await, Some(Message::Reset(1)), "this one had not looked at event 1 before");
+    daemon.publisher.event(provisional(4).into());
+    daemon.publish([5]);
+    assert_eq!(of_old.next().await, Some(Message::Reset(4)));
+    let mut of_new = Stream::open(&daemon, "cause=process_exit&after=5", None).await;
+    daemon.publisher.revise(finally(4, Cause::ProcessExit).into());
+    assert_eq!(of_new.next().await, Some(Message::Verdict(4, Cause::ProcessExit)));
+}
+
+#[tokio::test]
+async fn a_reader_that_falls_behind_gets_its_verdicts_all_the_same() {
+    let daemon = Daemon::new();
+    let mut stream = Stream::open(&daemon, "", None).await;
+    let (sent, all) = (10, 5_000);
+    (1..=sent).for_each(|id| daemon.publisher.event(provisional(id).into()));
+    assert_eq!(stream.take(10).await, resets(1..=sent));
+    (sent + 1..=all).for_each(|id| daemon.publisher.event(provisional(id).into()));
+    (1..=all).for_each(|id| daemon.publisher.revise(finally(id, Cause::LateData).into()));
+    let verdicts: Vec<_> = (1..=sent).map(|id| Message::Verdict(id, Cause::LateData)).collect();
+    assert_eq!(stream.take(10).await, verdicts);
+    assert_eq!(stream.take(4_990).await, resets(sent + 1..=all));
+    daemon.publish([all + 1]);
+    assert_eq!(stream.next().await, Some(Message::Reset(all + 1)));
+}
+
+#[tokio::test]
+async fn a_stream_with_much_left_to_send_does_not_hold_up_the_end() {
+    let daemon = Daemon::new();
+    daemon.publish(1..=5_000);
+    let mut stream = Stream::open(&daemon, "after=0", None).await;
+    assert_eq!(stream.next().await, Some(Message::Reset(1)));
+    daemon.shutdown.send(true).unwrap();
+    assert_eq!(stream.next().await, None);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use monitor::counts::{PeerCounts, PortCounts, Stories, StoryCounts};
 use monitor::enrich::Enricher;
 use monitor::event::{Counted, Direction, Event, Owner, Reason, Segment, SocketFacts, TcpState, Told};
 use monitor::http::{AppState, Settings, router};
+use monitor::idle::{Basis, Idle};
 use monitor::publish::{self, Publisher};
 use monitor::snapshot::listening::{
     ConntrackRow, ListenNamespaceRow, ListenerRow, ListenerSeries, Listening, Queue,
@@ -23,6 +24,7 @@ use monitor::snapshot::{
     CauseCounts, Fill, IdleHistogram, NamespaceRow, PeerLabel, PeerRow, PeerSeries, PortSeries, ProgramRow,
     Scope, SignalRow, SignalStatus, Snapshot,
 };
+use monitor::verdict::{Confidence, Fact, Verdict};
 use monitor_common::counters::{KINDS, Kind};
 use monitor_common::peer::Role;
 use serde::de::DeserializeOwned;
@@ -151,6 +153,26 @@ pub(crate) fn refusal(id: u64) -> Told {
         ..Event::of_kind(Kind::RefusedSent)
     };
     Told { id, verdict: classify(&event), event }
+}
+
+/// A reset we received on a connection that had been idle, while its verdict is provisional.
+pub(crate) fn provisional(id: u64) -> Told {
+    let event = Event {
+        local: address("[2001:db8::9]:40000"),
+        remote: address("[2001:db8::7]:8443"),
+        role: Some(Role::Client),
+        slot: Some(4),
+        idle: Some(Idle { time: Duration::from_mins(1), basis: Basis::BeforeOurData, at_least: true }),
+        ..Event::of_kind(Kind::ResetReceived)
+    };
+    let verdict = Verdict::of(Cause::IdleReuse, Confidence::Likely, &[Fact::FinBy], None);
+    Told { id, event, verdict: Some(verdict.provisional()) }
+}
+
+/// The same when its verdict is final.
+pub(crate) fn finally(id: u64, cause: Cause) -> Told {
+    let Told { id, event, verdict } = provisional(id);
+    Told { id, event, verdict: verdict.map(|verdict| Verdict { cause, settled: true, ..verdict }) }
 }
 
 pub(crate) fn owner(comm: &str) -> Owner {

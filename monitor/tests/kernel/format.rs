@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
 use crate::WithShared;
 use crate::api::Api;
@@ -40,6 +41,28 @@ fn open_metrics(api: &Api) -> Result<()> {
     );
     ensure!(answer.body.ends_with(b"# EOF\n"), "no end mark");
     feed(Command::new("python3").args(["-c", PARSER]), &answer.body)
+}
+
+/// Every event that is kept, as whatever the trials did has left them, fits the published schema.
+pub(crate) fn events_fit_the_schema(api: &Api) -> Result<()> {
+    let schema: Value = serde_json::from_str(include_str!("../../../docs/schema/event.schema.json"))?;
+    let validator = jsonschema::draft202012::options().should_validate_formats(true).build(&schema)?;
+    let mut next = 0;
+    loop {
+        let answer = api.get(&format!("/api/v1/events?idle_closes=true&limit=1000&after={next}"), "*/*")?;
+        let page: Value = serde_json::from_slice(&answer.body)?;
+        for event in page["events"].as_array().context("no list of events")? {
+            let faults: Vec<_> = validator
+                .iter_errors(event)
+                .map(|error| format!("{}: {error}", error.instance_path()))
+                .collect();
+            ensure!(faults.is_empty(), "{}\nin {event}", faults.join("\n"));
+        }
+        let last = std::mem::replace(&mut next, page["next"].as_u64().context("no next id")?);
+        if next == last {
+            return Ok(());
+        }
+    }
 }
 
 fn feed(command: &mut Command, input: &[u8]) -> Result<()> {

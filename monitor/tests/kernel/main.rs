@@ -61,8 +61,10 @@ fn main() -> ExitCode {
     if let Some(daemon) = daemon.as_ref().filter(|_| conclusion.has_failed()) {
         say(&format!("the shared daemon's log:\n{}", daemon.process().stderr().join("\n")));
     }
+    // Last, so that whatever any trial made happen is among them.
+    let fits = daemon.as_ref().map_or(Ok(()), |daemon| format::events_fit_the_schema(&daemon.api));
     let stopped = daemon.and_then(Arc::into_inner).map_or(Ok(()), |daemon| daemon.stop(Signal::TERM));
-    if conclusion.has_failed() { conclusion.exit_code() } else { finish(stopped) }
+    if conclusion.has_failed() { conclusion.exit_code() } else { finish(fits.and(stopped)) }
 }
 
 /// The shared daemon, unless there is nothing to run.

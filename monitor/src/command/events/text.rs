@@ -1,0 +1,160 @@
+//! An event as text for people: the cells of a table row, or one short line.
+
+use jiff::Timestamp;
+
+use crate::http::convert::{owner_text, reason_text};
+use crate::terminal::{Align, Cell, Column, Style, painted, printable};
+use crate::view::{EventView, IdleView, SocketView};
+
+/// Columns of the table, with the widths that most events need: while following, the next event is not known.
+pub(super) const COLUMNS: [Column; 11] = [
+    Column { title: "TIME", align: Align::Left, width: 24 },
+    Column { title: "DIR", align: Align::Left, width: 8 },
+    Column { title: "PEER", align: Align::Left, width: 15 },
+    Column { title: "PORT", align: Align::Right, width: 5 },
+    Column { title: "ROLE", align: Align::Left, width: 6 },
+    Column { title: "IDLE", align: Align::Right, width: 7 },
+    Column { title: "CAUSE", align: Align::Left, width: 13 },
+    Column { title: "REASON", align: Align::Left, width: 14 },
+    Column { title: "IN/OUT", align: Align::Right, width: 7 },
+    Column { title: "SEGS", align: Align::Right, width: 4 },
+    Column { title: "OWNER", align: Align::Left, width: 0 },
+];
+
+/// The cells of an event's row.
+pub(super) fn cells(event: &EventView) -> [Cell; 11] {
+    let socket = event.socket.as_ref();
+    [
+        Cell::new(time(event)),
+        Cell::new(&*event.direction),
+        Cell::new(address(event)),
+        Cell::new(port(event).to_string()),
+        Cell::new(role(event)),
+        Cell::new(event.idle.as_ref().map_or_else(String::new, idle)),
+        Cell::styled(cause(event), cause_style(event)),
+        Cell::new(event.reason.as_ref().map_or_else(String::new, reason_text)),
+        Cell::new(socket.map_or_else(String::new, bytes)),
+        Cell::new(socket.map_or_else(String::new, |socket| {
+            format!("{}/{}", socket.data_segments_in, socket.data_segments_out)
+        })),
+        Cell::new(event.owner.as_ref().map_or_else(String::new, owner_text)),
+    ]
+}
+
+/// An event on one line: time, direction as an arrow, peer and port, role, cause, idle time, owner. What is not known is
+/// `-`, so that the fields can be counted.
+pub(super) fn line(event: &EventView, colour: bool) -> String {
+    let arrow = match event.direction.as_str() {
+        "sent" => "->",
+        "received" => "<-",
+        other => other,
+    };
+    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+    let address = address(event);
+    let bracketed = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+    let peer = format!("{bracketed}:{}", port(event));
+    // Painted after it is padded: escape sequences have no width.
+    let cause = format!("{:<13}", printable(&cause(event)));
+    let owner = or_dash(event.owner.as_ref().map_or_else(String::new, owner_text));
+    let idle = or_dash(event.idle.as_ref().map_or_else(String::new, idle));
+    format!(
+        "{} {arrow} {:<20} {:<6} {} {idle:>7} {}",
+        printable(&time(event)),
+        printable(&peer),
+        printable(&or_dash(role(event).to_owned())),
+        painted(&cause, cause_style(event), colour),
+        printable(&owner),
+    )
+}
+
+/// UTC, as logs of several hosts are compared and as `--since` takes it; to the millisecond, as a person reads it.
+fn time(event: &EventView) -> String {
+    event.time.parse::<Timestamp>().map_or_else(|_| event.time.clone(), |time| format!("{time:.3}"))
+}
+
+fn address(event: &EventView) -> &str {
+    event.peer.as_ref().map_or(&event.remote.addr, |peer| &peer.peer)
+}
+
+/// The service port. Without a peer it was counted by our own.
+fn port(event: &EventView) -> u16 {
+    event.peer.as_ref().map_or(event.local.port, |peer| peer.port)
+}
+
+fn role(event: &EventView) -> &str {
+    event.peer.as_ref().map_or("", |peer| &peer.role)
+}
+
+/// The cause, with a mark while it is provisional; for idle closes, which have none, who closed.
+fn cause(event: &EventView) -> String {
+    let mark = if event.is_final { "" } else { "?" };
+    match (&event.cause, event.direction.as_str()) {
+        (Some(cause), _) => format!("{cause}{mark}"),
+        (None, "sent") => "idle_close(local)".to_owned(),
+        (None, _) => "idle_close(peer)".to_owned(),
+    }
+}
+
+const fn cause_style(event: &EventView) -> Style {
+    if event.cause.is_some() { Style::Yellow } else { Style::Plain }
+}
+
+fn bytes(socket: &SocketView) -> String {
+    let count = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string());
+    format!("{}/{}", count(socket.bytes_in), count(socket.bytes_out))
+}
+
+/// How long it was quiet.
+fn idle(idle: &IdleView) -> String {
+    let least = if idle.at_least { ">=" } else { "" };
+    format!("{least}{}", duration(idle.seconds))
+}
+
+/// A time in its two largest units, as timeouts are configured: `4ms`, `59.9s`, `1m05s`, `2h07m`, `3d01h`.
+fn duration(seconds: f64) -> String {
+    // Rounded first: 59.96 s are a minute, and never `60.0s`.
+    let tenths = std::time::Duration::try_from_secs_f64(seconds.max(0.0))
+        .map_or(u128::MAX, |time| (time.as_millis() + 50) / 100);
+    let (minutes, hours, days) = (tenths / 600, tenths / 36_000, tenths / 864_000);
+    if days > 0 {
+        format!("{days}d{:02}h", hours % 24)
+    } else if hours > 0 {
+        format!("{hours}h{:02}m", minutes % 60)
+    } else if minutes > 0 {
+        format!("{minutes}m{:02}s", tenths % 600 / 10)
+    } else if tenths >= 10 {
+        format!("{}.{}s", tenths / 10, tenths % 10)
+    } else {
+        format!("{:.0}ms", seconds * 1000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{duration, idle};
+    use crate::view::IdleView;
+
+    #[test]
+    fn idle_times_read_as_timeouts_are_configured() {
+        for (seconds, text) in [
+            (0.0, "0ms"),
+            (0.004, "4ms"),
+            (0.25, "250ms"),
+            (0.949, "949ms"),
+            (0.999, "1.0s"),
+            (1.0, "1.0s"),
+            (59.94, "59.9s"),
+            (59.996, "1m00s"),
+            (65.0, "1m05s"),
+            (350.2, "5m50s"),
+            (3_599.99, "1h00m"),
+            (7_620.0, "2h07m"),
+            (263_000.0, "3d01h"),
+        ] {
+            assert_eq!(duration(seconds), text, "{seconds}");
+        }
+        assert!(!duration(f64::MAX).is_empty() && !duration(-1.0).is_empty());
+        let least = IdleView { seconds: 75.0, basis: String::new(), at_least: true };
+        assert_eq!(idle(&least), ">=1m15s");
+    }
+}

@@ -1,0 +1,115 @@
+//! The JSON Schema of an event, from the types of [`crate::view`] and the closed lists behind their strings.
+//!
+//! Committed as `docs/schema/event.schema.json`, so that others can validate without building anything. Not served.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use monitor_common::counters::Kind;
+use monitor_common::peer::{Ended, Role, Side};
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::{RecursiveTransform, Transform as _};
+use serde_json::{Value, json};
+
+use super::convert::{ended_name, family_name, shutdown_name, side_name};
+use crate::cause::Cause;
+use crate::event::{Counted, Direction, role_name};
+use crate::idle::Basis;
+use crate::verdict::{AppSaw, Confidence, Fact};
+use crate::view::EventView;
+
+/// The schema of one event, draft 2020-12. Every key is required, none is unknown, and closed lists are closed.
+pub fn event_schema() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    let mut schema = settings.into_generator().into_root_schema_for::<EventView>();
+    RecursiveTransform(close).transform(&mut schema);
+    RecursiveTransform(join_lines).transform(&mut schema);
+    schema.to_value()
+}
+
+/// No other keys than those described.
+fn close(schema: &mut Schema) {
+    if schema.get("properties").is_some() {
+        schema.insert("additionalProperties".to_owned(), json!(false));
+    }
+}
+
+/// Doc comments are broken into lines for the eye only.
+fn join_lines(schema: &mut Schema) {
+    if let Some(Value::String(description)) = schema.get_mut("description") {
+        *description = description.replace('\n', " ");
+    }
+}
+
+/// The list for a key that may be `null`.
+pub(crate) fn or_null(mut names: Value) -> Value {
+    if let Value::Array(names) = &mut names {
+        names.push(Value::Null);
+    }
+    names
+}
+
+pub(crate) fn kinds() -> Value {
+    json!(Kind::ALL.map(Kind::name))
+}
+
+pub(crate) fn directions() -> Value {
+    json!([Direction::Sent, Direction::Received].map(Direction::name))
+}
+
+pub(crate) fn families() -> Value {
+    json!([family_name(Ipv4Addr::UNSPECIFIED.into()), family_name(Ipv6Addr::UNSPECIFIED.into())])
+}
+
+pub(crate) fn roles() -> Value {
+    json!([Role::Client, Role::Server].map(role_name))
+}
+
+pub(crate) fn causes() -> Value {
+    // What has a story is never without a verdict: only counts are.
+    let told = Cause::ALL.into_iter().filter(|cause| *cause != Cause::Unclassified);
+    told.map(Cause::name).collect()
+}
+
+pub(crate) fn confidences() -> Value {
+    json!([Confidence::Certain, Confidence::Likely, Confidence::Possible].map(Confidence::name))
+}
+
+pub(crate) fn evidence() -> Value {
+    json!({"type": "string", "enum": Fact::ALL.map(Fact::path)})
+}
+
+pub(crate) fn app_saws() -> Value {
+    let all = [
+        AppSaw::ConnectionRefused,
+        AppSaw::ConnectionReset,
+        AppSaw::EndOfFile,
+        AppSaw::TimedOut,
+        AppSaw::ConnectionAborted,
+        AppSaw::Nothing,
+    ];
+    json!(all.map(AppSaw::name))
+}
+
+pub(crate) fn bases() -> Value {
+    let all = [Basis::BeforeOurData, Basis::BeforePeersData, Basis::BeforeReset, Basis::BeforeFin];
+    json!(all.map(Basis::name))
+}
+
+pub(crate) fn sides() -> Value {
+    json!([Side::Local, Side::Peer].map(side_name))
+}
+
+pub(crate) fn endings() -> Value {
+    let all = [Ended::OurFin, Ended::Unread, Ended::Chosen, Ended::Destroyed, Ended::Reset, Ended::PeerReset];
+    json!(all.map(ended_name))
+}
+
+pub(crate) fn counted() -> Value {
+    json!([Counted::Reset, Counted::Aborted].map(Counted::name))
+}
+
+pub(crate) fn shutdowns() -> Value {
+    // Two bits.
+    json!([0, 1, 2, 3].map(shutdown_name))
+}

@@ -1,0 +1,32 @@
+//! `docs`: the files of the documentation that are made from the source.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::process::{capture, step};
+use crate::workspace;
+
+/// A file, and the example of `monitor` that prints what it should say.
+const MADE: [(&str, &str); 1] = [("docs/schema/event.schema.json", "event_schema")];
+
+/// The command. With `check` writes nothing, and fails if a file is not what the source says.
+pub(crate) fn run(check: bool) -> Result<()> {
+    step("documentation made from the source");
+    for (path, example) in MADE {
+        let mut cargo = workspace::cargo("run");
+        let text = capture(cargo.args(["--quiet", "--package", "monitor", "--example", example]))?;
+        let full = workspace::root().join(path);
+        if fs::read_to_string(&full).is_ok_and(|present| present == text) {
+            continue;
+        }
+        if check {
+            bail!("{path} is not what the source says; `cargo xtask docs` writes it");
+        }
+        let directory = full.parent().context("a file without a directory")?;
+        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        fs::write(&full, text).with_context(|| format!("cannot write {}", full.display()))?;
+        eprintln!("wrote {path}");
+    }
+    Ok(())
+}
