@@ -1,3 +1,5 @@
+//! What `events` says besides events.
+
 use super::{EventFilter, EventsView, notices};
 
 fn past(oldest: u64, started: &str) -> EventsView {
