@@ -10,7 +10,7 @@ use monitor_common::counters::Kind;
 
 use crate::cause::Cause;
 use crate::event::{Event, TcpState};
-use crate::idle::IDLE;
+use crate::idle::{IDLE, was_closed_idle};
 use crate::verdict::{AppSaw, Confidence, Fact, Verdict};
 
 /// TCP flag bits of the provoking segment.
@@ -79,6 +79,12 @@ fn breaks_protocol(event: &Event) -> bool {
 /// Whether the connection had been quiet for as long as keep-alive timers run; `None` when it is not known.
 fn was_idle(event: &Event) -> Option<bool> {
     event.idle.map(|idle| idle.time >= IDLE)
+}
+
+/// Whether a request that came after a FIN lost the race with a keep-alive timer. Without knowledge of the FIN, the quiet
+/// before the request decides.
+fn lost_the_race(event: &Event) -> Option<bool> {
+    was_closed_idle(event).or_else(|| was_idle(event))
 }
 
 #[cfg(test)]

@@ -105,6 +105,11 @@ pub struct Reason {
     pub name: Option<std::sync::Arc<str>>,
 }
 
+impl Reason {
+    /// Keep-alive probes went unanswered (6.12 and newer).
+    pub const KEEPALIVE_TIMEOUT: &'static str = "TCP_KEEPALIVE_TIMEOUT";
+}
+
 /// The task an event belongs to, only ever set when the kernel side knew that it is the owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {

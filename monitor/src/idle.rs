@@ -95,7 +95,26 @@ pub fn is_crossed(event: &Event) -> bool {
             socket.unread_bytes.is_some_and(|unread| unread > 0)
                 && socket.received_age <= JUST_NOW
                 && socket.received_age < socket.sent_age
+                && !is_upload_to_us(socket)
         })
+}
+
+/// Whether the first FIN ended a quiet connection: somebody's timer ran out. `None` without a FIN, or where it is not known.
+///
+/// Not the same as a long [`idle`] time. A peer that closes at once, after so many requests, is not idle, however late the next
+/// request comes.
+pub fn was_closed_idle(event: &Event) -> Option<bool> {
+    let fin = event.fin.as_ref()?;
+    let quiet = fin.quiet.as_ref()?;
+    let crossed =
+        fin.by == Side::Peer && event.socket.as_ref().is_some_and(|socket| socket.sent_age >= quiet.age);
+    let time = if crossed {
+        // Our request was on its way already, and no part of the quiet.
+        event.idle?.time
+    } else {
+        last_activity(quiet, fin.by).saturating_sub(quiet.age)
+    };
+    Some(time >= IDLE)
 }
 
 fn received(event: &Event, socket: &SocketFacts) -> Idle {
@@ -147,6 +166,14 @@ fn last_activity(quiet: &Quiet, by: Side) -> Duration {
     };
     let says_goodbye = own.saturating_sub(age) < JUST_NOW && last_bytes <= CLOSE_NOTIFY_BYTES;
     if says_goodbye { other } else { own.min(other) }
+}
+
+/// The peer sends one way, and the application has read a part of it since it last sent.
+fn is_upload_to_us(socket: &SocketFacts) -> bool {
+    let partly_read =
+        socket.bytes_in.zip(socket.unread_bytes).is_some_and(|(all, unread)| all > unread.into());
+    let surplus = socket.data_segments_in.saturating_sub(socket.data_segments_out);
+    partly_read && (socket.data_segments_out == 0 || surplus > UPLOAD_SEGMENTS)
 }
 
 /// Many data segments without an answer, or none ever answered.

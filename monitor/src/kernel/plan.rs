@@ -5,6 +5,7 @@ use monitor_common::names;
 use monitor_common::settings::{NO_REASON, Settings};
 
 use super::facts::Facts;
+use crate::event::Reason;
 use crate::snapshot::{SignalRow, SignalStatus};
 
 /// How long the stories of refusals and strays may come in a row, per CPU and kind.
@@ -92,7 +93,7 @@ pub fn plan(facts: &Facts, other_slot: u32) -> Result<Plan, PlanError> {
     let reason_keepalive = facts
         .reset_reasons
         .iter()
-        .find_map(|(value, name)| (name == "KEEPALIVE_TIMEOUT").then_some(*value))
+        .find_map(|(value, name)| (name == Reason::KEEPALIVE_TIMEOUT).then_some(*value))
         .unwrap_or(NO_REASON);
     let settings = Settings {
         story_burst: STORY_BURST,
@@ -190,7 +191,7 @@ mod tests {
             has_receive_reset: true,
             has_set_state: true,
             hz: 250,
-            reset_reasons: vec![(0, "NOT_SPECIFIED".into()), (15, "KEEPALIVE_TIMEOUT".into())],
+            reset_reasons: vec![(0, "NOT_SPECIFIED".into()), (15, "TCP_KEEPALIVE_TIMEOUT".into())],
         }
     }
 
