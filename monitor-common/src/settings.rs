@@ -11,8 +11,10 @@ pub struct Settings {
     pub story_burst: u32,
     /// Nanoseconds until one more such story may be told.
     pub story_interval_ns: u32,
-    /// `KEEPALIVE_TIMEOUT` in the running kernel's `enum sk_rst_reason`, or [`NO_REASON`].
+    /// `TCP_KEEPALIVE_TIMEOUT` in the running kernel's `enum sk_rst_reason`, or [`NO_REASON`].
     pub reason_keepalive: u32,
+    /// `TCP_ABORT_ON_CLOSE`, likewise.
+    pub reason_close: u32,
     /// Whether `tcp_send_reset` has a third argument, the reason (6.10 and newer). 0 or 1.
     pub has_reason: u32,
     /// Slot number of the client-role `other`; the server-role one follows it.
@@ -24,8 +26,17 @@ pub struct Settings {
 impl Settings {
     /// The bytes that the kernel side reads, in its (little-endian) order.
     pub fn to_bytes(self) -> [u8; size_of::<Self>()] {
-        let Self { story_burst, story_interval_ns, reason_keepalive, has_reason, other_slot, hz } = self;
-        let words = [story_burst, story_interval_ns, reason_keepalive, has_reason, other_slot, hz];
+        let Self {
+            story_burst,
+            story_interval_ns,
+            reason_keepalive,
+            reason_close,
+            has_reason,
+            other_slot,
+            hz,
+        } = self;
+        let words =
+            [story_burst, story_interval_ns, reason_keepalive, reason_close, has_reason, other_slot, hz];
         let mut bytes = [0; size_of::<Self>()];
         for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());
@@ -34,4 +45,4 @@ impl Settings {
     }
 }
 
-const _: () = assert!(size_of::<Settings>() == 24);
+const _: () = assert!(size_of::<Settings>() == 28);

@@ -77,8 +77,8 @@ pub(crate) fn write(sk: u64, tuple: &Tuple, ending: &Ending) {
     let mut memory = ClosedMemory {
         // SAFETY: the helper has no preconditions.
         written_ns: unsafe { bpf_ktime_get_ns() },
-        bytes_in: number(sk, field!(bytes_received)),
-        bytes_out: number(sk, field!(bytes_acked)),
+        bytes_in: socket.bytes_in(),
+        bytes_out: socket.bytes_out(role as u8, state),
         // SAFETY: as above.
         jiffies: unsafe { bpf_jiffies64() } as u32,
         lsndtime: number(sk, field!(lsndtime)) as u32,
@@ -118,12 +118,13 @@ pub(crate) fn write(sk: u64, tuple: &Tuple, ending: &Ending) {
 
 /// Brings the memory of a connection that was closed for sending only up to date: data came in after our FIN.
 #[inline(never)]
-pub(crate) fn refresh(sk: u64, tuple: &Tuple) {
+pub(crate) fn refresh(sk: u64, tuple: &Tuple, state: u8) {
     let Some(memory) = recall(tuple) else { return };
     let lrcvtime = number(sk, field!(lrcvtime)) as u32;
     let data_segs_in = Socket(sk).data_segs_in();
-    let bytes_in = number(sk, field!(bytes_received));
-    let bytes_out = number(sk, field!(bytes_acked));
+    let bytes_in = Socket(sk).bytes_in();
+    // SAFETY: `memory` is a map value; one byte is copied.
+    let bytes_out = Socket(sk).bytes_out(unsafe { (*memory).role }, state);
     // SAFETY: `memory` is a map value; a program that reads it meanwhile sees each number old or new.
     unsafe { (&raw mut (*memory).lrcvtime).write_volatile(lrcvtime) };
     // SAFETY: as above.

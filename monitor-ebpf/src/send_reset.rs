@@ -156,6 +156,10 @@ fn active(socket: Socket, reason: u32) {
 #[inline(always)]
 fn intent(socket: Socket, state: u8, reason: u32) -> Intent {
     if state != CLOSE {
+        if reason == settings().reason_close && reason != NO_REASON {
+            // MPTCP resets its subflows before it closes them.
+            return if socket.lingers_zero() { Intent::Chosen } else { Intent::Unread };
+        }
         // tcp_abort() resets first and closes then; timers do the same, on orphans or with probes out.
         let keepalive = if settings().reason_keepalive != NO_REASON {
             reason == settings().reason_keepalive

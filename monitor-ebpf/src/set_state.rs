@@ -117,7 +117,7 @@ fn opened(socket: Socket, old: u8) {
 fn closed(socket: Socket, old: u8) {
     let tuple = socket.tuple();
     if matches!(old, FIN_WAIT1 | FIN_WAIT2 | CLOSING) && ever(Rare::HalfClosed) {
-        memory::refresh(socket.0, &tuple);
+        memory::refresh(socket.0, &tuple, old);
     }
     let tally = Tally::of(slot_of(&tuple, socket.role(&tuple), Occasion::Connection));
     tally.add(PeerCounter::Closed, 1);

@@ -184,6 +184,22 @@ impl Socket {
         if unread > i32::MAX as u32 { 0 } else { unread }
     }
 
+    /// Payload bytes received in order. The kernel counts the peer's FIN as one.
+    #[inline(always)]
+    pub(crate) fn bytes_in(self) -> u64 {
+        let fin = u64::from(number(self.0, field!(sk_flags)) & SOCK_DONE != 0);
+        number(self.0, field!(bytes_received)).saturating_sub(fin)
+    }
+
+    /// Payload bytes that the peer acknowledged. The kernel counts a client's SYN as one, and our FIN, which was
+    /// acknowledged if the socket is, or was before it closed, in `FIN_WAIT2`.
+    #[inline(always)]
+    pub(crate) fn bytes_out(self, role: u8, state: u8) -> u64 {
+        let syn = u64::from(role == Role::Client as u8);
+        let fin = u64::from(state == FIN_WAIT2);
+        number(self.0, field!(bytes_acked)).saturating_sub(syn + fin)
+    }
+
     /// Sequence numbers sent that were not acknowledged.
     #[inline(always)]
     pub(crate) fn unacked_bytes(self) -> u32 {

@@ -173,13 +173,13 @@ fn within_rate(kind: Kind) -> bool {
     true
 }
 
-/// Fills in what a full socket tells.
+/// Fills in what a full socket tells. Role and state before must be there already.
 #[inline(always)]
 pub(crate) fn socket(record: &mut Record, socket: Socket) {
     let sk = socket.0;
     record.known |= known::SOCKET | known::BYTES | known::SRTT;
-    record.bytes_in = number(sk, field!(bytes_received));
-    record.bytes_out = number(sk, field!(bytes_acked));
+    record.bytes_in = socket.bytes_in();
+    record.bytes_out = socket.bytes_out(record.role, record.state_before);
     record.srtt_us = number(sk, field!(srtt_us)) as u32;
     record.data_segs_in = socket.data_segs_in();
     record.data_segs_out = socket.data_segs_out();
@@ -232,6 +232,20 @@ fn local_fin(record: &mut Record, memory: &ClosedMemory) {
         record.fin_by = Side::Local as u8;
         fin_ages(record, memory.jiffies, memory.lsndtime, memory.lrcvtime);
         record.fin_last_bytes = memory.last_bytes;
+        closed_by(record, memory);
+    }
+}
+
+/// Whoever closed owns what comes after.
+#[inline(always)]
+fn closed_by(record: &mut Record, memory: &ClosedMemory) {
+    if memory.tgid != 0 {
+        record.known |= known::OWNER;
+        record.tgid = memory.tgid;
+        record.pid = memory.pid;
+        record.task_flags = memory.task_flags;
+        record.exit_code = memory.exit_code;
+        record.comm = memory.comm;
     }
 }
 
@@ -260,14 +274,7 @@ pub(crate) fn memory(record: &mut Record, memory: &ClosedMemory) {
     record.since_close_ns = record.time_ns.wrapping_sub(memory.written_ns);
     record.ended = memory.ended;
     local_fin(record, memory);
-    if memory.tgid != 0 {
-        record.known |= known::OWNER;
-        record.tgid = memory.tgid;
-        record.pid = memory.pid;
-        record.task_flags = memory.task_flags;
-        record.exit_code = memory.exit_code;
-        record.comm = memory.comm;
-    }
+    closed_by(record, memory);
 }
 
 /// Fills in what the provoking segment tells. `expected` is the sequence number that would have been next.

@@ -30,14 +30,13 @@ const PROTOCOL_REASONS: [&str; 7] = [
 
 /// The verdict on an event; `None` for idle closes, which are no resets. Provisional where the other end may know better.
 pub fn classify(event: &Event) -> Option<Verdict> {
-    let refused = |app_saw| {
-        let evidence = &[Fact::State, Fact::SegmentFlags];
+    let refused = |evidence: &[Fact], app_saw| {
         Some(Verdict::of(Cause::Refused, Confidence::Certain, evidence, Some(app_saw)))
     };
     match event.kind {
         Kind::IdleCloseSent | Kind::IdleCloseReceived => None,
-        Kind::RefusedSent => refused(AppSaw::Nothing),
-        Kind::RefusedReceived => refused(AppSaw::ConnectionRefused),
+        Kind::RefusedSent => refused(&[Fact::State, Fact::SegmentFlags], AppSaw::Nothing),
+        Kind::RefusedReceived => refused(&[Fact::State], AppSaw::ConnectionRefused),
         Kind::StraySent => Some(stray(event)),
         Kind::StrayReceived => {
             Some(Verdict::of(Cause::Other, Confidence::Possible, &[Fact::State], Some(AppSaw::Nothing)))

@@ -46,6 +46,9 @@ fn active(event: &Event) -> Verdict {
         Verdict::of(Cause::UnreadData, Confidence::Certain, &[Fact::UnreadBytes], nothing)
     } else if socket.and_then(|socket| socket.linger_zero) == Some(true) {
         Verdict::of(Cause::LingerAbort, Confidence::Certain, &[Fact::LingerZero], nothing)
+    } else if says(event, Reason::ABORT_ON_CLOSE) {
+        // MPTCP keeps what is unread above its subflows.
+        Verdict::of(Cause::UnreadData, Confidence::Certain, &[Fact::Reason], nothing)
     } else {
         Verdict::of(Cause::Other, Confidence::Possible, &[Fact::State, Fact::Active], None)
     }
@@ -75,7 +78,8 @@ fn passive(event: &Event) -> Verdict {
             None => Verdict::of(Cause::LateData, Confidence::Possible, evidence, nothing),
         };
     }
-    if breaks_protocol(event) {
+    // To a listener every late segment breaks the protocol.
+    if breaks_protocol(event) && event.state != Some(TcpState::LISTEN) {
         let evidence = &[Fact::Reason, Fact::SegmentFlags];
         return Verdict::of(Cause::Protocol, Confidence::Certain, evidence, None);
     }

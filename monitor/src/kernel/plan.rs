@@ -90,15 +90,15 @@ pub fn plan(facts: &Facts, other_slot: u32) -> Result<Plan, PlanError> {
             at: Tracepoint::ReceiveReset,
         });
     }
-    let reason_keepalive = facts
-        .reset_reasons
-        .iter()
-        .find_map(|(value, name)| (name == Reason::KEEPALIVE_TIMEOUT).then_some(*value))
-        .unwrap_or(NO_REASON);
+    let reason = |wanted: &str| {
+        let value = facts.reset_reasons.iter().find_map(|(value, name)| (name == wanted).then_some(*value));
+        value.unwrap_or(NO_REASON)
+    };
     let settings = Settings {
         story_burst: STORY_BURST,
         story_interval_ns: STORY_INTERVAL_NS,
-        reason_keepalive,
+        reason_keepalive: reason(Reason::KEEPALIVE_TIMEOUT),
+        reason_close: reason(Reason::ABORT_ON_CLOSE),
         has_reason: u32::from(has_reason),
         other_slot,
         hz: facts.hz,
@@ -203,7 +203,7 @@ mod tests {
     fn a_new_kernel_gets_all_three_tracepoints_and_its_reasons() {
         let plan = plan(&facts(), 7).unwrap();
         assert_eq!(plan.hooks.len(), 3);
-        assert_eq!(plan.settings.reason_keepalive, 15);
+        assert_eq!((plan.settings.reason_keepalive, plan.settings.reason_close), (15, NO_REASON));
         assert_eq!(plan.settings.has_reason, 1);
         assert_eq!(plan.settings.other_slot, 7);
         assert_eq!(status(&plan, "reset_sent_passive"), SignalStatus::Works);

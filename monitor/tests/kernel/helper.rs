@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::owner::Owner;
 use crate::sockets::{Place, receive, send};
 
 /// First argument: run the rest of the arguments as a command that dies with its parent.
@@ -80,6 +81,11 @@ impl Holder {
         self.output.read_exact(&mut line).context("the helper process ended early")?;
         ensure!(line == expected, "unexpected word from the helper process");
         Ok(())
+    }
+
+    /// As the owner of its sockets.
+    pub(crate) fn owner(&self) -> Result<Owner> {
+        Owner::of_process(self.child.id())
     }
 
     /// Kills it as `kill -9` does, and waits for its end.

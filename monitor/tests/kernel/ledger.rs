@@ -20,7 +20,8 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    const fn name(self) -> &'static str {
+    /// As the JSON spells it.
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Server => "server",
@@ -263,6 +264,11 @@ impl<'a> Ledger<'a> {
             wrong.push(
                 "the daemon is over its budgets: does anything else here connect to many peers?".to_owned(),
             );
+        }
+        let missed = status.missed_runs.iter().filter(|(_, runs)| runs.is_some_and(|runs| runs > 0));
+        let missed: Vec<_> = missed.collect();
+        if !wrong.is_empty() && !missed.is_empty() {
+            wrong.push(format!("runs of the programs that nobody took over: {missed:?}"));
         }
         Ok(if wrong.is_empty() { Ok(()) } else { Err(wrong) })
     }

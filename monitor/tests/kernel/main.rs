@@ -14,14 +14,18 @@ mod retire;
 mod spoof;
 mod volume;
 
+mod expected;
 mod ledger;
 mod oracle;
+mod story;
 
 mod api;
+mod clock;
 mod daemon;
 mod exposition;
 mod helper;
 mod netns;
+mod owner;
 mod packets;
 mod sockets;
 mod wait;
@@ -36,6 +40,7 @@ use rustix::process::Signal;
 
 use crate::api::Api;
 use crate::daemon::{Daemon, Scratch};
+use crate::netns::with_own_files;
 
 /// Options of the shared daemon: room for its trials' peers whatever else this machine connects to meanwhile.
 const ROOMY: [&str; 4] = ["--client-peers", "150000", "--server-peers", "150000"];
@@ -118,14 +123,14 @@ static MACHINE: RwLock<()> = RwLock::new(());
 fn beside_others(name: impl Into<String>, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
     Trial::test(name, || {
         let _machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-        run().map_err(failed)
+        with_own_files(run).map_err(failed)
     })
 }
 
 fn alone(name: impl Into<String>, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
     Trial::test(name, || {
         let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-        run().map_err(failed)
+        with_own_files(run).map_err(failed)
     })
 }
 
