@@ -106,15 +106,24 @@ pub fn is_crossed(event: &Event) -> bool {
 pub fn was_closed_idle(event: &Event) -> Option<bool> {
     let fin = event.fin.as_ref()?;
     let quiet = fin.quiet.as_ref()?;
-    let crossed =
-        fin.by == Side::Peer && event.socket.as_ref().is_some_and(|socket| socket.sent_age >= quiet.age);
-    let time = if crossed {
-        // Our request was on its way already, and no part of the quiet.
+    let socket = event.socket.as_ref()?;
+    // Our request was on its way already, and no part of the quiet.
+    let crossed = fin.by == Side::Peer && socket.sent_age >= quiet.age;
+    let time = if crossed || went_on(quiet, fin.by, socket) {
         event.idle?.time
     } else {
         last_activity(quiet, fin.by).saturating_sub(quiet.age)
     };
     Some(time >= IDLE)
+}
+
+/// Whether the side that was still open has sent data since the first FIN, and it was taken: that FIN was a half close. The
+/// peer's ACK is all that is left of ours when more has been sent.
+fn went_on(quiet: &Quiet, by: Side, socket: &SocketFacts) -> bool {
+    match by {
+        Side::Local => socket.received_age < quiet.age,
+        Side::Peer => socket.ack_age.is_some_and(|acked| acked < quiet.age),
+    }
 }
 
 fn received(event: &Event, socket: &SocketFacts) -> Idle {
@@ -125,6 +134,9 @@ fn received(event: &Event, socket: &SocketFacts) -> Idle {
     let peers_fin = event.fin.as_ref().filter(|fin| fin.by == Side::Peer);
     if let Some(fin) = peers_fin {
         let quiet_from = match &fin.quiet {
+            Some(quiet) if sent_age < quiet.age && went_on(quiet, Side::Peer, socket) => {
+                socket.ack_age.unwrap_or(received_age)
+            }
             Some(quiet) if sent_age < quiet.age => last_activity(quiet, Side::Peer),
             // Sent before the FIN came: the request that crossed it, or an upload that was cut short.
             Some(_) if is_upload(socket) => sent_age,

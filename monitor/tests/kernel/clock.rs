@@ -49,6 +49,16 @@ impl Bounds {
         Self { least: next.before.saturating_sub(last.after), most: next.after.saturating_sub(last.before) }
     }
 
+    /// Any time up to one between these moments.
+    pub(crate) fn up_to(last: Moment, next: Moment) -> Self {
+        Self { least: Duration::ZERO, ..Self::between(last, next) }
+    }
+
+    /// Whether it is certainly below this time.
+    pub(crate) fn is_below(self, time: Duration) -> bool {
+        self.most + jiffy() < time
+    }
+
     /// In seconds, with the kernel's resolution and a little for rounding on both sides.
     pub(crate) fn seconds(self) -> (f64, f64) {
         let slack = jiffy() + ROUNDING;

@@ -185,6 +185,16 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
+    /// Another cause than usual.
+    pub(crate) fn of_cause(self, cause: &str) -> Self {
+        self.cause(cause)
+    }
+
+    /// Of two causes of which the machine's pace decides.
+    pub(crate) fn any_cause(self) -> Self {
+        self.known("cause").without("confidence")
+    }
+
     /// Among the events with the same key, order decides which is which.
     pub(crate) fn key(&self) -> (String, String, String) {
         (self.kind.to_owned(), self.local.to_string(), self.remote.to_string())
@@ -354,6 +364,20 @@ impl Expected {
         self.with("idle.basis", json!(basis)).with("idle.at_least", json!(false))
     }
 
+    /// How long it was quiet, whatever that is counted from.
+    pub(crate) fn idle_within(mut self, bounds: Bounds) -> Self {
+        let (least, most) = bounds.seconds();
+        self.fields.insert("idle.seconds", Want::Between(least, most));
+        self
+    }
+
+    /// How long ago an ACK came.
+    pub(crate) fn acked(mut self, bounds: Bounds) -> Self {
+        let (least, most) = bounds.seconds();
+        self.fields.insert("socket.ack_seconds_ago", Want::Between(least, most));
+        self
+    }
+
     /// Data segments received and sent.
     pub(crate) fn segments(self, received: u32, sent: u32) -> Self {
         self.with("socket.data_segments_in", json!(received)).with("socket.data_segments_out", json!(sent))
@@ -394,6 +418,11 @@ impl Expected {
         self.with("segment.flags", json!(flags))
             .with("segment.bytes", json!(bytes))
             .with("segment.ttl", json!(64))
+    }
+
+    /// However long that segment was.
+    pub(crate) fn any_length(self) -> Self {
+        self.without("segment.bytes")
     }
 
     /// That segment came in sequence.

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::owner::Owner;
@@ -86,6 +86,14 @@ impl Holder {
     /// As the owner of its sockets.
     pub(crate) fn owner(&self) -> Result<Owner> {
         Owner::of_process(self.child.id())
+    }
+
+    /// Ends it by a signal, and waits for its end.
+    pub(crate) fn end(&mut self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(self.child.id().try_into()?).context("no process id")?;
+        kill_process(pid, signal)?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// Kills it as `kill -9` does, and waits for its end.

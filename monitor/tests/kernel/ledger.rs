@@ -20,6 +20,14 @@ pub(crate) enum Role {
 }
 
 impl Role {
+    /// The other end's.
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+
     /// As the JSON spells it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -155,6 +163,14 @@ impl<'a> Ledger<'a> {
     pub(crate) fn note(&mut self, peer: IpAddr, port: u16, role: Role, counts: CountsView) {
         let row = self.rows.entry((peer.to_string(), port, role.name())).or_default();
         *row = zip(*row, counts, |one, two| one + two);
+    }
+
+    /// Notes counts of the end with this role.
+    pub(crate) fn end(&mut self, place: &Place, role: Role, counts: CountsView) {
+        match role {
+            Role::Client => self.client(place, counts),
+            Role::Server => self.server(place, counts),
+        }
     }
 
     /// Notes counts of the client's end of connections at this place.

@@ -27,8 +27,10 @@ mod helper;
 mod netns;
 mod owner;
 mod packets;
+mod scripted;
 mod sockets;
 mod wait;
+mod watch;
 
 use std::io::{Write as _, stderr};
 use std::process::ExitCode;

@@ -2,6 +2,7 @@
 
 mod abort;
 mod closing;
+mod idle;
 mod joined;
 mod late;
 mod orphan;
@@ -105,4 +106,7 @@ pub(crate) fn on_loopback() -> Vec<Scenario> {
         process::SCENARIOS,
     ]
     .concat()
+    .into_iter()
+    .chain(idle::scenarios())
+    .collect()
 }

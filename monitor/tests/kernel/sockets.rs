@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use crate::clock::Moment;
 use crate::expected::Ends;
+use crate::ledger::Role;
 use crate::oracle::{self, state};
 use crate::packets::Flags;
 use crate::wait::DEADLINE;
@@ -152,6 +153,11 @@ impl Place {
         }
     }
 
+    /// The address that clients connect from, as the sockets of this family write it.
+    pub(crate) fn source(&self) -> IpAddr {
+        self.written(self.client)
+    }
+
     /// Connects a new client.
     pub(crate) fn connect(&self) -> Result<Socket> {
         let socket = self.client_socket(Protocol::TCP, 0)?;
@@ -216,6 +222,22 @@ impl Pair {
             receive(&self.client, 8)
         })?;
         Ok(Exchanged { request, response })
+    }
+
+    /// The ports of this role's end and of the other.
+    pub(crate) const fn ports(&self, role: Role) -> (u16, u16) {
+        match role {
+            Role::Client => (self.client_port, self.service_port),
+            Role::Server => (self.service_port, self.client_port),
+        }
+    }
+
+    /// The socket of this role, and the other.
+    pub(crate) fn split(self, role: Role) -> (Socket, Socket) {
+        match role {
+            Role::Client => (self.client, self.server),
+            Role::Server => (self.server, self.client),
+        }
     }
 
     /// Closes both ends, the client first.
@@ -317,7 +339,8 @@ pub(crate) fn error_name(error: &std::io::Error) -> Result<&'static str> {
     name.with_context(|| format!("an unexpected error: {error}"))
 }
 
-fn poll_for_reset(socket: &Socket) -> Result<()> {
+/// Waits until a reset has ended the connection, and takes nothing from the socket.
+pub(crate) fn poll_for_reset(socket: &Socket) -> Result<()> {
     let mut polled = [PollFd::new(socket, PollFlags::empty())];
     poll(&mut polled, Some(&Timespec::try_from(DEADLINE)?))?;
     let events = polled[0].revents();
@@ -334,14 +357,21 @@ pub(crate) fn abort(socket: Socket) -> Result<()> {
 
 /// Loses every segment with this flag on its way into this socket.
 pub(crate) fn lose(socket: &Socket, flag: Flags) -> Result<()> {
-    // A socket filter of TCP sees the segment from its TCP header on; byte 13 holds the flags.
-    const LOAD_BYTE: u16 = 0x30;
-    const JUMP_IF_SET: u16 = 0x45;
     Ok(socket.attach_filter(&[
-        SockFilter::new(LOAD_BYTE, 0, 0, 13),
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS_BYTE),
         SockFilter::new(JUMP_IF_SET, 0, 1, flag.bits()),
         SockFilter::new(RETURN, 0, 0, 0),
         SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])?)
+}
+
+/// Loses every segment without this flag on its way into this socket.
+pub(crate) fn lose_without(socket: &Socket, flag: Flags) -> Result<()> {
+    Ok(socket.attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS_BYTE),
+        SockFilter::new(JUMP_IF_SET, 0, 1, flag.bits()),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
     ])?)
 }
 
@@ -350,5 +380,11 @@ pub(crate) fn lose_everything(socket: &Socket) -> Result<()> {
     Ok(socket.attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)])?)
 }
 
-/// The filter's instruction to keep so many bytes of the segment.
+/// The filter's instruction to load a byte of the segment.
+const LOAD_BYTE: u16 = 0x30;
+/// A socket filter of TCP sees the segment from its TCP header on; this byte of it holds the flags.
+const FLAGS_BYTE: u32 = 13;
+/// The instruction to go on, or to skip so many, by a bit of what was loaded.
+const JUMP_IF_SET: u16 = 0x45;
+/// The instruction to keep so many bytes of the segment.
 const RETURN: u16 = 0x06;

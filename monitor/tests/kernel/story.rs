@@ -12,6 +12,7 @@ use crate::clock;
 use crate::expected::{Expected, at};
 use crate::netns::Namespace;
 use crate::wait;
+use crate::watch::Watch;
 
 /// From here on a connection counts as idle.
 const IDLE: Duration = Duration::from_secs(1);
@@ -38,19 +39,22 @@ pub(crate) struct Story<'a> {
     causes_before: Causes,
     opened: Duration,
     quiet: bool,
+    watch: Watch,
 }
 
 impl<'a> Story<'a> {
     /// Begins before the first packet.
     pub(crate) fn open(api: &'a Api, namespace: &Namespace) -> Result<Self> {
+        let after = last_event(&api.status()?);
         Ok(Self {
             api,
             netns: namespace.inum,
             expected: Vec::new(),
-            after: last_event(&api.status()?),
+            after,
             causes_before: causes_of(&api.peers_of(namespace.inum)?.peers),
             opened: clock::now(),
             quiet: false,
+            watch: Watch::start(api.clone(), after),
         })
     }
 
@@ -65,19 +69,21 @@ impl<'a> Story<'a> {
     }
 
     /// Compares at rest: after the ledger's balance, when nothing can happen any more.
-    pub(crate) fn compare(self) -> Result<()> {
+    pub(crate) fn compare(mut self) -> Result<()> {
         let last = last_event(&self.api.status()?);
-        let all = wait::until("the last event", || {
-            let events =
-                self.api.events(&format!("after={}&limit=10000&idle_closes=true", self.after))?.events;
-            let newest = events.last().map_or(self.after, |event| event.id);
-            Ok(if newest >= last { Ok(events) } else { Err(format!("{newest} of {last}")) })
+        wait::until_true("the last event", || {
+            let query = format!("after={}&limit=1&idle_closes=true", last.saturating_sub(1));
+            Ok(last == self.after || !self.api.events(&query)?.events.is_empty())
         })?;
-        let overrun = all.first().is_some_and(|event| event.id > self.after + 1);
-        anyhow::ensure!(!overrun, "other traffic on this host has overrun the daemon's history of events");
+        let all = self.watch.finish()?;
         let mut wrong = self.differences(&all)?;
         wrong.extend(self.causes_differences(&all)?);
-        anyhow::ensure!(wrong.is_empty(), "the events are not the expected ones:\n{}", wrong.join("\n"));
+        let told = last - self.after;
+        anyhow::ensure!(
+            wrong.is_empty(),
+            "not the expected events among {told} on this host:\n{}",
+            wrong.join("\n")
+        );
         Ok(())
     }
 
