@@ -5,7 +5,7 @@
 
 use monitor_common::counters::Kind;
 use monitor_common::peer::{PeerFin, Role, Side, Tuple};
-use monitor_common::record::{CLOSE_NOTIFY_BYTES, Record, known};
+use monitor_common::record::{CLOSE_NOTIFY_BYTES, CLOSE_NOTIFY_SEGMENTS, Record, known};
 
 use crate::fields::settings;
 use crate::peer_fin;
@@ -18,7 +18,7 @@ use crate::story;
 pub(crate) fn by_peer(socket: Socket, old: u8) {
     let fin = peer_fin::observe(socket);
     peer_fin::note(&fin);
-    if old == ESTABLISHED && is_idle(&fin, Side::Peer) {
+    if old == ESTABLISHED && is_idle(socket, &fin, Side::Peer) {
         tell_peers(socket, &fin);
     }
 }
@@ -39,7 +39,7 @@ fn tell_peers(socket: Socket, fin: &PeerFin) {
 pub(crate) fn by_us(socket: Socket, tuple: &Tuple, role: Role) {
     let mut fin = peer_fin::observe(socket);
     fin.last_bytes = socket.unacked_bytes();
-    if !is_idle(&fin, Side::Local) {
+    if !is_idle(socket, &fin, Side::Local) {
         return;
     }
     let slot = slot_of(tuple, role, Occasion::Connection);
@@ -52,7 +52,7 @@ pub(crate) fn by_us(socket: Socket, tuple: &Tuple, role: Role) {
 
 /// Whether it had been quiet for a second. The daemon computes for how long, by the same rule.
 #[inline(always)]
-fn is_idle(fin: &PeerFin, by: Side) -> bool {
+fn is_idle(socket: Socket, fin: &PeerFin, by: Side) -> bool {
     let second = settings().hz;
     let sent = fin.jiffies.wrapping_sub(fin.lsndtime);
     let received = fin.jiffies.wrapping_sub(fin.lrcvtime);
@@ -60,8 +60,13 @@ fn is_idle(fin: &PeerFin, by: Side) -> bool {
         Side::Local => (sent, received),
         Side::Peer => (received, sent),
     };
-    let says_goodbye = own < second / 10 && fin.last_bytes <= CLOSE_NOTIFY_BYTES;
-    other >= second && (own >= second || says_goodbye)
+    if other < second || own >= second {
+        return other >= second;
+    }
+    own < second / 10
+        && fin.last_bytes <= CLOSE_NOTIFY_BYTES
+        && socket.data_segs_in() >= CLOSE_NOTIFY_SEGMENTS
+        && socket.data_segs_out() >= CLOSE_NOTIFY_SEGMENTS
 }
 
 #[inline(always)]

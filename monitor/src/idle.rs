@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use monitor_common::counters::Kind;
 use monitor_common::peer::Side;
-use monitor_common::record::CLOSE_NOTIFY_BYTES;
+use monitor_common::record::{CLOSE_NOTIFY_BYTES, CLOSE_NOTIFY_SEGMENTS};
 
 use crate::event::{Event, Quiet, SocketFacts, TcpState};
 
@@ -66,7 +66,8 @@ pub fn idle(event: &Event) -> Option<Idle> {
         Kind::IdleCloseSent | Kind::IdleCloseReceived => {
             let fin = event.fin.as_ref()?;
             let quiet = fin.quiet.as_ref()?;
-            Some(plain(last_activity(quiet, fin.by).saturating_sub(quiet.age), Basis::BeforeFin))
+            let last = last_activity(quiet, fin.by, event.socket.as_ref()?);
+            Some(plain(last.saturating_sub(quiet.age), Basis::BeforeFin))
         }
         Kind::ResetReceived => event.socket.as_ref().map(|socket| received(event, socket)),
         Kind::ResetSent => event.socket.as_ref().map(|socket| sent(event, socket)),
@@ -112,7 +113,7 @@ pub fn was_closed_idle(event: &Event) -> Option<bool> {
     let time = if crossed || went_on(quiet, fin.by, socket) {
         event.idle?.time
     } else {
-        last_activity(quiet, fin.by).saturating_sub(quiet.age)
+        last_activity(quiet, fin.by, socket).saturating_sub(quiet.age)
     };
     Some(time >= IDLE)
 }
@@ -137,7 +138,7 @@ fn received(event: &Event, socket: &SocketFacts) -> Idle {
             Some(quiet) if sent_age < quiet.age && went_on(quiet, Side::Peer, socket) => {
                 socket.ack_age.unwrap_or(received_age)
             }
-            Some(quiet) if sent_age < quiet.age => last_activity(quiet, Side::Peer),
+            Some(quiet) if sent_age < quiet.age => last_activity(quiet, Side::Peer, socket),
             // Sent before the FIN came: the request that crossed it, or an upload that was cut short.
             Some(_) if is_upload(socket) => sent_age,
             Some(_) | None => received_age,
@@ -163,20 +164,21 @@ fn sent(event: &Event, socket: &SocketFacts) -> Idle {
     // An orphan's or a remembered connection's. When an ACK last came says nothing: this segment brought one.
     let our_fin = event.fin.as_ref().filter(|fin| fin.by == Side::Local);
     let since = match our_fin.and_then(|fin| fin.quiet.as_ref()) {
-        Some(quiet) => last_activity(quiet, Side::Local).min(received_age),
+        Some(quiet) => last_activity(quiet, Side::Local, socket).min(received_age),
         None => sent_age.min(received_age),
     };
     plain(since, Basis::BeforePeersData)
 }
 
 /// Time from the last activity before the first FIN until the event.
-fn last_activity(quiet: &Quiet, by: Side) -> Duration {
+fn last_activity(quiet: &Quiet, by: Side, socket: &SocketFacts) -> Duration {
     let Quiet { age, sent_age, received_age, last_bytes } = *quiet;
     let (own, other) = match by {
         Side::Local => (sent_age, received_age),
         Side::Peer => (received_age, sent_age),
     };
-    let says_goodbye = own.saturating_sub(age) < JUST_NOW && last_bytes <= CLOSE_NOTIFY_BYTES;
+    let could_be_tls = socket.data_segments_in.min(socket.data_segments_out) >= CLOSE_NOTIFY_SEGMENTS;
+    let says_goodbye = own.saturating_sub(age) < JUST_NOW && last_bytes <= CLOSE_NOTIFY_BYTES && could_be_tls;
     if says_goodbye { other } else { own.min(other) }
 }
 

@@ -56,8 +56,8 @@ fn main() -> ExitCode {
         return finish(outcome);
     }
     let mut arguments = Arguments::from_args();
-    // Two at a time: enough to overlap their waiting, and few enough for small machines.
-    arguments.test_threads.get_or_insert(2);
+    // Most of a trial's time is waiting, some of it for connections to be quiet: so many overlap on small machines, too.
+    arguments.test_threads.get_or_insert(6);
     let daemon = match start(&arguments) {
         Ok(daemon) => daemon,
         Err(error) => return finish(Err(error.context("cannot start the shared daemon"))),

@@ -24,6 +24,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         closed_unread,
     ),
     Scenario::on_all("a slow answer right before the close is no quiet", slow_answer),
+    Scenario::on_all("a slow first answer right before the close is no quiet", slow_first_answer),
 ];
 
 /// Parts of the upload, and the pauses between them: more than a second in all, each much less.
@@ -97,8 +98,16 @@ fn closed_unread(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 fn slow_answer(stage: &mut Stage<'_>) -> Result<()> {
+    answer_slowly(stage, 1)
+}
+
+fn slow_first_answer(stage: &mut Stage<'_>) -> Result<()> {
+    answer_slowly(stage, 0)
+}
+
+fn answer_slowly(stage: &mut Stage<'_>, exchanges: usize) -> Result<()> {
     let pair = stage.place.listen()?.pair()?;
-    pair.exchange(1)?;
+    pair.exchange(exchanges)?;
     send(&pair.client, b"request")?;
     receive(&pair.server, 7)?;
     stage.quiet();
@@ -107,6 +116,6 @@ fn slow_answer(stage: &mut Stage<'_>) -> Result<()> {
     oracle::until_state(pair.client_port, pair.service_port, state::CLOSE_WAIT)?;
     receive(&pair.client, 1000)?;
     drop(pair.client);
-    note_end(stage, 2);
+    note_end(stage, u64::try_from(exchanges)? + 1);
     Ok(())
 }
