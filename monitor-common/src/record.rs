@@ -13,6 +13,10 @@ pub const NO_SLOT: u32 = u32::MAX;
 /// TLS 1.2 with the usual ciphers.
 pub const CLOSE_NOTIFY_BYTES: u32 = 64;
 
+/// Data segments that both sides of a TLS connection have sent when one says goodbye: handshake and request, at least. A slow
+/// answer to a first request, with the close right behind it, looks the same otherwise.
+pub const CLOSE_NOTIFY_SEGMENTS: u32 = 2;
+
 /// Bits of [`Record::known`]: which groups of fields the hook could fill.
 pub mod known {
     /// Fields of a full socket: segments, ages, `shutdown`, `linger_zero`, `probes`, `unread_bytes`, `unacked_bytes`.

@@ -11,8 +11,10 @@ pub struct Settings {
     pub story_burst: u32,
     /// Nanoseconds until one more such story may be told.
     pub story_interval_ns: u32,
-    /// `KEEPALIVE_TIMEOUT` in the running kernel's `enum sk_rst_reason`, or [`NO_REASON`].
+    /// `TCP_KEEPALIVE_TIMEOUT` in the running kernel's `enum sk_rst_reason`, or [`NO_REASON`].
     pub reason_keepalive: u32,
+    /// `TCP_ABORT_ON_CLOSE`, likewise.
+    pub reason_close: u32,
     /// Whether `tcp_send_reset` has a third argument, the reason (6.10 and newer). 0 or 1.
     pub has_reason: u32,
     /// Slot number of the client-role `other`; the server-role one follows it.
@@ -36,6 +38,7 @@ impl Settings {
             story_burst,
             story_interval_ns,
             reason_keepalive,
+            reason_close,
             has_reason,
             other_slot,
             hz,
@@ -48,6 +51,7 @@ impl Settings {
             story_burst,
             story_interval_ns,
             reason_keepalive,
+            reason_close,
             has_reason,
             other_slot,
             hz,
@@ -64,4 +68,4 @@ impl Settings {
     }
 }
 
-const _: () = assert!(size_of::<Settings>() == 40);
+const _: () = assert!(size_of::<Settings>() == 44);

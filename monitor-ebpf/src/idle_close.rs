@@ -5,7 +5,7 @@
 
 use monitor_common::counters::Kind;
 use monitor_common::peer::{PeerFin, Side};
-use monitor_common::record::{CLOSE_NOTIFY_BYTES, Record, known};
+use monitor_common::record::{CLOSE_NOTIFY_BYTES, CLOSE_NOTIFY_SEGMENTS, Record, known};
 
 use crate::fields::settings;
 use crate::peer_fin;
@@ -20,7 +20,7 @@ pub(crate) fn by_peer(socket: Socket, old: u8) {
     let facts = TcpFacts::of(socket);
     let fin = peer_fin::observe(socket.0, &facts, facts.unread_bytes(true));
     peer_fin::note(&fin);
-    if old == ESTABLISHED && is_idle(&fin, Side::Peer) {
+    if old == ESTABLISHED && is_idle(&fin, &facts, Side::Peer) {
         tell(socket, &facts, Side::Peer);
     }
 }
@@ -29,14 +29,14 @@ pub(crate) fn by_peer(socket: Socket, old: u8) {
 #[inline(always)]
 pub(crate) fn by_us(socket: Socket, facts: &TcpFacts) {
     let fin = peer_fin::observe(socket.0, facts, facts.unacked_bytes());
-    if is_idle(&fin, Side::Local) {
+    if is_idle(&fin, facts, Side::Local) {
         tell(socket, facts, Side::Local);
     }
 }
 
 /// Whether it had been quiet for a second. The daemon computes for how long, by the same rule.
 #[inline(always)]
-fn is_idle(fin: &PeerFin, by: Side) -> bool {
+fn is_idle(fin: &PeerFin, facts: &TcpFacts, by: Side) -> bool {
     let second = settings().hz;
     let sent = fin.jiffies.wrapping_sub(fin.lsndtime);
     let received = fin.jiffies.wrapping_sub(fin.lrcvtime);
@@ -44,8 +44,13 @@ fn is_idle(fin: &PeerFin, by: Side) -> bool {
         Side::Local => (sent, received),
         Side::Peer => (received, sent),
     };
-    let says_goodbye = own < second / 10 && fin.last_bytes <= CLOSE_NOTIFY_BYTES;
-    other >= second && (own >= second || says_goodbye)
+    if other < second || own >= second {
+        return other >= second;
+    }
+    own < second / 10
+        && fin.last_bytes <= CLOSE_NOTIFY_BYTES
+        && facts.data_segs_in >= CLOSE_NOTIFY_SEGMENTS
+        && facts.data_segs_out >= CLOSE_NOTIFY_SEGMENTS
 }
 
 /// Rare, so it may look everything up anew and have a frame of its own.

@@ -32,6 +32,7 @@ pub(crate) static SETTINGS: Settings = Settings {
     story_burst: 0,
     story_interval_ns: 0,
     reason_keepalive: NO_REASON,
+    reason_close: NO_REASON,
     has_reason: 0,
     other_slot: 0,
     hz: 0,

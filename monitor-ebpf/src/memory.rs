@@ -114,6 +114,8 @@ pub(crate) struct Ending {
     /// Its reset is in the counts already.
     pub(crate) counted: bool,
     pub(crate) ended: Ended,
+    /// The peer's FIN had come.
+    pub(crate) fin_received: bool,
     pub(crate) context: Context,
 }
 
@@ -166,11 +168,11 @@ fn age(entry: *mut ClosedEntry, jiffies: u32) -> u32 {
 
 #[inline(always)]
 fn fill(memory: *mut ClosedMemory, ending: &Ending, facts: &TcpFacts, jiffies: u32) {
-    let Ending { role, state, counted, ended, context } = *ending;
+    let Ending { role, state, counted, ended, fin_received, context } = *ending;
     // SAFETY: callers pass a map value whose place is marked as empty.
     let memory = unsafe { &mut *memory };
-    memory.bytes_in = facts.bytes_in;
-    memory.bytes_out = facts.bytes_out;
+    memory.bytes_in = facts.payload_in(fin_received);
+    memory.bytes_out = facts.payload_out(role as u8, state);
     memory.jiffies = jiffies;
     memory.lsndtime = facts.lsndtime;
     memory.lrcvtime = facts.lrcvtime;
@@ -198,12 +200,12 @@ fn fill(memory: *mut ClosedMemory, ending: &Ending, facts: &TcpFacts, jiffies: u
 
 /// Brings the memory of a connection that was closed for sending only up to date: data came in after our FIN.
 #[inline(always)]
-pub(crate) fn refresh(tuple: &Tuple, facts: &TcpFacts) {
+pub(crate) fn refresh(tuple: &Tuple, facts: &TcpFacts, fin_received: bool, state: u8) {
     let Some(memory) = recall(tuple) else { return };
     // SAFETY: `memory` is a map value; a program that reads it meanwhile sees each number old or new.
     let memory = unsafe { &mut *memory };
     memory.lrcvtime = facts.lrcvtime;
     memory.data_segs_in = facts.data_segs_in;
-    memory.bytes_in = facts.bytes_in;
-    memory.bytes_out = facts.bytes_out;
+    memory.bytes_in = facts.payload_in(fin_received);
+    memory.bytes_out = facts.payload_out(memory.role, state);
 }

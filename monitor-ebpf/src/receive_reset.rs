@@ -83,7 +83,14 @@ fn established(socket: Socket, identity: &Identity) {
     let state = identity.state;
     let role = socket.role(identity);
     let slot = slot_of(&identity.tuple, role, Occasion::Connection);
-    let ending = Ending { role, state, counted: true, ended: Ended::PeerReset, context: Context::Elsewhere };
+    let ending = Ending {
+        role,
+        state,
+        counted: true,
+        ended: Ended::PeerReset,
+        fin_received: identity.fin_received(),
+        context: Context::Elsewhere,
+    };
     memory::count_ending(&identity.tuple, &ending, &facts);
     let may_be_data = matches!(state, FIN_WAIT1 | FIN_WAIT2) && socket.shutdown() & RCV_SHUTDOWN != 0;
     if may_be_data && hold(socket, identity, &facts, role, slot) {

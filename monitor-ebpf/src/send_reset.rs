@@ -131,7 +131,14 @@ fn active(socket: Socket, reason: u32) {
     // On the way out of close() the owner runs; an orphan's resets come from timers, SOCK_DESTROY from elsewhere.
     let by_owner = state == CLOSE && !identity.is_orphan();
     let context = if by_owner { Context::Owner } else { Context::Elsewhere };
-    let ending = Ending { role, state: state_then, counted: true, ended: intent.ended(), context };
+    let ending = Ending {
+        role,
+        state: state_then,
+        counted: true,
+        ended: intent.ended(),
+        fin_received: identity.fin_received(),
+        context,
+    };
     // A memory of our FIN stays: it knows how quiet it was then.
     memory::count_ending(tuple, &ending, &facts);
     if !story::is_wanted(Kind::ResetSent) {
@@ -158,6 +165,10 @@ fn active(socket: Socket, reason: u32) {
 #[inline(always)]
 fn intent(socket: Socket, identity: &Identity, facts: &TcpFacts, reason: u32) -> Intent {
     if identity.state != CLOSE {
+        if reason == settings().reason_close && reason != NO_REASON {
+            // MPTCP resets its subflows before it closes them.
+            return if socket.lingers_zero(identity.flags) { Intent::Chosen } else { Intent::Unread };
+        }
         // tcp_abort() resets first and closes then; timers do the same, on orphans or with probes out.
         let keepalive = if settings().reason_keepalive != NO_REASON {
             reason == settings().reason_keepalive
@@ -252,8 +263,14 @@ fn orphaned(socket: Socket, tuple: &Tuple, segment: &Segment, reason: u32) {
     let tally = Tally::of(slot);
     tally.add(PeerCounter::ResetsSent, 1);
     count_namespace(tuple.netns, Sent::Reset);
-    let ending =
-        Ending { role, state: state_then, counted: true, ended: Ended::Reset, context: Context::Elsewhere };
+    let ending = Ending {
+        role,
+        state: state_then,
+        counted: true,
+        ended: Ended::Reset,
+        fin_received: identity.fin_received(),
+        context: Context::Elsewhere,
+    };
     let counted = memory::count_ending(tuple, &ending, &facts) || was_held;
     if counted {
         tally.add(PeerCounter::Reset, 1);

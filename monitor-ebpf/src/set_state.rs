@@ -123,6 +123,7 @@ fn closing(socket: Socket, identity: &Identity, old: u8) {
         state: ESTABLISHED,
         counted: false,
         ended: Ended::OurFin,
+        fin_received: false,
         context: Context::Owner,
     };
     memory::write(&identity.tuple, &ending, &facts);
@@ -138,7 +139,7 @@ fn closing(socket: Socket, identity: &Identity, old: u8) {
 fn closed(socket: Socket, identity: &Identity, old: u8) {
     let (received, sent) = if matches!(old, FIN_WAIT1 | FIN_WAIT2 | CLOSING) && ever(Rare::HalfClosed) {
         let facts = TcpFacts::of(socket);
-        memory::refresh(&identity.tuple, &facts);
+        memory::refresh(&identity.tuple, &facts, identity.fin_received(), old);
         (facts.data_segs_in, facts.data_segs_out)
     } else {
         (socket.data_segs_in(), socket.data_segs_out())

@@ -219,12 +219,12 @@ fn within_rate(kind: Kind) -> bool {
     true
 }
 
-/// Fills in what a full socket tells.
+/// Fills in what a full socket tells. Role and state before must be there already.
 #[inline(always)]
 pub(crate) fn socket(record: &mut Record, socket: Socket, identity: &Identity, facts: &TcpFacts) {
     record.known |= known::SOCKET | known::BYTES | known::SRTT;
-    record.bytes_in = facts.bytes_in;
-    record.bytes_out = facts.bytes_out;
+    record.bytes_in = facts.payload_in(identity.fin_received());
+    record.bytes_out = facts.payload_out(record.role, record.state_before);
     record.srtt_us = facts.srtt_us;
     record.data_segs_in = facts.data_segs_in;
     record.data_segs_out = facts.data_segs_out;
@@ -281,6 +281,20 @@ fn local_fin(record: &mut Record, memory: &ClosedMemory) {
         record.fin_by = Side::Local as u8;
         fin_ages(record, memory.jiffies, memory.lsndtime, memory.lrcvtime);
         record.fin_last_bytes = memory.last_bytes;
+        closed_by(record, memory);
+    }
+}
+
+/// Whoever closed owns what comes after.
+#[inline(always)]
+fn closed_by(record: &mut Record, memory: &ClosedMemory) {
+    if memory.tgid != 0 {
+        record.known |= known::OWNER;
+        record.tgid = memory.tgid;
+        record.pid = memory.pid;
+        record.task_flags = memory.task_flags;
+        record.exit_code = memory.exit_code;
+        record.comm = memory.comm;
     }
 }
 
@@ -309,14 +323,7 @@ pub(crate) fn memory(record: &mut Record, memory: &ClosedMemory) {
     record.close_age = record.jiffies.wrapping_sub(memory.jiffies);
     record.ended = memory.ended;
     local_fin(record, memory);
-    if memory.tgid != 0 {
-        record.known |= known::OWNER;
-        record.tgid = memory.tgid;
-        record.pid = memory.pid;
-        record.task_flags = memory.task_flags;
-        record.exit_code = memory.exit_code;
-        record.comm = memory.comm;
-    }
+    closed_by(record, memory);
 }
 
 /// Fills in what the provoking segment tells. `expected` is the sequence number that would have been next.

@@ -1,12 +1,13 @@
 //! What `tcp_sock` and `inet_connection_sock` tell, read part by part and not field by field.
 
+use monitor_common::peer::Role;
 use monitor_common::places::{PART_BYTES, Part, TCP_PARTS, TCPS, Tcp, ZEROS};
 
 use crate::fields::Copied;
 use crate::maps::PLACES;
-use crate::socket::Socket;
+use crate::socket::{FIN_WAIT2, Socket};
 
-/// A connection's numbers. What the kernel lacks is 0.
+/// A connection's numbers, bytes with SYN and FIN. What the kernel lacks is 0.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct TcpFacts {
@@ -64,6 +65,21 @@ impl TcpFacts {
         let unread = self.rcv_nxt.wrapping_sub(self.copied_seq).wrapping_sub(fin_received as u32);
         // Past half the sequence space it is a difference below zero: everything was read.
         if unread > i32::MAX as u32 { 0 } else { unread }
+    }
+
+    /// Payload bytes received in order. The kernel counts the peer's FIN as one.
+    #[inline(always)]
+    pub(crate) fn payload_in(&self, fin_received: bool) -> u64 {
+        self.bytes_in.saturating_sub(fin_received as u64)
+    }
+
+    /// Payload bytes that the peer acknowledged. The kernel counts a client's SYN as one, and our FIN, which was
+    /// acknowledged if the socket is, or was before it closed, in `FIN_WAIT2`.
+    #[inline(always)]
+    pub(crate) fn payload_out(&self, role: u8, state: u8) -> u64 {
+        let syn = (role == Role::Client as u8) as u64;
+        let fin = (state == FIN_WAIT2) as u64;
+        self.bytes_out.saturating_sub(syn + fin)
     }
 
     /// Sequence numbers sent that were not acknowledged.

@@ -10,7 +10,7 @@ use monitor_common::counters::Kind;
 
 use crate::cause::Cause;
 use crate::event::{Event, TcpState};
-use crate::idle::IDLE;
+use crate::idle::{IDLE, was_closed_idle};
 use crate::verdict::{AppSaw, Confidence, Fact, Verdict};
 
 /// TCP flag bits of the provoking segment.
@@ -30,14 +30,13 @@ const PROTOCOL_REASONS: [&str; 7] = [
 
 /// The verdict on an event; `None` for idle closes, which are no resets. Provisional where the other end may know better.
 pub fn classify(event: &Event) -> Option<Verdict> {
-    let refused = |app_saw| {
-        let evidence = &[Fact::State, Fact::SegmentFlags];
+    let refused = |evidence: &[Fact], app_saw| {
         Some(Verdict::of(Cause::Refused, Confidence::Certain, evidence, Some(app_saw)))
     };
     match event.kind {
         Kind::IdleCloseSent | Kind::IdleCloseReceived => None,
-        Kind::RefusedSent => refused(AppSaw::Nothing),
-        Kind::RefusedReceived => refused(AppSaw::ConnectionRefused),
+        Kind::RefusedSent => refused(&[Fact::State, Fact::SegmentFlags], AppSaw::Nothing),
+        Kind::RefusedReceived => refused(&[Fact::State], AppSaw::ConnectionRefused),
         Kind::StraySent => Some(stray(event)),
         Kind::StrayReceived => {
             Some(Verdict::of(Cause::Other, Confidence::Possible, &[Fact::State], Some(AppSaw::Nothing)))
@@ -79,6 +78,12 @@ fn breaks_protocol(event: &Event) -> bool {
 /// Whether the connection had been quiet for as long as keep-alive timers run; `None` when it is not known.
 fn was_idle(event: &Event) -> Option<bool> {
     event.idle.map(|idle| idle.time >= IDLE)
+}
+
+/// Whether a request that came after a FIN lost the race with a keep-alive timer. Without knowledge of the FIN, the quiet
+/// before the request decides.
+fn lost_the_race(event: &Event) -> Option<bool> {
+    was_closed_idle(event).or_else(|| was_idle(event))
 }
 
 #[cfg(test)]

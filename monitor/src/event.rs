@@ -105,6 +105,13 @@ pub struct Reason {
     pub name: Option<std::sync::Arc<str>>,
 }
 
+impl Reason {
+    /// Keep-alive probes went unanswered (6.12 and newer).
+    pub const KEEPALIVE_TIMEOUT: &'static str = "TCP_KEEPALIVE_TIMEOUT";
+    /// `close()` with data unread; of MPTCP also with `SO_LINGER` 0 (6.12 and newer).
+    pub const ABORT_ON_CLOSE: &'static str = "TCP_ABORT_ON_CLOSE";
+}
+
 /// The task an event belongs to, only ever set when the kernel side knew that it is the owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use monitor_common::counters::Kind;
 use monitor_common::peer::Side;
-use monitor_common::record::CLOSE_NOTIFY_BYTES;
+use monitor_common::record::{CLOSE_NOTIFY_BYTES, CLOSE_NOTIFY_SEGMENTS};
 
 use crate::event::{Event, Quiet, SocketFacts, TcpState};
 
@@ -66,7 +66,8 @@ pub fn idle(event: &Event) -> Option<Idle> {
         Kind::IdleCloseSent | Kind::IdleCloseReceived => {
             let fin = event.fin.as_ref()?;
             let quiet = fin.quiet.as_ref()?;
-            Some(plain(last_activity(quiet, fin.by).saturating_sub(quiet.age), Basis::BeforeFin))
+            let last = last_activity(quiet, fin.by, event.socket.as_ref()?);
+            Some(plain(last.saturating_sub(quiet.age), Basis::BeforeFin))
         }
         Kind::ResetReceived => event.socket.as_ref().map(|socket| received(event, socket)),
         Kind::ResetSent => event.socket.as_ref().map(|socket| sent(event, socket)),
@@ -95,7 +96,35 @@ pub fn is_crossed(event: &Event) -> bool {
             socket.unread_bytes.is_some_and(|unread| unread > 0)
                 && socket.received_age <= JUST_NOW
                 && socket.received_age < socket.sent_age
+                && !is_upload_to_us(socket)
         })
+}
+
+/// Whether the first FIN ended a quiet connection: somebody's timer ran out. `None` without a FIN, or where it is not known.
+///
+/// Not the same as a long [`idle`] time. A peer that closes at once, after so many requests, is not idle, however late the next
+/// request comes.
+pub fn was_closed_idle(event: &Event) -> Option<bool> {
+    let fin = event.fin.as_ref()?;
+    let quiet = fin.quiet.as_ref()?;
+    let socket = event.socket.as_ref()?;
+    // Our request was on its way already, and no part of the quiet.
+    let crossed = fin.by == Side::Peer && socket.sent_age >= quiet.age;
+    let time = if crossed || went_on(quiet, fin.by, socket) {
+        event.idle?.time
+    } else {
+        last_activity(quiet, fin.by, socket).saturating_sub(quiet.age)
+    };
+    Some(time >= IDLE)
+}
+
+/// Whether the side that was still open has sent data since the first FIN, and it was taken: that FIN was a half close. The
+/// peer's ACK is all that is left of ours when more has been sent.
+fn went_on(quiet: &Quiet, by: Side, socket: &SocketFacts) -> bool {
+    match by {
+        Side::Local => socket.received_age < quiet.age,
+        Side::Peer => socket.ack_age.is_some_and(|acked| acked < quiet.age),
+    }
 }
 
 fn received(event: &Event, socket: &SocketFacts) -> Idle {
@@ -106,7 +135,10 @@ fn received(event: &Event, socket: &SocketFacts) -> Idle {
     let peers_fin = event.fin.as_ref().filter(|fin| fin.by == Side::Peer);
     if let Some(fin) = peers_fin {
         let quiet_from = match &fin.quiet {
-            Some(quiet) if sent_age < quiet.age => last_activity(quiet, Side::Peer),
+            Some(quiet) if sent_age < quiet.age && went_on(quiet, Side::Peer, socket) => {
+                socket.ack_age.unwrap_or(received_age)
+            }
+            Some(quiet) if sent_age < quiet.age => last_activity(quiet, Side::Peer, socket),
             // Sent before the FIN came: the request that crossed it, or an upload that was cut short.
             Some(_) if is_upload(socket) => sent_age,
             Some(_) | None => received_age,
@@ -132,21 +164,30 @@ fn sent(event: &Event, socket: &SocketFacts) -> Idle {
     // An orphan's or a remembered connection's. When an ACK last came says nothing: this segment brought one.
     let our_fin = event.fin.as_ref().filter(|fin| fin.by == Side::Local);
     let since = match our_fin.and_then(|fin| fin.quiet.as_ref()) {
-        Some(quiet) => last_activity(quiet, Side::Local).min(received_age),
+        Some(quiet) => last_activity(quiet, Side::Local, socket).min(received_age),
         None => sent_age.min(received_age),
     };
     plain(since, Basis::BeforePeersData)
 }
 
 /// Time from the last activity before the first FIN until the event.
-fn last_activity(quiet: &Quiet, by: Side) -> Duration {
+fn last_activity(quiet: &Quiet, by: Side, socket: &SocketFacts) -> Duration {
     let Quiet { age, sent_age, received_age, last_bytes } = *quiet;
     let (own, other) = match by {
         Side::Local => (sent_age, received_age),
         Side::Peer => (received_age, sent_age),
     };
-    let says_goodbye = own.saturating_sub(age) < JUST_NOW && last_bytes <= CLOSE_NOTIFY_BYTES;
+    let could_be_tls = socket.data_segments_in.min(socket.data_segments_out) >= CLOSE_NOTIFY_SEGMENTS;
+    let says_goodbye = own.saturating_sub(age) < JUST_NOW && last_bytes <= CLOSE_NOTIFY_BYTES && could_be_tls;
     if says_goodbye { other } else { own.min(other) }
+}
+
+/// The peer sends one way, and the application has read a part of it since it last sent.
+fn is_upload_to_us(socket: &SocketFacts) -> bool {
+    let partly_read =
+        socket.bytes_in.zip(socket.unread_bytes).is_some_and(|(all, unread)| all > unread.into());
+    let surplus = socket.data_segments_in.saturating_sub(socket.data_segments_out);
+    partly_read && (socket.data_segments_out == 0 || surplus > UPLOAD_SEGMENTS)
 }
 
 /// Many data segments without an answer, or none ever answered.

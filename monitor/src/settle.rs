@@ -19,6 +19,8 @@ use crate::verdict::{Confidence, Fact, Verdict};
 pub const GRACE: Duration = Duration::from_millis(20);
 /// How long a verdict may stay provisional.
 pub const HOLD: Duration = Duration::from_secs(1);
+/// How long a sender is remembered: a reset received by an orphan is told a second or two after it.
+const REMEMBER: Duration = Duration::from_secs(3);
 /// Events that wait, and senders remembered, at most. What is beyond is settled early.
 const ROOM: usize = 4_096;
 
@@ -49,6 +51,9 @@ struct Sender {
     id: u64,
     netns: u32,
     verdict: Verdict,
+    since: Duration,
+    /// A receiver has joined it. The next one belongs to the next connection between the two ends.
+    joined: bool,
 }
 
 /// The queue. One owner, the pipeline.
@@ -73,22 +78,24 @@ impl Settler {
         let mirrored = (told.event.remote, told.event.local);
         match (told.event.kind, told.verdict) {
             (Kind::ResetReceived, _) => {
-                if let Some(sender) =
-                    self.senders.get(&mirrored).filter(|sender| is_same(&told.event, sender))
-                {
+                let sender = self.senders.get_mut(&mirrored);
+                if let Some(sender) = sender.filter(|sender| !sender.joined && is_same(&told.event, sender)) {
+                    sender.joined = true;
                     join(&mut told, sender);
                 }
             }
-            (Kind::ResetSent, Some(verdict)) => {
-                let sender = Sender { id: told.id, netns: told.event.netns, verdict };
-                self.remember(ends, sender, now);
-                self.tell_receiver(mirrored, &sender, out);
+            // A stray has no connection at this end, but may have one at the other.
+            (Kind::ResetSent | Kind::StraySent, Some(verdict)) => {
+                let mut sender =
+                    Sender { id: told.id, netns: told.event.netns, verdict, since: now, joined: false };
+                sender.joined = self.tell_receiver(mirrored, &sender, out);
+                self.remember(ends, sender, told.event.counted.is_some());
             }
             (
                 Kind::ResetSent
+                | Kind::StraySent
                 | Kind::RefusedSent
                 | Kind::RefusedReceived
-                | Kind::StraySent
                 | Kind::StrayReceived
                 | Kind::IdleCloseSent
                 | Kind::IdleCloseReceived,
@@ -122,10 +129,12 @@ impl Settler {
             self.settle_first(out);
         }
         while let Some((since, ends)) = self.senders_by_age.front() {
-            if now.saturating_sub(*since) < HOLD && self.senders_by_age.len() <= ROOM {
+            if now.saturating_sub(*since) < REMEMBER && self.senders_by_age.len() < ROOM {
                 break;
             }
-            self.senders.remove(ends);
+            if self.senders.get(ends).is_some_and(|sender| sender.since == *since) {
+                self.senders.remove(ends);
+            }
             self.senders_by_age.pop_front();
         }
     }
@@ -155,25 +164,28 @@ impl Settler {
         }
     }
 
-    fn remember(&mut self, ends: Ends, sender: Sender, now: Duration) {
-        // A connection may be reset more than once; its first reset is the one that told the peer.
-        if let Entry::Vacant(place) = self.senders.entry(ends) {
-            place.insert(sender);
-            self.senders_by_age.push_back((now, ends));
+    fn remember(&mut self, ends: Ends, sender: Sender, is_first: bool) {
+        // A connection may be reset more than once; its first reset, the one that counts, is the one that told the peer.
+        let place = self.senders.entry(ends);
+        if is_first || matches!(place, Entry::Vacant(_)) {
+            self.senders_by_age.push_back((sender.since, ends));
+            place.insert_entry(sender);
         }
     }
 
     /// The receiver was first: its tracepoint fires while an active sender's segment is still on its way out.
-    fn tell_receiver(&mut self, ends: Ends, sender: &Sender, out: &mut impl FnMut(Settled)) {
-        let Some(id) = self.received.get(&ends).copied() else { return };
+    /// Whether there was one.
+    fn tell_receiver(&mut self, ends: Ends, sender: &Sender, out: &mut impl FnMut(Settled)) -> bool {
+        let Some(id) = self.received.get(&ends).copied() else { return false };
         let place = self.queue.partition_point(|waiting| waiting.told.id < id);
-        let Some(waiting) = self.queue.get_mut(place).filter(|waiting| waiting.told.id == id) else { return };
-        if !is_same(&waiting.told.event, sender) {
-            return;
-        }
+        let waiting = self.queue.get_mut(place).filter(|waiting| waiting.told.id == id);
+        let Some(waiting) = waiting.filter(|waiting| is_same(&waiting.told.event, sender)) else {
+            return false;
+        };
         join(Arc::make_mut(&mut waiting.told), sender);
         finalize(&waiting.told, place < self.shown, out);
         self.received.remove(&ends);
+        true
     }
 
     fn settle_first(&mut self, out: &mut impl FnMut(Settled)) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use monitor_common::peer::{Role, Side};
 
-use super::was_idle;
+use super::{lost_the_race, was_idle};
 use crate::cause::Cause;
 use crate::event::{Event, TcpState};
 use crate::idle::is_provoked;
@@ -23,7 +23,7 @@ pub(super) fn verdict(event: &Event) -> Verdict {
     if let Some(fin) = peers_fin.filter(|_| provoked) {
         let confidence = if fin.quiet.is_some() { Confidence::Certain } else { Confidence::Likely };
         let evidence = &[Fact::FinBy, Fact::SentAgo, Fact::UnackedBytes, Fact::IdleSeconds];
-        let cause = if idle == Some(true) { Cause::IdleReuse } else { Cause::LateData };
+        let cause = if lost_the_race(event) == Some(true) { Cause::IdleReuse } else { Cause::LateData };
         return Verdict::of(cause, confidence, evidence, app_saw);
     }
     let at_least = event.idle.is_some_and(|idle| idle.at_least);
@@ -62,11 +62,12 @@ fn is_peer_overflow(event: &Event) -> bool {
         })
 }
 
-/// kernel: `tcp_reset()` sets the error by the state.
+/// kernel: `tcp_reset()` sets the error by the state, and `tcp_recvmsg()` looks for the peer's FIN before it looks for an error.
 fn app_saw(event: &Event) -> Option<AppSaw> {
     if event.orphan || event.fileless {
         return Some(AppSaw::Nothing);
     }
     let state = event.state?;
-    Some(if state == TcpState::CLOSE_WAIT { AppSaw::EndOfFile } else { AppSaw::ConnectionReset })
+    let has_ended = [TcpState::CLOSE_WAIT, TcpState::LAST_ACK, TcpState::CLOSING].contains(&state);
+    Some(if has_ended { AppSaw::EndOfFile } else { AppSaw::ConnectionReset })
 }

@@ -2,9 +2,9 @@
 
 use monitor_common::peer::{Ended, Side};
 
-use super::{breaks_protocol, says, was_idle};
+use super::{breaks_protocol, lost_the_race, says, was_idle};
 use crate::cause::Cause;
-use crate::event::{Event, TcpState};
+use crate::event::{Event, Reason, TcpState};
 use crate::idle::is_crossed;
 use crate::verdict::{AppSaw, Confidence, Fact, Verdict};
 
@@ -25,7 +25,7 @@ fn active(event: &Event) -> Verdict {
     if event.destroyed {
         let evidence = &[Fact::Destroyed, Fact::State];
         Verdict::of(Cause::AdminAbort, Confidence::Certain, evidence, Some(AppSaw::ConnectionAborted))
-    } else if says(event, "KEEPALIVE_TIMEOUT") {
+    } else if says(event, Reason::KEEPALIVE_TIMEOUT) {
         let evidence = &[Fact::Reason, Fact::Probes];
         Verdict::of(Cause::KeepaliveTimeout, Confidence::Certain, evidence, Some(AppSaw::TimedOut))
     } else if event.reason.is_none() && probing && !event.orphan {
@@ -46,6 +46,9 @@ fn active(event: &Event) -> Verdict {
         Verdict::of(Cause::UnreadData, Confidence::Certain, &[Fact::UnreadBytes], nothing)
     } else if socket.and_then(|socket| socket.linger_zero) == Some(true) {
         Verdict::of(Cause::LingerAbort, Confidence::Certain, &[Fact::LingerZero], nothing)
+    } else if says(event, Reason::ABORT_ON_CLOSE) {
+        // MPTCP keeps what is unread above its subflows.
+        Verdict::of(Cause::UnreadData, Confidence::Certain, &[Fact::Reason], nothing)
     } else {
         Verdict::of(Cause::Other, Confidence::Possible, &[Fact::State, Fact::Active], None)
     }
@@ -69,13 +72,14 @@ fn passive(event: &Event) -> Verdict {
         let noted = event.fin.as_ref().is_some_and(|fin| fin.quiet.is_some());
         let confidence = if noted { Confidence::Certain } else { Confidence::Likely };
         let evidence = &[Fact::FinBy, Fact::SegmentBytes, Fact::IdleSeconds];
-        return match was_idle(event) {
+        return match lost_the_race(event) {
             Some(true) => Verdict::of(Cause::IdleReuse, confidence, evidence, nothing),
             Some(false) => Verdict::of(Cause::LateData, confidence, evidence, nothing),
             None => Verdict::of(Cause::LateData, Confidence::Possible, evidence, nothing),
         };
     }
-    if breaks_protocol(event) {
+    // To a listener every late segment breaks the protocol.
+    if breaks_protocol(event) && event.state != Some(TcpState::LISTEN) {
         let evidence = &[Fact::Reason, Fact::SegmentFlags];
         return Verdict::of(Cause::Protocol, Confidence::Certain, evidence, None);
     }

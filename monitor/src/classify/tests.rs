@@ -99,6 +99,25 @@ fn unread_data_that_crossed_an_idle_close_is_the_keep_alive_race() {
 }
 
 #[test]
+fn an_upload_that_was_partly_read_when_we_closed_is_no_race() {
+    // All its data is unread: one request. A part of it was read since the handshake: an upload of five seconds.
+    let unread = SocketFacts {
+        unread_bytes: Some(9),
+        bytes_in: Some(9),
+        sent_age: 5 * S,
+        received_age: MS,
+        ..socket()
+    };
+    let first = SocketFacts { data_segments_out: 0, data_segments_in: 1, ..unread };
+    assert_eq!(cause(active(first)), Cause::IdleReuse);
+    let upload = SocketFacts { bytes_in: Some(500), ..first };
+    assert_eq!(cause(active(upload)), Cause::UnreadData);
+    assert!(idle(&active(upload)).unwrap().time <= MS);
+    let answered_once = SocketFacts { data_segments_out: 1, data_segments_in: 40, ..upload };
+    assert_eq!(cause(active(answered_once)), Cause::UnreadData);
+}
+
+#[test]
 fn a_dying_owner_wins_over_what_it_left_behind_also_for_the_request_that_came_late() {
     let unread = SocketFacts { unread_bytes: Some(9), ..socket() };
     assert_eq!(cause(Event { owner: Some(owner(true)), ..active(unread) }), Cause::ProcessExit);
@@ -111,6 +130,7 @@ fn a_late_request_is_the_race_after_an_idle_close_and_late_data_after_a_busy_one
     assert_eq!(cause(late(S, 60 * S)), Cause::IdleReuse);
     assert_eq!(verdict(late(S, 60 * S)).confidence, Confidence::Certain);
     assert_eq!(cause(late(200 * MS, 4 * MS)), Cause::LateData);
+    assert_eq!(cause(late(30 * S, 4 * MS)), Cause::LateData, "however late the request");
     let fin = Segment { flags: 0x11, bytes: 0, ttl: 64, ifindex: 1, sequence_distance: None };
     assert_eq!(cause(Event { segment: Some(fin), ..late(S, 60 * S) }), Cause::Other);
 }
@@ -131,7 +151,7 @@ fn resets_of_the_kernels_own_accord_are_told_apart() {
     let orphan = || Event { orphan: true, fileless: true, ..active(socket()) };
     let with = |event, name| Event { reason: Some(reason(name)), ..event };
     assert_eq!(cause(with(orphan(), "TCP_ABORT_ON_MEMORY")), Cause::MemoryPressure);
-    assert_eq!(cause(with(active(socket()), "KEEPALIVE_TIMEOUT")), Cause::KeepaliveTimeout);
+    assert_eq!(cause(with(active(socket()), "TCP_KEEPALIVE_TIMEOUT")), Cause::KeepaliveTimeout);
     let unnamed = |event| Event { reason: None, ..event };
     let probing = SocketFacts { probes: Some(3), ..socket() };
     assert_eq!(cause(unnamed(active(probing))), Cause::KeepaliveTimeout);
@@ -154,7 +174,9 @@ fn received_resets_are_told_apart_by_state_quiet_and_what_drew_them() {
     assert_eq!(cause(established(request)), Cause::StaleIdle);
     assert_eq!(cause(established(socket())), Cause::PeerAbort);
     let raced = peers_fin(received(TcpState::CLOSE_WAIT, request));
-    assert_eq!(verdict(raced.clone()).app_saw, Some(AppSaw::EndOfFile));
+    for state in [TcpState::CLOSE_WAIT, TcpState::LAST_ACK, TcpState::CLOSING] {
+        assert_eq!(verdict(received(state, request)).app_saw, Some(AppSaw::EndOfFile), "{state:?}");
+    }
     assert_eq!(cause(raced), Cause::IdleReuse);
     let busy = SocketFacts { sent_age: 4 * MS, unacked_bytes: Some(80), ..socket() };
     assert_eq!(cause(peers_fin(received(TcpState::CLOSE_WAIT, busy))), Cause::LateData);

@@ -125,6 +125,30 @@ fn a_close_notify_before_our_fin_is_no_activity_and_a_response_before_it_is() {
 }
 
 #[test]
+fn a_first_answer_before_our_fin_is_no_close_notify_however_fast_it_was_acknowledged() {
+    let slow = SocketFacts { data_segments_in: 1, data_segments_out: 2, ..socket(2 * S, 62 * S) };
+    let event = sent(slow, fin(Side::Local, 2 * S, 2 * S, 62 * S, 0));
+    assert_eq!(time(&event), 2 * S);
+    assert_eq!(was_closed_idle(&event), Some(false));
+}
+
+#[test]
+fn what_was_said_after_a_half_close_is_no_quiet_of_it() {
+    // Our FIN after a minute of quiet; then the peer's data, and a second later its late data.
+    let fin_of = |side| fin(side, 3 * S, 63 * S, 63 * S, 0);
+    let ours = Event {
+        idle: Some(plain(S, Basis::BeforePeersData)),
+        ..sent(socket(63 * S, S), fin_of(Side::Local))
+    };
+    assert_eq!((time(&ours), was_closed_idle(&ours)), (S, Some(true)));
+    let busy = Event { idle: Some(plain(S / 2, Basis::BeforePeersData)), ..ours };
+    assert_eq!(was_closed_idle(&busy), Some(false));
+    // The peer's FIN; it took data of ours a second ago.
+    let taken = SocketFacts { ack_age: Some(S), ..provoking(socket(Duration::ZERO, 63 * S)) };
+    assert_eq!(time(&received(TcpState::CLOSE_WAIT, taken, fin_of(Side::Peer))), S);
+}
+
+#[test]
 fn an_idle_close_is_as_long_as_the_quiet_before_the_fin() {
     for (kind, side, sent_age, received_age) in [
         (Kind::IdleCloseSent, Side::Local, 5 * S, 6 * S),
@@ -135,6 +159,7 @@ fn an_idle_close_is_as_long_as_the_quiet_before_the_fin() {
     ] {
         let event = Event {
             fin: Some(fin(side, Duration::ZERO, sent_age, received_age, 31)),
+            socket: Some(socket(sent_age, received_age)),
             ..Event::of_kind(kind)
         };
         assert_eq!(

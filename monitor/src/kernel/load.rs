@@ -305,6 +305,7 @@ mod tests {
             story_burst: 0,
             story_interval_ns: 0,
             reason_keepalive: 0,
+            reason_close: 0,
             has_reason: 0,
             other_slot: 0,
             hz: 250,

@@ -8,6 +8,7 @@ use monitor_common::settings::{NO_REASON, Settings};
 
 use super::facts::Facts;
 use super::load::Sizes;
+use crate::event::Reason;
 use crate::snapshot::{SignalRow, SignalStatus};
 
 /// How long the stories of refusals and strays may come in a row, per CPU and kind.
@@ -96,15 +97,15 @@ pub fn plan(facts: &Facts, sizes: &Sizes) -> Result<Plan, PlanError> {
             at: Tracepoint::ReceiveReset,
         });
     }
-    let reason_keepalive = facts
-        .reset_reasons
-        .iter()
-        .find_map(|(value, name)| (name == "KEEPALIVE_TIMEOUT").then_some(*value))
-        .unwrap_or(NO_REASON);
+    let reason = |wanted: &str| {
+        let value = facts.reset_reasons.iter().find_map(|(value, name)| (name == wanted).then_some(*value));
+        value.unwrap_or(NO_REASON)
+    };
     let settings = Settings {
         story_burst: STORY_BURST,
         story_interval_ns: STORY_INTERVAL_NS,
-        reason_keepalive,
+        reason_keepalive: reason(Reason::KEEPALIVE_TIMEOUT),
+        reason_close: reason(Reason::ABORT_ON_CLOSE),
         has_reason: u32::from(has_reason),
         other_slot: sizes.budgets.other_slot(),
         hz: facts.hz,
@@ -190,10 +191,10 @@ mod tests {
             has_receive_reset: true,
             has_set_state: true,
             hz: 250,
-            reset_reasons: vec![(0, "NOT_SPECIFIED".into()), (15, "KEEPALIVE_TIMEOUT".into())],
             counts_overflows: true,
             sock_diag_refusal: None,
             conntrack: ConntrackFacts::Drops,
+            reset_reasons: vec![(0, "NOT_SPECIFIED".into()), (15, "TCP_KEEPALIVE_TIMEOUT".into())],
         }
     }
 
@@ -205,7 +206,7 @@ mod tests {
     fn a_new_kernel_gets_all_three_tracepoints_and_its_reasons() {
         let plan = plan(&facts(), &DEFAULT_SIZES).unwrap();
         assert_eq!(plan.hooks.len(), 3);
-        assert_eq!(plan.settings.reason_keepalive, 15);
+        assert_eq!((plan.settings.reason_keepalive, plan.settings.reason_close), (15, NO_REASON));
         assert_eq!(plan.settings.has_reason, 1);
         assert_eq!(plan.settings.other_slot, DEFAULT_SIZES.budgets.other_slot());
         assert_eq!(plan.settings.closed_mask, 65_535);

@@ -117,6 +117,43 @@ fn loopback_addresses_of_two_namespaces_are_no_two_ends() {
 }
 
 #[test]
+fn an_orphans_reset_that_was_held_for_seconds_still_gets_its_senders_cause() {
+    let (mut settler, mut log) = (Settler::default(), Log::default());
+    settler.push(sent(1), MS, &mut log.take());
+    settler.push(received(2), 2 * HOLD, &mut log.take());
+    assert_eq!(log.since().last().unwrap(), "+2 linger_abort");
+}
+
+#[test]
+fn a_reset_that_is_a_stray_to_its_sender_tells_the_receiver_why_it_was_sent() {
+    let (mut settler, mut log) = (Settler::default(), Log::default());
+    let overflow = Verdict::of(Cause::ListenOverflow, Confidence::Certain, &[], None);
+    settler.push(told(1, Kind::StraySent, "10.0.0.2:80", "10.0.0.1:4000", overflow), MS, &mut log.take());
+    settler.push(received(2), MS, &mut log.take());
+    assert_eq!(log.since().last().unwrap(), "+2 listen_overflow");
+}
+
+#[test]
+fn the_next_connection_between_the_same_ends_waits_for_a_reset_of_its_own() {
+    let (mut settler, mut log) = (Settler::default(), Log::default());
+    let counted = |id| {
+        let mut told = sent(id);
+        told.event.counted = Some(crate::event::Counted::Aborted);
+        told
+    };
+    settler.push(counted(1), MS, &mut log.take());
+    settler.push(received(2), MS, &mut log.take());
+    settler.push(sent(3), MS, &mut log.take());
+    log.since();
+    settler.push(received(4), 2 * MS, &mut log.take());
+    assert!(log.since().is_empty(), "neither the first connection's reset nor its repetition is this one's");
+    let mut told = Vec::new();
+    settler.push(counted(5), 2 * MS, &mut |settled| told.push(settled));
+    let Some(Settled::Final(four)) = told.first() else { panic!("not final") };
+    assert_eq!((four.id, four.verdict.unwrap().other_end), (4, Some(5)));
+}
+
+#[test]
 fn an_unsure_sender_does_not_overrule_the_receiver_but_is_named() {
     let (mut settler, mut shown) = (Settler::default(), Vec::new());
     let unsure = Verdict::of(Cause::Other, Confidence::Possible, &[], None);

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use monitor::view::listeners::ListenersView;
@@ -28,16 +29,16 @@ impl Answer {
 }
 
 /// The daemon's HTTP interface.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Api {
     address: SocketAddr,
-    home: Namespace,
+    home: Arc<Namespace>,
 }
 
 impl Api {
     /// Of a daemon in the calling thread's namespace.
     pub(crate) fn at(address: SocketAddr) -> Result<Self> {
-        Ok(Self { address, home: Namespace::current()? })
+        Ok(Self { address, home: Arc::new(Namespace::current()?) })
     }
 
     /// `GET`; anything but 200 is an error.

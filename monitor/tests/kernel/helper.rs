@@ -6,9 +6,10 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::owner::Owner;
 use crate::sockets::{Place, receive, send};
 
 /// First argument: run the rest of the arguments as a command that dies with its parent.
@@ -79,6 +80,19 @@ impl Holder {
         let mut line = [0; N];
         self.output.read_exact(&mut line).context("the helper process ended early")?;
         ensure!(line == expected, "unexpected word from the helper process");
+        Ok(())
+    }
+
+    /// As the owner of its sockets.
+    pub(crate) fn owner(&self) -> Result<Owner> {
+        Owner::of_process(self.child.id())
+    }
+
+    /// Ends it by a signal, and waits for its end.
+    pub(crate) fn end(&mut self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(self.child.id().try_into()?).context("no process id")?;
+        kill_process(pid, signal)?;
+        self.child.wait()?;
         Ok(())
     }
 

@@ -20,7 +20,16 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    const fn name(self) -> &'static str {
+    /// The other end's.
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+
+    /// As the JSON spells it.
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Server => "server",
@@ -156,6 +165,14 @@ impl<'a> Ledger<'a> {
         *row = zip(*row, counts, |one, two| one + two);
     }
 
+    /// Notes counts of the end with this role.
+    pub(crate) fn end(&mut self, place: &Place, role: Role, counts: CountsView) {
+        match role {
+            Role::Client => self.client(place, counts),
+            Role::Server => self.server(place, counts),
+        }
+    }
+
     /// Notes counts of the client's end of connections at this place.
     pub(crate) fn client(&mut self, place: &Place, counts: CountsView) {
         self.note(place.server, place.port, Role::Client, counts);
@@ -263,6 +280,11 @@ impl<'a> Ledger<'a> {
             wrong.push(
                 "the daemon is over its budgets: does anything else here connect to many peers?".to_owned(),
             );
+        }
+        let missed = status.missed_runs.iter().filter(|(_, runs)| runs.is_some_and(|runs| runs > 0));
+        let missed: Vec<_> = missed.collect();
+        if !wrong.is_empty() && !missed.is_empty() {
+            wrong.push(format!("runs of the programs that nobody took over: {missed:?}"));
         }
         Ok(if wrong.is_empty() { Ok(()) } else { Err(wrong) })
     }

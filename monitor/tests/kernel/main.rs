@@ -16,17 +16,23 @@ mod retire;
 mod spoof;
 mod volume;
 
+mod expected;
 mod ledger;
 mod oracle;
+mod story;
 
 mod api;
+mod clock;
 mod daemon;
 mod exposition;
 mod helper;
 mod netns;
+mod owner;
 mod packets;
+mod scripted;
 mod sockets;
 mod wait;
+mod watch;
 
 use std::io::{Write as _, stderr};
 use std::process::ExitCode;
@@ -38,6 +44,7 @@ use rustix::process::Signal;
 
 use crate::api::Api;
 use crate::daemon::{Daemon, Scratch};
+use crate::netns::with_own_files;
 
 /// Options of the shared daemon: room for its trials' peers whatever else this machine connects to meanwhile.
 const ROOMY: [&str; 4] = ["--client-peers", "150000", "--server-peers", "150000"];
@@ -51,8 +58,8 @@ fn main() -> ExitCode {
         return finish(outcome);
     }
     let mut arguments = Arguments::from_args();
-    // Two at a time: enough to overlap their waiting, and few enough for small machines.
-    arguments.test_threads.get_or_insert(2);
+    // Most of a trial's time is waiting, some of it for connections to be quiet: so many overlap on small machines, too.
+    arguments.test_threads.get_or_insert(6);
     let daemon = match start(&arguments) {
         Ok(daemon) => daemon,
         Err(error) => return finish(Err(error.context("cannot start the shared daemon"))),
@@ -124,14 +131,14 @@ static MACHINE: RwLock<()> = RwLock::new(());
 fn beside_others(name: impl Into<String>, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
     Trial::test(name, || {
         let _machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-        run().map_err(failed)
+        with_own_files(run).map_err(failed)
     })
 }
 
 fn alone(name: impl Into<String>, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
     Trial::test(name, || {
         let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-        run().map_err(failed)
+        with_own_files(run).map_err(failed)
     })
 }
 

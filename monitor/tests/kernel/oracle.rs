@@ -207,6 +207,13 @@ pub(crate) fn until_state(local: u16, remote: u16, wanted: u8) -> Result<()> {
     })
 }
 
+/// Waits until the FIN of the socket between two ports is acknowledged: then a minisock is left of it, or nothing.
+pub(crate) fn until_acknowledged(local: u16, remote: u16) -> Result<()> {
+    wait::until_true("the acknowledgement of a FIN", || {
+        Ok(socket_between(local, remote)?.is_none_or(|line| line.state == state::FIN_WAIT2))
+    })
+}
+
 /// Waits until the socket between two ports is gone.
 pub(crate) fn until_gone(local: u16, remote: u16) -> Result<()> {
     wait::until_true("the end of a socket", || Ok(socket_between(local, remote)?.is_none()))

@@ -48,15 +48,14 @@ const TCP_HEADER: usize = 20;
 
 impl Segment {
     /// The packet; the kernel fills in its identification and the IP checksum.
-    fn to_packet(self) -> [u8; IP_HEADER + TCP_HEADER] {
+    fn to_packet(self, sequence: u32) -> [u8; IP_HEADER + TCP_HEADER] {
         const PACKET_LENGTH: u16 = 40;
         const TCP_LENGTH: u16 = 20;
         const TCP: u8 = 6;
-        const SEQUENCE: u32 = 0x1000_0000;
         let mut tcp = Vec::with_capacity(TCP_HEADER);
         tcp.extend(self.from_port.to_be_bytes());
         tcp.extend(self.port.to_be_bytes());
-        tcp.extend(SEQUENCE.to_be_bytes());
+        tcp.extend(sequence.to_be_bytes());
         tcp.extend([0; 4]); // acknowledgement
         tcp.extend([5 << 4, self.flags.0]); // header length in words, flags
         tcp.extend([0xff, 0xff, 0, 0, 0, 0]); // window, checksum, urgent pointer
@@ -106,9 +105,15 @@ impl RawSocket {
         Ok(Self(socket))
     }
 
-    /// Sends a segment.
+    /// Sends a segment, with a sequence number that fits nothing.
     pub(crate) fn send(&self, segment: Segment) -> Result<()> {
-        let packet = segment.to_packet();
+        const SEQUENCE: u32 = 0x1000_0000;
+        self.send_at(segment, SEQUENCE)
+    }
+
+    /// Sends a segment with a sequence number.
+    pub(crate) fn send_at(&self, segment: Segment, sequence: u32) -> Result<()> {
+        let packet = segment.to_packet(sequence);
         let to = SocketAddrV4::new(segment.to, 0);
         let sent = sendto(&self.0, &packet, SendFlags::empty(), &to).context("cannot send a raw packet")?;
         ensure!(sent == packet.len(), "a raw packet was cut");

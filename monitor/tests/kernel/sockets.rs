@@ -1,15 +1,18 @@
 //! Sockets to make traffic with: a service in one of three address families, and connected pairs.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
+use crate::clock::Moment;
+use crate::expected::Ends;
+use crate::ledger::Role;
 use crate::oracle::{self, state};
 use crate::packets::Flags;
 use crate::wait::DEADLINE;
@@ -161,6 +164,19 @@ impl Place {
         SocketAddr::new(self.written(self.server), self.port)
     }
 
+    /// Both ends of a connection from this port of the client.
+    pub(crate) const fn ends(&self, client_port: u16) -> Ends {
+        Ends {
+            server: SocketAddr::new(self.server, self.port),
+            client: SocketAddr::new(self.client, client_port),
+        }
+    }
+
+    /// The address that clients connect from, as the sockets of this family write it.
+    pub(crate) fn source(&self) -> IpAddr {
+        self.written(self.client)
+    }
+
     /// Connects a new client.
     pub(crate) fn connect(&self) -> Result<Socket> {
         let socket = self.client_socket(Protocol::TCP, 0)?;
@@ -209,12 +225,38 @@ impl Pair {
     /// Requests with their responses.
     pub(crate) fn exchange(&self, times: usize) -> Result<()> {
         for _ in 0..times {
-            send(&self.client, b"request")?;
-            receive(&self.server, 7)?;
-            send(&self.server, b"response")?;
-            receive(&self.client, 8)?;
+            self.last_exchange()?;
         }
         Ok(())
+    }
+
+    /// A request with its response, and when each went.
+    pub(crate) fn last_exchange(&self) -> Result<Exchanged> {
+        let ((), request) = Moment::of(|| {
+            send(&self.client, b"request")?;
+            receive(&self.server, 7)
+        })?;
+        let ((), response) = Moment::of(|| {
+            send(&self.server, b"response")?;
+            receive(&self.client, 8)
+        })?;
+        Ok(Exchanged { request, response })
+    }
+
+    /// The ports of this role's end and of the other.
+    pub(crate) const fn ports(&self, role: Role) -> (u16, u16) {
+        match role {
+            Role::Client => (self.client_port, self.service_port),
+            Role::Server => (self.service_port, self.client_port),
+        }
+    }
+
+    /// The socket of this role, and the other.
+    pub(crate) fn split(self, role: Role) -> (Socket, Socket) {
+        match role {
+            Role::Client => (self.client, self.server),
+            Role::Server => (self.server, self.client),
+        }
     }
 
     /// Closes both ends, the client first.
@@ -230,6 +272,15 @@ impl Pair {
         oracle::until_state(self.client_port, self.service_port, state::CLOSE_WAIT)?;
         Ok(Left { client: self.client, client_port: self.client_port, service_port: self.service_port })
     }
+}
+
+/// When the last data of a connection went.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exchanged {
+    /// From the client to the server.
+    pub(crate) request: Moment,
+    /// Back.
+    pub(crate) response: Moment,
 }
 
 /// A client whose server has closed.
@@ -271,12 +322,48 @@ pub(crate) fn wait_for_data(socket: &Socket) -> Result<()> {
 
 /// Waits until a reset has ended the connection.
 pub(crate) fn wait_for_reset(socket: &Socket) -> Result<()> {
+    poll_for_reset(socket)?;
+    // Taking the error keeps it from meeting a later call.
+    drop(socket.take_error()?);
+    Ok(())
+}
+
+/// Waits until a reset has ended the connection, and uses the socket as an application would: what it gets to see, as the
+/// daemon names it.
+pub(crate) fn saw_reset(mut socket: &Socket) -> Result<&'static str> {
+    poll_for_reset(socket)?;
+    loop {
+        match socket.read(&mut [0; 4096]) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => return error_name(&error),
+        }
+    }
+    // ECONNRESET only where the application has shut down writing itself.
+    match socket.write(b"more").map_err(|error| error.kind()) {
+        Err(ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok("EOF"),
+        written => bail!("after the end, writing gives {written:?}"),
+    }
+}
+
+/// An error as the daemon names what applications see.
+pub(crate) fn error_name(error: &std::io::Error) -> Result<&'static str> {
+    let names = [
+        (ErrorKind::ConnectionReset, "ECONNRESET"),
+        (ErrorKind::ConnectionAborted, "ECONNABORTED"),
+        (ErrorKind::ConnectionRefused, "ECONNREFUSED"),
+        (ErrorKind::TimedOut, "ETIMEDOUT"),
+    ];
+    let name = names.into_iter().find_map(|(kind, name)| (error.kind() == kind).then_some(name));
+    name.with_context(|| format!("an unexpected error: {error}"))
+}
+
+/// Waits until a reset has ended the connection, and takes nothing from the socket.
+pub(crate) fn poll_for_reset(socket: &Socket) -> Result<()> {
     let mut polled = [PollFd::new(socket, PollFlags::empty())];
     poll(&mut polled, Some(&Timespec::try_from(DEADLINE)?))?;
     let events = polled[0].revents();
     ensure!(events.contains(PollFlags::ERR) || events.contains(PollFlags::HUP), "no reset came ({events:?})");
-    // Taking the error keeps it from meeting a later call.
-    drop(socket.take_error()?);
     Ok(())
 }
 
@@ -289,14 +376,21 @@ pub(crate) fn abort(socket: Socket) -> Result<()> {
 
 /// Loses every segment with this flag on its way into this socket.
 pub(crate) fn lose(socket: &Socket, flag: Flags) -> Result<()> {
-    // A socket filter of TCP sees the segment from its TCP header on; byte 13 holds the flags.
-    const LOAD_BYTE: u16 = 0x30;
-    const JUMP_IF_SET: u16 = 0x45;
     Ok(socket.attach_filter(&[
-        SockFilter::new(LOAD_BYTE, 0, 0, 13),
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS_BYTE),
         SockFilter::new(JUMP_IF_SET, 0, 1, flag.bits()),
         SockFilter::new(RETURN, 0, 0, 0),
         SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])?)
+}
+
+/// Loses every segment without this flag on its way into this socket.
+pub(crate) fn lose_without(socket: &Socket, flag: Flags) -> Result<()> {
+    Ok(socket.attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS_BYTE),
+        SockFilter::new(JUMP_IF_SET, 0, 1, flag.bits()),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
     ])?)
 }
 
@@ -305,5 +399,11 @@ pub(crate) fn lose_everything(socket: &Socket) -> Result<()> {
     Ok(socket.attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)])?)
 }
 
-/// The filter's instruction to keep so many bytes of the segment.
+/// The filter's instruction to load a byte of the segment.
+const LOAD_BYTE: u16 = 0x30;
+/// A socket filter of TCP sees the segment from its TCP header on; this byte of it holds the flags.
+const FLAGS_BYTE: u32 = 13;
+/// The instruction to go on, or to skip so many, by a bit of what was loaded.
+const JUMP_IF_SET: u16 = 0x45;
+/// The instruction to keep so many bytes of the segment.
 const RETURN: u16 = 0x06;

@@ -1,4 +1,4 @@
-//! Waiting for a condition. Nothing here or in the trials waits for a time, or judges one.
+//! Waiting for a condition. Only [`quiet_for`] waits for a time, since quiet is what the trials that use it are about.
 
 use std::time::{Duration, Instant};
 
@@ -29,4 +29,13 @@ pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Result<Probe<T>>) 
 /// [`until`] for a plain yes or no.
 pub(crate) fn until_true(what: &str, mut probe: impl FnMut() -> Result<bool>) -> Result<()> {
     until(what, || Ok(if probe()? { Ok(()) } else { Err("not so".to_owned()) }))
+}
+
+/// Lets a connection be quiet for so long, or longer.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the time is the condition: idle connections are made by waiting"
+)]
+pub(crate) fn quiet_for(time: Duration) {
+    std::thread::sleep(time);
 }

@@ -7,9 +7,13 @@ use socket2::{Protocol, TcpKeepalive};
 use std::process::Command;
 use std::time::Duration;
 
+use super::told::{destroyed, lingering, received, unread};
 use super::{Scenario, Stage};
+use crate::clock::{Bounds, Moment};
+use crate::expected::{Ends, Expected, inode_of};
 use crate::ledger::ended;
-use crate::sockets::{Family, Pair, abort, lose_everything, receive, send, wait_for_data, wait_for_reset};
+use crate::owner::Owner;
+use crate::sockets::{Family, Pair, abort, lose_everything, receive, saw_reset, send, wait_for_data};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on_all("closing with unread data is a reset, by the server", unread_by_server),
@@ -60,52 +64,70 @@ const fn by_server((sender, receiver): (CountsView, CountsView)) -> (CountsView,
     (receiver, sender)
 }
 
-/// One connection: `act` ends it.
+/// One connection: `act` ends it and tells what is to be told of it.
 fn play(
     stage: &mut Stage<'_>,
     (client, server): (CountsView, CountsView),
-    act: impl FnOnce(Pair) -> Result<()>,
+    act: impl FnOnce(Pair, Ends) -> Result<[Expected; 2]>,
 ) -> Result<()> {
     let service = stage.place.listen()?;
-    act(service.pair()?)?;
+    let pair = service.pair()?;
+    let ends = stage.ends(pair.client_port);
+    stage.expect(act(pair, ends)?);
     stage.ledger.client(&stage.place, client);
     stage.ledger.server(&stage.place, server);
     Ok(())
 }
 
 fn unread_by_server(stage: &mut Stage<'_>) -> Result<()> {
-    play(stage, by_server(reset(0)), |pair| {
+    play(stage, by_server(reset(0)), |pair, ends| {
         send(&pair.client, b"request")?;
         wait_for_data(&pair.server)?;
+        let inode = inode_of(&pair.server)?;
         drop(pair.server);
-        wait_for_reset(&pair.client)
+        Ok([
+            unread(ends.server())?.segments(1, 0).bytes_in(7).bytes_out(0).unread(7).inode(inode),
+            received(ends.client(), "unread_data", &pair.client)?.segments(0, 1).bytes_in(0),
+        ])
     })
 }
 
 fn unread_by_client(stage: &mut Stage<'_>) -> Result<()> {
-    play(stage, by_client(reset(1)), |pair| {
+    play(stage, by_client(reset(1)), |pair, ends| {
         send(&pair.client, b"request")?;
         receive(&pair.server, 7)?;
         send(&pair.server, b"response")?;
         wait_for_data(&pair.client)?;
+        let inode = inode_of(&pair.client)?;
         drop(pair.client);
-        wait_for_reset(&pair.server)
+        Ok([
+            unread(ends.client())?.segments(1, 1).bytes_in(8).bytes_out(7).unread(8).inode(inode),
+            received(ends.server(), "unread_data", &pair.server)?.segments(1, 1).bytes_in(7),
+        ])
     })
 }
 
 fn linger_by_client(stage: &mut Stage<'_>) -> Result<()> {
-    play(stage, by_client(aborted(1)), |pair| {
+    play(stage, by_client(aborted(1)), |pair, ends| {
         pair.exchange(1)?;
+        let inode = inode_of(&pair.client)?;
         abort(pair.client)?;
-        wait_for_reset(&pair.server)
+        Ok([
+            lingering(ends.client())?.segments(1, 1).bytes_in(8).inode(inode),
+            received(ends.server(), "linger_abort", &pair.server)?.segments(1, 1).bytes_in(7),
+        ])
     })
 }
 
 fn linger_by_server(stage: &mut Stage<'_>) -> Result<()> {
-    play(stage, by_server(aborted(2)), |pair| {
+    play(stage, by_server(aborted(2)), |pair, ends| {
         pair.exchange(2)?;
+        let inode = inode_of(&pair.server)?;
         abort(pair.server)?;
-        wait_for_reset(&pair.client)
+        Ok([
+            lingering(ends.server())?.segments(2, 2).bytes_in(14).inode(inode),
+            received(ends.client(), "linger_abort", &pair.client)?.segments(2, 2).bytes_in(16),
+        ])
     })
 }
 
@@ -120,8 +142,13 @@ fn one_hop(stage: &mut Stage<'_>) -> Result<()> {
     client.connect(&stage.place.target().into())?;
     let pair = service.pair_of(client)?;
     pair.exchange(2)?;
+    let ends = stage.ends(pair.client_port);
     abort(pair.server)?;
-    wait_for_reset(&pair.client)?;
+    stage.expect([
+        // A TTL of 1 is all that a client's own socket would show, so it is no baseline.
+        lingering(ends.server())?.no_baseline(),
+        received(ends.client(), "linger_abort", &pair.client)?,
+    ]);
     let (client, server) = by_server(aborted(2));
     stage.ledger.client(&stage.place, client);
     stage.ledger.server(&stage.place, server);
@@ -129,25 +156,31 @@ fn one_hop(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 fn linger_with_unread(stage: &mut Stage<'_>) -> Result<()> {
-    play(stage, by_server(reset(0)), |pair| {
+    play(stage, by_server(reset(0)), |pair, ends| {
         send(&pair.client, b"request")?;
         wait_for_data(&pair.server)?;
         abort(pair.server)?;
-        wait_for_reset(&pair.client)
+        Ok([unread(ends.server())?.unread(7), received(ends.client(), "unread_data", &pair.client)?])
     })
 }
 
 fn empty_by_server(stage: &mut Stage<'_>) -> Result<()> {
-    play(stage, by_server(aborted_empty()), |pair| {
+    play(stage, by_server(aborted_empty()), |pair, ends| {
         abort(pair.server)?;
-        wait_for_reset(&pair.client)
+        Ok([
+            lingering(ends.server())?.segments(0, 0),
+            received(ends.client(), "linger_abort", &pair.client)?.aborted().segments(0, 0),
+        ])
     })
 }
 
 fn empty_by_client(stage: &mut Stage<'_>) -> Result<()> {
-    play(stage, by_client(aborted_empty()), |pair| {
+    play(stage, by_client(aborted_empty()), |pair, ends| {
         abort(pair.client)?;
-        wait_for_reset(&pair.server)
+        Ok([
+            lingering(ends.client())?.segments(0, 0),
+            received(ends.server(), "linger_abort", &pair.server)?.aborted().segments(0, 0),
+        ])
     })
 }
 
@@ -157,18 +190,29 @@ fn ss_kill(pair: &Pair) -> Result<()> {
     let ports = (pair.client_port.to_string(), pair.service_port.to_string());
     let output = Command::new("ss").args(["-tK", "sport", "=", &ports.0, "dport", "=", &ports.1]).output()?;
     ensure!(output.status.success(), "`ss -K` failed: {}", String::from_utf8_lossy(&output.stderr));
-    wait_for_reset(&pair.server)
+    Ok(())
 }
 
 fn killed_by_ss(stage: &mut Stage<'_>) -> Result<()> {
-    play(stage, by_client(aborted(1)), |pair| {
+    play(stage, by_client(aborted(1)), |pair, ends| {
         pair.exchange(1)?;
-        ss_kill(&pair)
+        ss_kill(&pair)?;
+        let inode = inode_of(&pair.client)?;
+        Ok([
+            destroyed(ends.client(), saw_reset(&pair.client)?).segments(1, 1).inode(inode),
+            received(ends.server(), "admin_abort", &pair.server)?,
+        ])
     })
 }
 
 fn killed_by_ss_empty(stage: &mut Stage<'_>) -> Result<()> {
-    play(stage, by_client(aborted_empty()), |pair| ss_kill(&pair))
+    play(stage, by_client(aborted_empty()), |pair, ends| {
+        ss_kill(&pair)?;
+        Ok([
+            destroyed(ends.client(), saw_reset(&pair.client)?).segments(0, 0),
+            received(ends.server(), "admin_abort", &pair.server)?.aborted(),
+        ])
+    })
 }
 
 fn disconnect(stage: &mut Stage<'_>) -> Result<()> {
@@ -178,8 +222,14 @@ fn disconnect(stage: &mut Stage<'_>) -> Result<()> {
         client.connect(&stage.place.target().into())?;
         let pair = service.pair_of(client)?;
         pair.exchange(1)?;
+        let inode = inode_of(&pair.client)?;
+        let ends = stage.ends(pair.client_port);
         connect_unspec(&pair.client)?;
-        wait_for_reset(&pair.server)?;
+        let disconnected = ends.client().sent("other").possible().aborted().active("ESTABLISHED");
+        stage.expect([
+            disconnected.reason("TCP_STATE").inode(inode).owner(&Owner::me()?).app_saw_unknown(),
+            received(ends.server(), "peer_abort", &pair.server)?.likely(),
+        ]);
         client = pair.client;
         let (ours, theirs) = by_client(aborted(1));
         stage.ledger.client(&stage.place, ours);
@@ -191,14 +241,28 @@ fn disconnect(stage: &mut Stage<'_>) -> Result<()> {
 fn keepalive(stage: &mut Stage<'_>) -> Result<()> {
     let service = stage.place.listen()?;
     let pair = service.pair()?;
-    pair.exchange(1)?;
+    let ends = stage.ends(pair.client_port);
+    let last = pair.last_exchange()?;
     lose_everything(&pair.client)?;
+    stage.is_about_time();
     let second = Duration::from_secs(1);
     pair.server
         .set_tcp_keepalive(&TcpKeepalive::new().with_time(second).with_interval(second).with_retries(1))?;
-    wait_for_reset(&pair.server)?;
+    let (saw, reset) = Moment::of(|| saw_reset(&pair.server))?;
     // The client never heard of it, and aborts what no longer exists.
-    abort(pair.client)?;
+    let ((), aborted) = Moment::of(|| abort(pair.client))?;
+    stage.expect([
+        ends.server()
+            .sent("keepalive_timeout")
+            .certain()
+            .active("ESTABLISHED")
+            .state("ESTABLISHED", "ESTABLISHED")
+            .reason("TCP_KEEPALIVE_TIMEOUT")
+            .probes(1)
+            .app_saw(saw)
+            .idle(Bounds::between(last.response, reset), "before_reset"),
+        lingering(ends.client())?.idle(Bounds::between(last.response, aborted), "before_reset"),
+    ]);
     stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: 1, ..ended(1) });
     stage.ledger.client(&stage.place, CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
     Ok(())

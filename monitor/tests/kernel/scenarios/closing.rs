@@ -5,11 +5,14 @@ use std::net::Shutdown;
 use anyhow::{Context as _, Result};
 use monitor::view::CountsView;
 
+use super::told::{lingering, received, received_after_end, unread};
 use super::{Scenario, Stage};
+use crate::expected::{End, Expected, inode_of};
 use crate::ledger::ended;
 use crate::oracle::{self, state};
+use crate::owner::Owner;
 use crate::packets::{Flags, RawSocket, Segment};
-use crate::sockets::{Family, abort, lose, receive, receive_end, send, wait_for_data, wait_for_reset};
+use crate::sockets::{Family, abort, lose, receive, receive_end, send, wait_for_data};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on_all("SO_LINGER 0 after a half close is an abort", linger_after_shutdown),
@@ -37,8 +40,18 @@ fn linger_after_shutdown(stage: &mut Stage<'_>) -> Result<()> {
     pair.server.shutdown(Shutdown::Write)?;
     receive_end(&pair.client)?;
     oracle::until_state(pair.service_port, pair.client_port, state::FIN_WAIT2)?;
+    let (ends, inode) = (stage.ends(pair.client_port), inode_of(&pair.server)?);
     abort(pair.server)?;
-    wait_for_reset(&pair.client)?;
+    stage.expect([
+        lingering(ends.server())?
+            .state("CLOSE", "FIN_WAIT2")
+            .fin("local")
+            .segments(1, 1)
+            .bytes_in(7)
+            .bytes_out(8)
+            .inode(inode),
+        received_after_end(ends.client(), "linger_abort", &pair.client)?.segments(1, 1).bytes_in(8),
+    ]);
     stage.ledger.server(&stage.place, CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
     stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
     Ok(())
@@ -49,8 +62,20 @@ fn linger_in_close_wait(stage: &mut Stage<'_>) -> Result<()> {
     pair.exchange(1)?;
     pair.client.shutdown(Shutdown::Write)?;
     receive_end(&pair.server)?;
+    oracle::until_state(pair.client_port, pair.service_port, state::FIN_WAIT2)?;
+    let ends = stage.ends(pair.client_port);
     abort(pair.server)?;
-    wait_for_reset(&pair.client)?;
+    stage.expect([
+        lingering(ends.server())?.state("CLOSE", "CLOSE_WAIT").fin("peer").segments(1, 1).bytes_in(7),
+        received(ends.client(), "linger_abort", &pair.client)?
+            .state("FIN_WAIT2", "FIN_WAIT2")
+            .fin("local")
+            .owner(&Owner::me()?)
+            .shutdown("send")
+            .segments(1, 1)
+            .bytes_in(8)
+            .bytes_out(7),
+    ]);
     stage.ledger.server(&stage.place, CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
     stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
     Ok(())
@@ -62,8 +87,16 @@ fn unread_in_close_wait(stage: &mut Stage<'_>) -> Result<()> {
     pair.client.shutdown(Shutdown::Write)?;
     oracle::until_state(pair.service_port, pair.client_port, state::CLOSE_WAIT)?;
     wait_for_data(&pair.server)?;
+    oracle::until_state(pair.client_port, pair.service_port, state::FIN_WAIT2)?;
+    let ends = stage.ends(pair.client_port);
     drop(pair.server);
-    wait_for_reset(&pair.client)?;
+    stage.expect([
+        unread(ends.server())?.state("CLOSE", "CLOSE_WAIT").fin("peer").segments(1, 0).bytes_in(7).unread(7),
+        received(ends.client(), "unread_data", &pair.client)?
+            .state("FIN_WAIT2", "FIN_WAIT2")
+            .fin("local")
+            .owner(&Owner::me()?),
+    ]);
     stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: 1, ..ended(0) });
     stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(0) });
     Ok(())
@@ -77,6 +110,8 @@ fn unread_of_closed(stage: &mut Stage<'_>) -> Result<()> {
     wait_for_data(&pair.server)?;
     drop(pair.server);
     oracle::until_gone(pair.client_port, pair.service_port)?;
+    let ends = stage.ends(pair.client_port);
+    stage.expect([unread(ends.server())?.state("CLOSE", "CLOSE_WAIT").fin("peer").unread(7)]);
     stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: 1, ..ended(0) });
     // Only a minisock was left of the client, and no tracepoint tells that a reset reached it.
     stage.ledger.client(&stage.place, ended(0));
@@ -91,7 +126,12 @@ fn abort_lost(stage: &mut Stage<'_>) -> Result<()> {
     oracle::until_gone(pair.service_port, pair.client_port)?;
     pair.client.detach_filter()?;
     send(&pair.client, b"another")?;
-    wait_for_reset(&pair.client)?;
+    let ends = stage.ends(pair.client_port);
+    stage.expect([
+        lingering(ends.server())?,
+        after_reset(ends.server(), "linger_abort", "linger")?,
+        received(ends.client(), "linger_abort", &pair.client)?.unacked(7),
+    ]);
     stage.ledger.server(&stage.place, CountsView { aborted: 1, resets_sent: 2, ..ended(1) });
     stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
     Ok(())
@@ -106,10 +146,29 @@ fn reset_lost(stage: &mut Stage<'_>) -> Result<()> {
     oracle::until_gone(pair.service_port, pair.client_port)?;
     pair.client.detach_filter()?;
     send(&pair.client, b"another")?;
-    wait_for_reset(&pair.client)?;
+    let ends = stage.ends(pair.client_port);
+    stage.expect([
+        unread(ends.server())?.unread(6),
+        after_reset(ends.server(), "unread_data", "unread_data")?,
+        received(ends.client(), "unread_data", &pair.client)?,
+    ]);
     stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: 2, ..ended(0) });
     stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(0) });
     Ok(())
+}
+
+/// A segment that finds the connection reset already, by the calling thread.
+fn after_reset(end: End, cause: &str, ended: &str) -> Result<Expected> {
+    Ok(end
+        .sent(cause)
+        .likely()
+        .uncounted()
+        .remembered(ended)
+        .owner(&Owner::me()?)
+        .no_socket()
+        .reason("NO_SOCKET")
+        .segment("P.", 7)
+        .no_sequence())
 }
 
 fn peer_first(stage: &mut Stage<'_>) -> Result<()> {
@@ -131,6 +190,8 @@ fn peer_first(stage: &mut Stage<'_>) -> Result<()> {
             flags: Flags::ACK,
         })
         .context("cannot send a stray")?;
+    let stray = stage.ends(client_port).server().stray_sent("other").possible();
+    stage.expect([stray.no_socket().reason("NO_SOCKET").segment(".", 0)]);
     stage.ledger.stray_sent(service_port, 1);
     stage.ledger.server(&stage.place, ended(1));
     stage.ledger.client(&stage.place, ended(1));

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use monitor::view::CountsView;
 use socket2::Protocol;
 
@@ -11,8 +11,10 @@ use crate::api::Api;
 use crate::helper::Holder;
 use crate::ledger::{Ledger, Role, ended};
 use crate::netns::{Joined, Namespace};
-use crate::oracle::{Snmp, state, until_state};
-use crate::sockets::{Family, Pair, Place, abort, receive, send, wait_for_reset};
+use crate::oracle::{Snmp, state, until_quiet, until_state};
+use crate::scenarios::told::{lingering, received, unread};
+use crate::sockets::{Family, Pair, Place, abort, error_name, port_of, receive, send, wait_for_data};
+use crate::story::Story;
 use crate::wait;
 
 pub(crate) const SCENARIOS: &[WithShared] = &[
@@ -27,6 +29,8 @@ fn one_end_each(api: &Api) -> Result<()> {
     for (server, client) in addresses_two.into_iter().zip(addresses_one) {
         let mut ours = Ledger::open(api, &joined.one)?;
         let mut theirs = Ledger::open(api, &joined.two)?;
+        let mut our_story = Story::open(api, &joined.one)?;
+        let mut their_story = Story::open(api, &joined.two)?;
         let place = Place::between(server.parse()?, client.parse()?);
         let closed = Place::between(server.parse()?, client.parse()?);
         let service = joined.two.enter(|| place.listen())?;
@@ -35,14 +39,22 @@ fn one_end_each(api: &Api) -> Result<()> {
             let pair = service.pair()?;
             pair.exchange(1)?;
             send(&pair.client, b"unread")?;
-            crate::sockets::wait_for_data(&pair.server)?;
+            wait_for_data(&pair.server)?;
+            let ends = place.ends(pair.client_port);
             drop(pair.server);
-            wait_for_reset(&pair.client)?;
+            our_story.expect([received(ends.client(), "unread_data", &pair.client)?]);
+            their_story.expect([unread(ends.server())?.unread(6)]);
             let pair = service.pair()?;
             pair.exchange(1)?;
+            let ends = place.ends(pair.client_port);
             abort(pair.client)?;
-            wait_for_reset(&pair.server)?;
-            ensure!(closed.connect().is_err(), "the port is not closed");
+            our_story.expect([lingering(ends.client())?]);
+            their_story.expect([received(ends.server(), "linger_abort", &pair.server)?]);
+            let refused = closed.client_socket(Protocol::TCP, 0)?;
+            let ends = closed.ends(port_of(&refused)?);
+            let error = refused.connect(&closed.target().into()).err().context("the port is not closed")?;
+            our_story.expect([ends.client().refused_received().app_saw(error_name(&error)?)]);
+            their_story.expect([ends.server().refused_sent().no_socket()]);
             Ok(())
         })?;
         drop(service);
@@ -54,6 +66,8 @@ fn one_end_each(api: &Api) -> Result<()> {
         theirs.refused_sent(closed.port, 1);
         ours.balance()?;
         theirs.balance()?;
+        our_story.compare()?;
+        their_story.compare()?;
     }
     Ok(())
 }
@@ -64,6 +78,7 @@ fn simultaneous_open(api: &Api) -> Result<()> {
     let [[one, _], [two, _]] = Joined::ADDRESSES;
     let (one, two): (IpAddr, IpAddr) = (one.parse()?, two.parse()?);
     let mut ledgers = [Ledger::open(api, &joined.one)?, Ledger::open(api, &joined.two)?];
+    let stories = [Story::open(api, &joined.one)?, Story::open(api, &joined.two)?];
     // Each side is the server of the other; neither ever listens.
     let (to_one, to_two) = (Place::between(one, two), Place::between(two, one));
 
@@ -94,13 +109,15 @@ fn simultaneous_open(api: &Api) -> Result<()> {
     let [ours, theirs] = &mut ledgers;
     ours.note(two, to_two.port, Role::Client, ended(1));
     theirs.note(one, to_one.port, Role::Client, ended(1));
-    ledgers.into_iter().try_for_each(Ledger::balance)
+    ledgers.into_iter().try_for_each(Ledger::balance)?;
+    stories.into_iter().try_for_each(Story::compare)
 }
 
 fn reconciled(api: &Api) -> Result<()> {
     let namespace = Namespace::create()?;
     namespace.enter(|| {
         let ledger = Ledger::open(api, &namespace)?;
+        let mut story = Story::open(api, &namespace)?;
         let place = Place::on_loopback(Family::V4);
         let mut holder = Holder::start(&place, 2)?;
         let clients = [place.connect()?, place.connect()?];
@@ -110,6 +127,9 @@ fn reconciled(api: &Api) -> Result<()> {
         }
         holder.wait_until_answered()?;
         for client in clients {
+            let ends = place.ends(port_of(&client)?);
+            let at_server = ends.server().received("linger_abort").certain().app_saw("ECONNRESET");
+            story.expect([lingering(ends.client())?, at_server]);
             abort(client)?;
         }
         ensure!(ledger.resets_by_kernel()? == 2, "the trial is wrong");
@@ -128,6 +148,7 @@ fn reconciled(api: &Api) -> Result<()> {
         if let Err(error) = holder.kill() {
             bail!("cannot kill the holder: {error}");
         }
-        Ok(())
+        until_quiet()?;
+        story.compare()
     })
 }

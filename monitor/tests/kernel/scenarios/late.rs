@@ -1,14 +1,19 @@
 //! Late requests: the server has closed, its socket is a minisock or gone, and the client still sends.
 
+use std::net::Shutdown;
+
 use anyhow::{Result, ensure};
 use monitor::view::CountsView;
 use socket2::Protocol;
 
+use super::told::{late, late_without_socket, lingering, received_after_end, received_by_orphan};
 use super::{Scenario, Stage};
+use crate::expected::{End, Expected};
 use crate::ledger::{ended, times};
 use crate::netns::sysctl;
 use crate::oracle;
-use crate::sockets::{Family, abort, send, wait_for_reset};
+use crate::owner::Owner;
+use crate::sockets::{Family, Left, abort, saw_reset, send};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on_all("a late request to a minisock is a reset", to_minisock),
@@ -21,6 +26,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         many_segments_without_socket,
     ),
     Scenario::on_all("a late request of a client that closes at once is a reset", with_its_end),
+    Scenario::on_all("a client that sends its request and its end at once sees an end, too", with_half_close),
     Scenario::on(&[Family::V4, Family::V6], "a tuple used again is a connection of its own", tuple_again),
     Scenario::on(
         &[Family::V4, Family::V6],
@@ -45,16 +51,33 @@ fn to_minisock(stage: &mut Stage<'_>) -> Result<()> {
     let pair = stage.place.listen()?.pair()?;
     pair.exchange(1)?;
     let left = pair.close_server()?;
-    send(&left.client, b"late")?;
-    wait_for_reset(&left.client)?;
+    send_late(stage, &left, |server| {
+        late(server, "late_data", 4).map(|late| late.segments(1, 1).bytes_in(7))
+    })?;
     note_late(stage, 1);
+    Ok(())
+}
+
+/// Sends a late request and expects its story at both ends.
+fn send_late(
+    stage: &mut Stage<'_>,
+    left: &Left,
+    at_server: impl FnOnce(End) -> Result<Expected>,
+) -> Result<()> {
+    let ends = stage.ends(left.client_port);
+    send(&left.client, b"late")?;
+    stage.expect([
+        at_server(ends.server())?,
+        received_after_end(ends.client(), "late_data", &left.client)?.unacked(4),
+    ]);
     Ok(())
 }
 
 fn first_request(stage: &mut Stage<'_>) -> Result<()> {
     let left = stage.place.listen()?.pair()?.close_server()?;
-    send(&left.client, b"late")?;
-    wait_for_reset(&left.client)?;
+    send_late(stage, &left, |server| {
+        Ok(late(server, "late_data", 4)?.segments(0, 0).bytes_in(0).bytes_out(0))
+    })?;
     note_late(stage, 0);
     Ok(())
 }
@@ -63,10 +86,11 @@ fn without_socket(stage: &mut Stage<'_>) -> Result<()> {
     without_minisocks()?;
     let pair = stage.place.listen()?.pair()?;
     pair.exchange(1)?;
+    let (client_port, service_port) = (pair.client_port, pair.service_port);
     drop(pair.server);
-    oracle::until_gone(pair.service_port, pair.client_port)?;
-    send(&pair.client, b"late")?;
-    wait_for_reset(&pair.client)?;
+    oracle::until_gone(service_port, client_port)?;
+    let left = Left { client: pair.client, client_port, service_port };
+    send_late(stage, &left, |server| late_without_socket(server, "late_data", 4))?;
     note_late(stage, 1);
     Ok(())
 }
@@ -77,16 +101,17 @@ fn after_timeout(stage: &mut Stage<'_>) -> Result<()> {
     pair.exchange(1)?;
     let left = pair.close_server()?;
     oracle::until_gone(left.service_port, left.client_port)?;
-    send(&left.client, b"late")?;
-    wait_for_reset(&left.client)?;
+    send_late(stage, &left, |server| late_without_socket(server, "late_data", 4))?;
     note_late(stage, 1);
     Ok(())
 }
 
 /// Each segment of the request may draw a reset of its own; the client accepts the first.
-fn note_many(stage: &mut Stage<'_>) -> Result<()> {
+fn note_many(stage: &mut Stage<'_>, first: Expected, others: &Expected, saw: Expected) -> Result<()> {
     let drawn = stage.ledger.resets_by_kernel()?;
     ensure!(drawn > 1, "the request drew {drawn} resets, so it shows nothing");
+    stage.expect([first, saw]);
+    stage.expect((1..drawn).map(|_| others.clone()));
     stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: drawn, ..ended(1) });
     stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
     Ok(())
@@ -96,21 +121,30 @@ fn many_segments(stage: &mut Stage<'_>) -> Result<()> {
     let pair = stage.place.listen()?.pair()?;
     pair.exchange(1)?;
     let left = pair.close_server()?;
+    let ends = stage.ends(left.client_port);
     // The reset may come while it is still sending.
     drop(send(&left.client, &vec![0; 200_000]));
-    wait_for_reset(&left.client)?;
-    note_many(stage)
+    let saw = received_after_end(ends.client(), "late_data", &left.client)?;
+    let server =
+        ends.server().sent("late_data").certain().fin("local").remembered("our_fin").owner(&Owner::me()?);
+    let first = server.clone().state("TIME_WAIT", "ESTABLISHED").reason("TCP_TIMEWAIT_SOCKET").in_sequence();
+    let others = server.no_socket().reason("NO_SOCKET").no_sequence().uncounted();
+    note_many(stage, first, &others, saw)
 }
 
 fn many_segments_without_socket(stage: &mut Stage<'_>) -> Result<()> {
     without_minisocks()?;
     let pair = stage.place.listen()?.pair()?;
     pair.exchange(1)?;
+    let ends = stage.ends(pair.client_port);
     drop(pair.server);
     oracle::until_gone(pair.service_port, pair.client_port)?;
     drop(send(&pair.client, &vec![0; 200_000]));
-    wait_for_reset(&pair.client)?;
-    note_many(stage)
+    let saw = received_after_end(ends.client(), "late_data", &pair.client)?;
+    let server =
+        ends.server().sent("late_data").certain().fin("local").remembered("our_fin").owner(&Owner::me()?);
+    let first = server.no_socket().reason("NO_SOCKET").no_sequence();
+    note_many(stage, first.clone(), &first.uncounted(), saw)
 }
 
 fn with_its_end(stage: &mut Stage<'_>) -> Result<()> {
@@ -122,6 +156,28 @@ fn with_its_end(stage: &mut Stage<'_>) -> Result<()> {
     left.client.send_with_flags(b"late", MSG_MORE)?;
     drop(left.client);
     oracle::until_gone(left.client_port, left.service_port)?;
+    let ends = stage.ends(left.client_port);
+    stage.expect([
+        late(ends.server(), "late_data", 4)?.segment("F.", 4),
+        received_by_orphan(ends.client(), "late_data", "LAST_ACK").fin("peer").unacked(5),
+    ]);
+    note_late(stage, 1);
+    Ok(())
+}
+
+fn with_half_close(stage: &mut Stage<'_>) -> Result<()> {
+    const MSG_MORE: i32 = 0x8000;
+    let pair = stage.place.listen()?.pair()?;
+    pair.exchange(1)?;
+    let left = pair.close_server()?;
+    let ends = stage.ends(left.client_port);
+    left.client.send_with_flags(b"late", MSG_MORE)?;
+    left.client.shutdown(Shutdown::Write)?;
+    let saw = saw_reset(&left.client)?;
+    stage.expect([
+        late(ends.server(), "late_data", 4)?.segment("F.", 4),
+        ends.client().received("late_data").certain().state("LAST_ACK", "LAST_ACK").fin("peer").app_saw(saw),
+    ]);
     note_late(stage, 1);
     Ok(())
 }
@@ -137,8 +193,7 @@ fn tuple_again(stage: &mut Stage<'_>) -> Result<()> {
         port = pair.client_port;
         // The reset ends the minisock, and so frees the tuple at once.
         let left = pair.close_server()?;
-        send(&left.client, b"late")?;
-        wait_for_reset(&left.client)?;
+        send_late(stage, &left, |server| late(server, "late_data", 4))?;
         note_late(stage, 1);
     }
     Ok(())
@@ -150,6 +205,8 @@ fn reset_to_minisock(stage: &mut Stage<'_>) -> Result<()> {
     let left = pair.close_server()?;
     abort(left.client)?;
     oracle::until_gone(left.service_port, left.client_port)?;
+    let client = stage.ends(left.client_port).client();
+    stage.expect([lingering(client)?.state("CLOSE", "CLOSE_WAIT").fin("peer")]);
     // The server's connection had ended before; that a reset reached its minisock no tracepoint tells.
     stage.ledger.server(&stage.place, ended(1));
     stage.ledger.client(&stage.place, CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
@@ -166,6 +223,16 @@ fn late_end(stage: &mut Stage<'_>) -> Result<()> {
         oracle::until_gone(pair.service_port, pair.client_port)?;
         // Its FIN finds no socket, and the answer ends the client's closing.
         drop(pair.client);
+        let ends = stage.ends(pair.client_port);
+        stage.expect([
+            late_without_socket(ends.server(), "other", 0)?
+                .possible()
+                .uncounted()
+                .state("LISTEN", "ESTABLISHED")
+                .reason("TCP_FLAGS")
+                .segment("F.", 0),
+            received_by_orphan(ends.client(), "other", "LAST_ACK").possible().fin("peer").unacked(1),
+        ]);
     }
     stage.ledger.server(&stage.place, CountsView { resets_sent: 2, ..times(ended(1), 2) });
     stage.ledger.client(&stage.place, CountsView { reset: 2, resets_received: 2, ..times(ended(1), 2) });

@@ -4,12 +4,14 @@
 use anyhow::Result;
 use monitor::view::CountsView;
 
+use super::told::{late_to_orphan, lingering, received, received_after_end, received_by_orphan};
 use super::{Scenario, Stage};
 use crate::ledger::ended;
 use crate::netns::sysctl;
 use crate::oracle::{self, state};
+use crate::owner::Owner;
 use crate::packets::Flags;
-use crate::sockets::{Family, Left, Pair, Service, abort, lose, send, wait_for_reset};
+use crate::sockets::{Family, Left, Pair, Service, abort, lose, send};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on_all("data that crosses the FIN is one reset sent and none received", data_in_fin_wait1),
@@ -65,6 +67,31 @@ fn note_data(stage: &mut Stage<'_>, exchanges: u64) {
     stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(exchanges) });
 }
 
+/// Data crossed the FIN, which the client has not seen.
+fn send_crossing(stage: &mut Stage<'_>, left: &Left) -> Result<()> {
+    let ends = stage.ends(left.client_port);
+    send(&left.client, b"crossing")?;
+    stage.expect([
+        late_to_orphan(ends.server(), "late_data", "FIN_WAIT1", 8)?,
+        received(ends.client(), "late_data", &left.client)?.unacked(8),
+    ]);
+    Ok(())
+}
+
+/// The client aborts, and the orphan receives it.
+fn abort_to_orphan(stage: &mut Stage<'_>, left: Left, [client, server]: [&str; 2]) -> Result<()> {
+    let ends = stage.ends(left.client_port);
+    let lingering = lingering(ends.client())?.state("CLOSE", client);
+    stage.expect([
+        if client == "CLOSE_WAIT" { lingering.fin("peer") } else { lingering },
+        received_by_orphan(ends.server(), "linger_abort", server).certain().fin("local").owner(&Owner::me()?),
+    ]);
+    abort(left.client)?;
+    oracle::until_gone(left.service_port, left.client_port)?;
+    note_reset(stage);
+    Ok(())
+}
+
 /// The client aborted: the orphan received one reset.
 fn note_reset(stage: &mut Stage<'_>) {
     stage.ledger.server(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
@@ -73,25 +100,29 @@ fn note_reset(stage: &mut Stage<'_>) {
 
 fn data_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
     let left = close_in_fin_wait1(&stage.place.listen()?, 1)?;
-    send(&left.client, b"crossing")?;
-    wait_for_reset(&left.client)?;
+    send_crossing(stage, &left)?;
     note_data(stage, 1);
     Ok(())
 }
 
 fn first_data_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
     let left = close_in_fin_wait1(&stage.place.listen()?, 0)?;
-    send(&left.client, b"crossing")?;
-    wait_for_reset(&left.client)?;
+    send_crossing(stage, &left)?;
     note_data(stage, 0);
     Ok(())
 }
 
 fn many_segments_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
     let left = close_in_fin_wait1(&stage.place.listen()?, 1)?;
+    let ends = stage.ends(left.client_port);
     drop(send(&left.client, &vec![0; 200_000]));
-    wait_for_reset(&left.client)?;
+    let saw = received(ends.client(), "late_data", &left.client)?;
     let drawn = stage.ledger.resets_by_kernel()?;
+    let server = ends.server().sent("late_data").certain().fin("local").owner(&Owner::me()?);
+    let first = server.clone().state("CLOSE", "FIN_WAIT1").reason("TCP_ABORT_ON_DATA").orphan().in_sequence();
+    let others = server.no_socket().reason("NO_SOCKET").remembered("our_fin").no_sequence().uncounted();
+    stage.expect([first, saw]);
+    stage.expect((1..drawn).map(|_| others.clone()));
     stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: drawn, ..ended(1) });
     stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
     Ok(())
@@ -99,26 +130,24 @@ fn many_segments_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
 
 fn data_in_fin_wait2(stage: &mut Stage<'_>) -> Result<()> {
     let left = close_in_fin_wait2(stage)?;
+    let ends = stage.ends(left.client_port);
     send(&left.client, b"late")?;
-    wait_for_reset(&left.client)?;
+    stage.expect([
+        late_to_orphan(ends.server(), "late_data", "FIN_WAIT2", 4)?.segments(2, 1).bytes_in(7).bytes_out(8),
+        received_after_end(ends.client(), "late_data", &left.client)?.unacked(4),
+    ]);
     note_data(stage, 1);
     Ok(())
 }
 
 fn reset_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
     let left = close_in_fin_wait1(&stage.place.listen()?, 1)?;
-    abort(left.client)?;
-    oracle::until_gone(left.service_port, left.client_port)?;
-    note_reset(stage);
-    Ok(())
+    abort_to_orphan(stage, left, ["ESTABLISHED", "FIN_WAIT1"])
 }
 
 fn reset_in_fin_wait2(stage: &mut Stage<'_>) -> Result<()> {
     let left = close_in_fin_wait2(stage)?;
-    abort(left.client)?;
-    oracle::until_gone(left.service_port, left.client_port)?;
-    note_reset(stage);
-    Ok(())
+    abort_to_orphan(stage, left, ["CLOSE_WAIT", "FIN_WAIT2"])
 }
 
 fn reset_after_shutdown(stage: &mut Stage<'_>) -> Result<()> {
@@ -126,8 +155,16 @@ fn reset_after_shutdown(stage: &mut Stage<'_>) -> Result<()> {
     pair.exchange(1)?;
     pair.server.shutdown(std::net::Shutdown::Both)?;
     oracle::until_state(pair.service_port, pair.client_port, state::FIN_WAIT2)?;
+    let ends = stage.ends(pair.client_port);
     abort(pair.client)?;
-    wait_for_reset(&pair.server)?;
+    stage.expect([
+        lingering(ends.client())?.state("CLOSE", "CLOSE_WAIT").fin("peer"),
+        received(ends.server(), "linger_abort", &pair.server)?
+            .state("FIN_WAIT2", "FIN_WAIT2")
+            .fin("local")
+            .owner(&Owner::me()?)
+            .shutdown("both"),
+    ]);
     note_reset(stage);
     Ok(())
 }
@@ -138,13 +175,10 @@ fn in_turn(stage: &mut Stage<'_>) -> Result<()> {
     for number in 0..300 {
         let left = close_in_fin_wait1(&service, 1)?;
         if number % 3 == 0 {
-            send(&left.client, b"crossing")?;
-            wait_for_reset(&left.client)?;
+            send_crossing(stage, &left)?;
             note_data(stage, 1);
         } else {
-            abort(left.client)?;
-            oracle::until_gone(left.service_port, left.client_port)?;
-            note_reset(stage);
+            abort_to_orphan(stage, left, ["ESTABLISHED", "FIN_WAIT1"])?;
         }
     }
     Ok(())

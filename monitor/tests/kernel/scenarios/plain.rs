@@ -1,16 +1,19 @@
 //! Connections that end well, refusals, strays, and unusual ways to connect.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use monitor::view::CountsView;
 use socket2::{Protocol, SockAddr};
 
+use super::told::{lingering, received};
 use super::{Scenario, Stage};
+use crate::expected::{End, Expected};
 use crate::ledger::{ended, times};
 use crate::netns::sysctl;
 use crate::oracle::{self, state};
 use crate::packets::{Flags, RawSocket, Segment};
 use crate::sockets::{
-    Family, Place, abort, lose, lose_everything, port_of, receive, receive_end, send, wait_for_reset,
+    Family, Place, abort, error_name, lose, lose_everything, port_of, receive, receive_end, send,
+    wait_for_reset,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -60,7 +63,11 @@ fn half_close(stage: &mut Stage<'_>) -> Result<()> {
 
 fn closed_port(stage: &mut Stage<'_>) -> Result<()> {
     for _ in 0..3 {
-        ensure!(stage.place.connect().is_err(), "the port is not closed");
+        let client = stage.place.client_socket(Protocol::TCP, 0)?;
+        let ends = stage.ends(port_of(&client)?);
+        let refused = client.connect(&stage.place.target().into()).err().context("the port is not closed")?;
+        let received = ends.client().refused_received().app_saw(error_name(&refused)?);
+        stage.expect([received, ends.server().refused_sent().no_socket()]);
     }
     stage.ledger.client(&stage.place, CountsView { refused_received: 3, ..CountsView::default() });
     stage.ledger.refused_sent(stage.place.port, 3);
@@ -85,6 +92,12 @@ fn strays(stage: &mut Stage<'_>) -> Result<()> {
     let service = stage.place.listen()?;
     raw.send(segment(stage.place.port, Flags::ACK))?;
     stage.ledger.stray_sent(stage.place.port, 1);
+    let stray = |place: Place| place.ends(9).server().stray_sent("other").possible();
+    stage.expect([
+        stray(closed).no_socket().reason("NO_SOCKET").segment(".", 0),
+        stray(closed).no_socket().reason("NO_SOCKET").segment("F.", 0),
+        stray(stage.place).listening().reason("TCP_FLAGS").segment(".", 0).backlog(0, 1024),
+    ]);
     // An RST for nothing is answered by nothing.
     raw.send(segment(closed.port, Flags::RST))?;
     raw.send(segment(stage.place.port, Flags::RST))?;
@@ -108,6 +121,8 @@ fn bad_answer(stage: &mut Stage<'_>) -> Result<()> {
         port: client_port,
         flags: Flags::SYN | Flags::ACK,
     })?;
+    let stray = stage.ends(client_port).client().stray_sent("protocol").certain().connecting();
+    stage.expect([stray.reason("TCP_INVALID_ACK_SEQUENCE").segment("S.", 0)]);
     stage.ledger.unanswered(1);
     stage.ledger.stray_sent(client_port, 1);
     Ok(())
@@ -142,7 +157,17 @@ fn no_room(stage: &mut Stage<'_>) -> Result<()> {
     // Its SYN is not answered once more, but its SYN-ACK comes again, and then its ACK finds the queue full.
     lose(&service.socket, Flags::SYN)?;
     late.detach_filter()?;
-    wait_for_reset(&late)?;
+    let ends = stage.ends(port_of(&late)?);
+    stage.expect([
+        ends.server()
+            .stray_sent("listen_overflow")
+            .certain()
+            .listening()
+            .reason("INVALID_SYN")
+            .segment(".", 0)
+            .backlog(2, 1),
+        received(ends.client(), "listen_overflow", &late)?.aborted().segments(0, 0),
+    ]);
     for client in others {
         service.pair_of(client)?.finish();
     }
@@ -174,11 +199,22 @@ fn mptcp_abort(stage: &mut Stage<'_>) -> Result<()> {
     client.connect(&stage.place.target().into())?;
     let pair = service.pair_of(client)?;
     pair.exchange(1)?;
+    let ends = stage.ends(pair.client_port);
     abort(pair.client)?;
+    stage.expect([
+        // Its subflow is reset before it is closed, and not in the name of a task.
+        lingering(ends.client())?.state("ESTABLISHED", "ESTABLISHED").reason("TCP_ABORT_ON_CLOSE").no_owner(),
+        received_by_subflow(ends.server(), "linger_abort"),
+    ]);
     wait_for_reset(&pair.server)?;
     stage.ledger.client(&stage.place, CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
     stage.ledger.server(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
     Ok(())
+}
+
+/// Its application reads from another socket, over all subflows.
+fn received_by_subflow(end: End, cause: &str) -> Expected {
+    end.received(cause).certain().state("ESTABLISHED", "ESTABLISHED").app_saw("ECONNRESET")
 }
 
 fn self_connect(stage: &mut Stage<'_>) -> Result<()> {

@@ -3,11 +3,14 @@
 use anyhow::Result;
 use monitor::view::CountsView;
 
+use super::told::{late, received, received_after_end, unread};
 use super::{Scenario, Stage};
+use crate::expected::{End, Expected};
 use crate::helper::Holder;
 use crate::ledger::{ended, times};
 use crate::oracle::{self, state};
-use crate::sockets::{Family, port_of, receive, send, wait_for_reset};
+use crate::owner::Owner;
+use crate::sockets::{Family, port_of, receive, send};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on_all("kill -9 resets the connections with unread data, and closes the others", kill),
@@ -25,6 +28,7 @@ fn kill(stage: &mut Stage<'_>) -> Result<()> {
         clients.push(client);
     }
     holder.wait_until_answered()?;
+    let killed = holder.owner()?.dying_of(9);
     let quiet = clients.split_off(3);
     for client in &clients {
         send(client, b"another")?;
@@ -32,7 +36,11 @@ fn kill(stage: &mut Stage<'_>) -> Result<()> {
     }
     holder.kill()?;
     for client in &clients {
-        wait_for_reset(client)?;
+        let ends = stage.ends(port_of(client)?);
+        stage.expect([
+            unread(ends.server())?.cause_of_exit(&killed).segments(2, 1).bytes_in(14).unread(7),
+            received(ends.client(), "process_exit", client)?,
+        ]);
     }
     for client in &quiet {
         oracle::until_state(port_of(client)?, stage.place.port, state::CLOSE_WAIT)?;
@@ -54,11 +62,16 @@ fn late_after_kill(stage: &mut Stage<'_>) -> Result<()> {
         receive(client, 8)?;
     }
     holder.wait_until_answered()?;
+    let killed = holder.owner()?.dying_of(9);
     holder.kill()?;
     for client in &clients {
         oracle::until_state(stage.place.port, port_of(client)?, state::FIN_WAIT2)?;
         send(client, b"late")?;
-        wait_for_reset(client)?;
+        let ends = stage.ends(port_of(client)?);
+        stage.expect([
+            late(ends.server(), "process_exit", 4)?.cause_of_exit(&killed),
+            received_after_end(ends.client(), "process_exit", client)?,
+        ]);
     }
     stage.ledger.server(&stage.place, times(CountsView { reset: 1, resets_sent: 1, ..ended(1) }, 2));
     stage.ledger.client(&stage.place, times(CountsView { reset: 1, resets_received: 1, ..ended(1) }, 2));
@@ -75,9 +88,23 @@ fn close_listener(stage: &mut Stage<'_>) -> Result<()> {
     }
     oracle::until_state(stage.place.port, port_of(&silent)?, state::ESTABLISHED)?;
     drop(service);
-    for client in asking.iter().chain([&silent]) {
-        wait_for_reset(client)?;
+    let closed = |end: End| -> Result<Expected> {
+        let closed =
+            end.sent("listener_closed").certain().active("ESTABLISHED").fileless().reason("TCP_STATE");
+        Ok(closed.shutdown("none").owner(&Owner::me()?))
+    };
+    for client in &asking {
+        let ends = stage.ends(port_of(client)?);
+        stage.expect([
+            closed(ends.server())?.segments(1, 0).unread(7),
+            received(ends.client(), "listener_closed", client)?,
+        ]);
     }
+    let ends = stage.ends(port_of(&silent)?);
+    stage.expect([
+        closed(ends.server())?.aborted().segments(0, 0).unread(0),
+        received(ends.client(), "listener_closed", &silent)?.aborted(),
+    ]);
     // Those that had asked left their request unread: that is a reset as any other. The silent one carried no data.
     stage.ledger.server(&stage.place, times(CountsView { reset: 1, resets_sent: 1, ..ended(0) }, 2));
     stage.ledger.client(&stage.place, times(CountsView { reset: 1, resets_received: 1, ..ended(0) }, 2));

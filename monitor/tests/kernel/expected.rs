@@ -1,0 +1,470 @@
+//! The event a scenario expects, as the JSON of the API must show it.
+//!
+//! What is always compared is set by the constructors: whose event it is, the verdict's cause, and the facts that hold unless
+//! said otherwise. The rest is compared where a scenario states it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use socket2::Socket;
+
+use crate::clock::Bounds;
+use crate::ledger::Role;
+use crate::owner::Owner;
+
+/// What a field must be.
+#[derive(Clone, Debug)]
+enum Want {
+    Is(Value),
+    Between(f64, f64),
+    Known,
+}
+
+impl Want {
+    fn is_met_by(&self, found: &Value) -> bool {
+        match self {
+            Self::Is(value) => value == found,
+            Self::Between(least, most) => {
+                found.as_f64().is_some_and(|found| *least <= found && found <= *most)
+            }
+            Self::Known => !found.is_null(),
+        }
+    }
+}
+
+/// Both ends of a connection, as the users of the daemon see them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) server: SocketAddr,
+    pub(crate) client: SocketAddr,
+}
+
+impl Ends {
+    /// The server's end.
+    pub(crate) const fn server(self) -> End {
+        End { role: Role::Server, local: self.server, remote: self.client }
+    }
+
+    /// The client's end.
+    pub(crate) const fn client(self) -> End {
+        End { role: Role::Client, local: self.client, remote: self.server }
+    }
+
+    /// The end with this role.
+    pub(crate) const fn of(self, role: Role) -> End {
+        match role {
+            Role::Client => self.client(),
+            Role::Server => self.server(),
+        }
+    }
+}
+
+/// One end of a connection, whose events can be expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    role: Role,
+    local: SocketAddr,
+    remote: SocketAddr,
+}
+
+impl End {
+    /// It sends a reset.
+    pub(crate) fn sent(self, cause: &str) -> Expected {
+        self.of_peer("reset_sent")
+            .cause(cause)
+            .with("app_saw", json!("nothing"))
+            .with("other_end", Value::Null)
+    }
+
+    /// It receives a reset from an end on this host, which names the cause.
+    pub(crate) fn received(self, cause: &str) -> Expected {
+        let expected = self.of_peer("reset_received").cause(cause);
+        expected.known("other_end").with("active", json!(false)).with("owner", Value::Null)
+    }
+
+    /// Its SYN is refused.
+    pub(crate) fn refused_received(self) -> Expected {
+        self.of_peer("refused_received")
+            .cause("refused")
+            .certain()
+            .with("app_saw", json!("ECONNREFUSED"))
+            .with("state", json!("SYN_SENT"))
+            .with("counted", Value::Null)
+            .with("baseline_ttl", Value::Null)
+            .with("idle", Value::Null)
+    }
+
+    /// It refuses a SYN, at a local port.
+    pub(crate) fn refused_sent(self) -> Expected {
+        self.of_port("refused_sent").cause("refused").certain().segment("S", 0).reason("NO_SOCKET")
+    }
+
+    /// It resets what belongs to no connection, at a local port.
+    pub(crate) fn stray_sent(self, cause: &str) -> Expected {
+        self.of_port("stray_sent").cause(cause)
+    }
+
+    /// It closes after quiet.
+    pub(crate) fn closed_idle(self) -> Expected {
+        self.idle_close("idle_close_sent").with("state", json!("FIN_WAIT1")).with("fin.by", json!("local"))
+    }
+
+    /// It sees the other end close after quiet.
+    pub(crate) fn saw_idle_close(self) -> Expected {
+        self.idle_close("idle_close_received")
+            .with("state", json!("CLOSE_WAIT"))
+            .with("fin.by", json!("peer"))
+            .with("owner", Value::Null)
+    }
+
+    fn idle_close(self, kind: &'static str) -> Expected {
+        self.of_peer(kind)
+            .without("fin")
+            .with("state_before", json!("ESTABLISHED"))
+            .with("cause", Value::Null)
+            .with("confidence", Value::Null)
+            .with("evidence", json!([]))
+            .with("app_saw", Value::Null)
+            .with("other_end", Value::Null)
+            .with("counted", Value::Null)
+            .with("baseline_ttl", Value::Null)
+            .with("idle.basis", json!("before_fin"))
+    }
+
+    fn of_peer(self, kind: &'static str) -> Expected {
+        let service = match self.role {
+            Role::Client => self.remote.port(),
+            Role::Server => self.local.port(),
+        };
+        let peer = json!({ "peer": self.remote.ip(), "port": service, "role": self.role.name() });
+        // The kernel keeps the TTL of the handshake in accepted sockets only.
+        let baseline = if self.role == Role::Server { json!(64) } else { Value::Null };
+        self.any(kind)
+            .with("peer", peer)
+            .with("counted", json!("reset"))
+            .with("baseline_ttl", baseline)
+            .with("ended_by", Value::Null)
+            .with("since_close_seconds", Value::Null)
+    }
+
+    fn of_port(self, kind: &'static str) -> Expected {
+        let nothing = ["peer", "counted", "idle", "socket", "socket_inode", "other_end", "baseline_ttl"];
+        let expected = self.any(kind).with("app_saw", json!("nothing"));
+        nothing.into_iter().fold(expected, |expected, path| expected.with(path, Value::Null))
+    }
+
+    fn any(self, kind: &'static str) -> Expected {
+        let Self { role: _, local, remote } = self;
+        let end = |end: SocketAddr| json!({ "addr": end.ip(), "port": end.port() });
+        let direction = if kind.ends_with("_sent") { "sent" } else { "received" };
+        let family = if matches!(remote.ip(), IpAddr::V4(_)) { "ipv4" } else { "ipv6" };
+        let expected = Expected { kind, local, remote, fields: BTreeMap::new() }
+            .with("direction", json!(direction))
+            .with("family", json!(family))
+            .with("local", end(local))
+            .with("remote", end(remote))
+            .with("final", json!(true))
+            .with("fin", Value::Null)
+            .with("owner", Value::Null)
+            .with("backlog", Value::Null);
+        let facts = ["active", "orphan", "fileless", "destroyed"];
+        facts.into_iter().fold(expected, |expected, fact| expected.with(fact, json!(false)))
+    }
+}
+
+/// An event, as far as it is stated.
+#[derive(Clone, Debug)]
+pub(crate) struct Expected {
+    kind: &'static str,
+    local: SocketAddr,
+    remote: SocketAddr,
+    /// By the path in the JSON.
+    fields: BTreeMap<&'static str, Want>,
+}
+
+impl Expected {
+    /// Another cause than usual.
+    pub(crate) fn of_cause(self, cause: &str) -> Self {
+        self.cause(cause)
+    }
+
+    /// Of two causes of which the machine's pace decides.
+    pub(crate) fn any_cause(self) -> Self {
+        self.known("cause").without("confidence")
+    }
+
+    /// Among the events with the same key, order decides which is which.
+    pub(crate) fn key(&self) -> (String, String, String) {
+        (self.kind.to_owned(), self.local.to_string(), self.remote.to_string())
+    }
+
+    /// The expected cause.
+    pub(crate) fn expected_cause(&self) -> Option<&str> {
+        match self.fields.get("cause") {
+            Some(Want::Is(Value::String(cause))) => Some(cause),
+            Some(Want::Is(_) | Want::Between(..) | Want::Known) | None => None,
+        }
+    }
+
+    /// What of an event is not as stated. `is_same_cause` decides about another cause than the stated one.
+    pub(crate) fn differences(&self, event: &Value, is_same_cause: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (path, want) in &self.fields {
+            let found = at(event, path);
+            let excused = *path == "cause" && found.as_str().is_some_and(&is_same_cause);
+            if !want.is_met_by(found) && !excused {
+                wrong.push(format!("{path}: expected {want:?}, found {found}"));
+            }
+        }
+        wrong
+    }
+
+    fn with(mut self, path: &'static str, value: Value) -> Self {
+        self.fields.insert(path, Want::Is(value));
+        self
+    }
+
+    fn known(mut self, path: &'static str) -> Self {
+        self.fields.insert(path, Want::Known);
+        self
+    }
+
+    fn without(mut self, path: &'static str) -> Self {
+        self.fields.remove(path);
+        self
+    }
+
+    fn cause(self, cause: &str) -> Self {
+        self.with("cause", json!(cause))
+    }
+
+    /// Nothing else fits.
+    pub(crate) fn certain(self) -> Self {
+        self.confidence("certain")
+    }
+
+    /// Nothing else fits better.
+    pub(crate) fn likely(self) -> Self {
+        self.confidence("likely")
+    }
+
+    /// It fits, as others may.
+    pub(crate) fn possible(self) -> Self {
+        self.confidence("possible")
+    }
+
+    fn confidence(self, confidence: &str) -> Self {
+        self.with("confidence", json!(confidence))
+    }
+
+    /// Counted as aborted instead of reset.
+    pub(crate) fn aborted(self) -> Self {
+        self.with("counted", json!("aborted"))
+    }
+
+    /// The connection had been counted before.
+    pub(crate) fn uncounted(self) -> Self {
+        self.with("counted", Value::Null)
+    }
+
+    /// Of our own accord: the socket was in `before` and is closed now.
+    pub(crate) fn active(self, before: &str) -> Self {
+        self.with("active", json!(true)).state("CLOSE", before).with("segment", Value::Null)
+    }
+
+    /// The socket's state, and the one before.
+    pub(crate) fn state(self, state: &str, before: &str) -> Self {
+        self.with("state", json!(state)).with("state_before", json!(before))
+    }
+
+    /// A listener.
+    pub(crate) fn listening(self) -> Self {
+        self.with("state", json!("LISTEN")).with("state_before", Value::Null)
+    }
+
+    /// A socket that waits for the answer to its SYN.
+    pub(crate) fn connecting(self) -> Self {
+        self.with("state", json!("SYN_SENT")).with("state_before", Value::Null)
+    }
+
+    /// No socket was left.
+    pub(crate) fn no_socket(self) -> Self {
+        self.with("state", Value::Null)
+    }
+
+    /// Its application had closed it.
+    pub(crate) fn orphan(self) -> Self {
+        self.with("orphan", json!(true)).fileless()
+    }
+
+    /// It has no file.
+    pub(crate) fn fileless(self) -> Self {
+        self.with("fileless", json!(true)).with("socket_inode", Value::Null)
+    }
+
+    /// By `SOCK_DESTROY`.
+    pub(crate) fn destroyed(self) -> Self {
+        self.with("destroyed", json!(true))
+    }
+
+    /// From the memory of a connection that `ended` in this way.
+    pub(crate) fn remembered(self, ended: &str) -> Self {
+        self.with("ended_by", json!(ended))
+            .known("since_close_seconds")
+            .with("baseline_ttl", Value::Null)
+            .with("socket_inode", Value::Null)
+    }
+
+    /// The first FIN was this side's: `local` or `peer`.
+    pub(crate) fn fin(self, by: &str) -> Self {
+        self.without("fin").with("fin.by", json!(by)).known("fin.seconds_ago")
+    }
+
+    /// The kernel's own reason.
+    pub(crate) fn reason(self, name: &str) -> Self {
+        self.with("reason.name", json!(name))
+    }
+
+    /// What the application on this end saw, by the trial's own sockets.
+    pub(crate) fn app_saw(self, saw: &str) -> Self {
+        self.with("app_saw", json!(saw))
+    }
+
+    /// It depends on what is not known.
+    pub(crate) fn app_saw_unknown(self) -> Self {
+        self.with("app_saw", Value::Null)
+    }
+
+    /// The sender is not seen on this host.
+    pub(crate) fn alone(self) -> Self {
+        self.with("other_end", Value::Null)
+    }
+
+    /// Who closed.
+    pub(crate) fn owner(self, owner: &Owner) -> Self {
+        self.with("owner", owner.json())
+    }
+
+    /// Nobody is known to have closed.
+    pub(crate) fn no_owner(self) -> Self {
+        self.with("owner", Value::Null)
+    }
+
+    /// Its process died, and of what.
+    pub(crate) fn cause_of_exit(self, owner: &Owner) -> Self {
+        self.cause("process_exit").certain().owner(owner)
+    }
+
+    /// How long it was quiet.
+    pub(crate) fn idle(mut self, bounds: Bounds, basis: &str) -> Self {
+        let (least, most) = bounds.seconds();
+        self.fields.insert("idle.seconds", Want::Between(least, most));
+        self.with("idle.basis", json!(basis)).with("idle.at_least", json!(false))
+    }
+
+    /// How long it was quiet, whatever that is counted from.
+    pub(crate) fn idle_within(mut self, bounds: Bounds) -> Self {
+        let (least, most) = bounds.seconds();
+        self.fields.insert("idle.seconds", Want::Between(least, most));
+        self
+    }
+
+    /// How long ago an ACK came.
+    pub(crate) fn acked(mut self, bounds: Bounds) -> Self {
+        let (least, most) = bounds.seconds();
+        self.fields.insert("socket.ack_seconds_ago", Want::Between(least, most));
+        self
+    }
+
+    /// Data segments received and sent.
+    pub(crate) fn segments(self, received: u32, sent: u32) -> Self {
+        self.with("socket.data_segments_in", json!(received)).with("socket.data_segments_out", json!(sent))
+    }
+
+    /// Payload bytes received.
+    pub(crate) fn bytes_in(self, bytes: u64) -> Self {
+        self.with("socket.bytes_in", json!(bytes))
+    }
+
+    /// Payload bytes that the other end had acknowledged.
+    pub(crate) fn bytes_out(self, bytes: u64) -> Self {
+        self.with("socket.bytes_out", json!(bytes))
+    }
+
+    /// Bytes its application had not read.
+    pub(crate) fn unread(self, bytes: u32) -> Self {
+        self.with("socket.unread_bytes", json!(bytes))
+    }
+
+    /// Sequence numbers on their way.
+    pub(crate) fn unacked(self, bytes: u32) -> Self {
+        self.with("socket.unacked_bytes", json!(bytes))
+    }
+
+    /// Probes without an answer.
+    pub(crate) fn probes(self, probes: u8) -> Self {
+        self.with("socket.probes", json!(probes))
+    }
+
+    /// Which directions were shut down.
+    pub(crate) fn shutdown(self, shutdown: &str) -> Self {
+        self.with("socket.shutdown", json!(shutdown))
+    }
+
+    /// The segment that asked for it.
+    pub(crate) fn segment(self, flags: &str, bytes: u32) -> Self {
+        self.with("segment.flags", json!(flags))
+            .with("segment.bytes", json!(bytes))
+            .with("segment.ttl", json!(64))
+    }
+
+    /// However long that segment was.
+    pub(crate) fn any_length(self) -> Self {
+        self.without("segment.bytes")
+    }
+
+    /// That segment came in sequence.
+    pub(crate) fn in_sequence(self) -> Self {
+        self.with("segment.sequence_distance", json!(0))
+    }
+
+    /// Nobody knows what would have been in sequence.
+    pub(crate) fn no_sequence(self) -> Self {
+        self.with("segment.sequence_distance", Value::Null)
+    }
+
+    /// The listener's queue.
+    pub(crate) fn backlog(self, waiting: u32, limit: u32) -> Self {
+        self.with("backlog", json!({ "waiting": waiting, "limit": limit }))
+    }
+
+    /// No handshake TTL is known.
+    pub(crate) fn no_baseline(self) -> Self {
+        self.with("baseline_ttl", Value::Null)
+    }
+
+    /// The socket, by the number that `fstat` gives.
+    pub(crate) fn inode(self, inode: u64) -> Self {
+        self.with("socket_inode", json!(inode))
+    }
+
+    /// The cgroup of this process, in which the socket was made.
+    pub(crate) fn our_cgroup(self) -> Result<Self> {
+        Ok(match crate::owner::cgroup_id()? {
+            Some(id) => self.with("cgroup_id", json!(id)),
+            None => self,
+        })
+    }
+}
+
+/// The inode number of a socket.
+pub(crate) fn inode_of(socket: &Socket) -> Result<u64> {
+    Ok(rustix::fs::fstat(socket)?.st_ino)
+}
+
+/// A field by its path; absent is null.
+pub(crate) fn at<'a>(event: &'a Value, path: &str) -> &'a Value {
+    path.split('.').fold(event, |value, name| value.get(name).unwrap_or(&Value::Null))
+}

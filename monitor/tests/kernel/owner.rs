@@ -1,0 +1,59 @@
+//! Who closes: what the kernel knows of a task, read from where it shows it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+/// A task that closes or dies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pid: u32,
+    tid: u32,
+    comm: String,
+    signal: Option<u8>,
+}
+
+impl Owner {
+    /// The calling thread.
+    pub(crate) fn me() -> Result<Self> {
+        let tid = rustix::thread::gettid().as_raw_nonzero().get().try_into()?;
+        let comm = fs::read_to_string("/proc/thread-self/comm")?.trim_end().to_owned();
+        Ok(Self { pid: std::process::id(), tid, comm, signal: None })
+    }
+
+    /// A process with one thread.
+    pub(crate) fn of_process(pid: u32) -> Result<Self> {
+        let comm = fs::read_to_string(format!("/proc/{pid}/comm"))?.trim_end().to_owned();
+        Ok(Self { pid, tid: pid, comm, signal: None })
+    }
+
+    /// The same, dying of a signal.
+    pub(crate) fn dying_of(self, signal: u8) -> Self {
+        Self { signal: Some(signal), ..self }
+    }
+
+    /// As the API shows it.
+    pub(crate) fn json(&self) -> Value {
+        let Self { pid, tid, comm, signal } = self;
+        json!({ "pid": pid, "tid": tid, "comm": comm, "exiting": signal.is_some(), "exit_signal": signal })
+    }
+}
+
+/// Id of this process's cgroup; `None` on hosts without cgroup v2.
+pub(crate) fn cgroup_id() -> Result<Option<u64>> {
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    let mount = mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let (_, path, kind) = (fields.next()?, fields.next()?, fields.next()?);
+        (kind == "cgroup2").then_some(path)
+    });
+    let groups = fs::read_to_string("/proc/self/cgroup")?;
+    let Some((mount, group)) = mount.zip(groups.lines().find_map(|line| line.strip_prefix("0::/"))) else {
+        return Ok(None);
+    };
+    let metadata = Path::new(mount).join(group).metadata().context("no directory of our cgroup")?;
+    Ok(Some(metadata.ino()))
+}

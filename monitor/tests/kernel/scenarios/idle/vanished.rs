@@ -1,0 +1,128 @@
+//! Connections whose other end is gone without a word, and resets that nobody on this host has sent.
+
+use anyhow::Result;
+use monitor::view::CountsView;
+use socket2::Socket;
+
+use crate::clock::{Bounds, Moment};
+use crate::expected::Ends;
+use crate::ledger::ended;
+use crate::oracle;
+use crate::packets::{Flags, RawSocket, Segment};
+use crate::scenarios::told::received;
+use crate::scenarios::{Scenario, Stage};
+use crate::scripted::Scripted;
+use crate::sockets::{Family, poll_for_reset, port_of, receive, send};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario::on_all("the first request after the peer has vanished meets a stale connection", stale),
+    Scenario::on_all(
+        "a request right after the peer has vanished is no matter of idleness",
+        vanished_while_busy,
+    ),
+    Scenario::on(&[Family::V4], "a reset from elsewhere after long quiet is an idle abort", idle_abort),
+    Scenario::on(&[Family::V4], "a reset from elsewhere without quiet is the peer's abort", peer_abort),
+];
+
+/// A connection after its one exchange, from this side.
+struct Used {
+    peer: Scripted,
+    client: Socket,
+    client_port: u16,
+    ends: Ends,
+    last: Moment,
+}
+
+impl Used {
+    fn begin(stage: &Stage<'_>) -> Result<Self> {
+        let target = stage.place.target();
+        let arguments = [target.ip().to_string(), target.port().to_string()];
+        let mut peer = Scripted::start(include_str!("vanished.py"), &[&arguments[0], &arguments[1]])?;
+        peer.ask("listen")?;
+        let client = stage.place.connect()?;
+        let client_port = port_of(&client)?;
+        peer.ask("accept")?;
+        send(&client, b"request")?;
+        let answered = peer.ask("answer")?.moment(0, 1)?;
+        let ((), received) = Moment::of(|| receive(&client, 8))?;
+        Ok(Self { peer, client_port, ends: stage.ends(client_port), client, last: answered.until(received) })
+    }
+
+    /// Its peer is gone; the sequence number that would have been the peer's next.
+    fn vanish(&mut self, stage: &Stage<'_>) -> Result<u32> {
+        let next = self.peer.ask("vanish")?.word(0)?.parse()?;
+        oracle::until_gone(stage.place.port, self.client_port)?;
+        Ok(next)
+    }
+}
+
+fn stale(stage: &mut Stage<'_>) -> Result<()> {
+    let mut used = Used::begin(stage)?;
+    stage.quiet();
+    used.vanish(stage)?;
+    ask_nobody(stage, &used, "stale_idle")
+}
+
+fn vanished_while_busy(stage: &mut Stage<'_>) -> Result<()> {
+    let mut used = Used::begin(stage)?;
+    used.vanish(stage)?;
+    ask_nobody(stage, &used, "peer_abort")
+}
+
+/// The next request, which finds no connection.
+fn ask_nobody(stage: &mut Stage<'_>, used: &Used, cause: &str) -> Result<()> {
+    let ((), asked) = Moment::of(|| {
+        send(&used.client, b"request")?;
+        poll_for_reset(&used.client)
+    })?;
+    let stray =
+        used.ends.server().stray_sent("other").possible().no_socket().reason("NO_SOCKET").segment("P.", 7);
+    stage.expect([
+        stray,
+        received(used.ends.client(), cause, &used.client)?
+            .likely()
+            .idle(Bounds::between(used.last, asked), "before_our_data")
+            .segments(1, 2)
+            .unacked(7),
+    ]);
+    stage.ledger.stray_sent(stage.place.port, 1);
+    stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
+    stage.ledger.server(&stage.place, ended(1));
+    Ok(())
+}
+
+fn idle_abort(stage: &mut Stage<'_>) -> Result<()> {
+    let used = Used::begin(stage)?;
+    stage.quiet();
+    reset_from_elsewhere(stage, used, "idle_abort")
+}
+
+fn peer_abort(stage: &mut Stage<'_>) -> Result<()> {
+    let used = Used::begin(stage)?;
+    reset_from_elsewhere(stage, used, "peer_abort")
+}
+
+/// A reset as a load balancer sends it, in the peer's name.
+fn reset_from_elsewhere(stage: &mut Stage<'_>, mut used: Used, cause: &str) -> Result<()> {
+    let sequence = used.vanish(stage)?;
+    let segment = Segment {
+        from: [127, 0, 0, 2].into(),
+        from_port: stage.place.port,
+        to: [127, 0, 0, 3].into(),
+        port: used.client_port,
+        flags: Flags::RST,
+    };
+    let ((), reset) = Moment::of(|| {
+        RawSocket::open()?.send_at(segment, sequence)?;
+        poll_for_reset(&used.client)
+    })?;
+    stage.expect([received(used.ends.client(), cause, &used.client)?
+        .likely()
+        .alone()
+        .idle(Bounds::between(used.last, reset), "before_reset")
+        .segments(1, 1)
+        .unacked(0)]);
+    stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
+    stage.ledger.server(&stage.place, ended(1));
+    Ok(())
+}
