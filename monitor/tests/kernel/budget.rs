@@ -165,6 +165,9 @@ fn make_peers() -> Result<()> {
 /// The metric of each count, and how to find the count.
 type Metric = (&'static str, fn(&CountsView) -> u64);
 
+/// The one whose resets wait for their verdicts.
+const BY_FINAL_VERDICT: &str = "reset_monitor_resets_received_total";
+
 const METRICS: [Metric; 8] = [
     ("reset_monitor_connections_opened_total", |counts| counts.opened),
     ("reset_monitor_connections_closed_total", |counts| counts.closed),
@@ -172,7 +175,7 @@ const METRICS: [Metric; 8] = [
     ("reset_monitor_connections_aborted_total", |counts| counts.aborted),
     ("reset_monitor_exchanges_total", |counts| counts.exchanges),
     ("reset_monitor_resets_sent_total", |counts| counts.resets_sent),
-    ("reset_monitor_resets_received_total", |counts| counts.resets_received),
+    (BY_FINAL_VERDICT, |counts| counts.resets_received),
     ("reset_monitor_refused_received_total", |counts| counts.refused_received),
 ];
 
@@ -196,6 +199,8 @@ fn scrape_until(api: &Api, done: &AtomicBool) -> Result<()> {
         for (name, count) in METRICS {
             let (least, found, most) =
                 (number(count(&before.total))?, counters.sum(name), number(count(&after.total))?);
+            // A received reset is in a series when its verdict is final, at most a second later.
+            let least = if name == BY_FINAL_VERDICT { 0.0 } else { least };
             ensure!(
                 least <= found && found <= most,
                 "scrape {scrapes}: {name} is {found}, and the total was {least} before and {most} after"
@@ -207,9 +212,18 @@ fn scrape_until(api: &Api, done: &AtomicBool) -> Result<()> {
         scrapes += 1;
         if last {
             ensure!(scrapes > 3, "only {scrapes} scrapes");
-            return Ok(());
+            return until_final(api);
         }
     }
+}
+
+/// Waits until every received reset has its cause.
+fn until_final(api: &Api) -> Result<()> {
+    wait::until("every received reset to have its final verdict", || {
+        let total = number(api.peers()?.total.resets_received)?;
+        let found = Counters::parse(&api.metrics()?)?.sum(BY_FINAL_VERDICT);
+        Ok(if found.total_cmp(&total).is_eq() { Ok(()) } else { Err(format!("{found} of {total}")) })
+    })
 }
 
 fn number(count: u64) -> Result<f64> {
