@@ -51,6 +51,8 @@ struct Sender {
     id: u64,
     netns: u32,
     verdict: Verdict,
+    /// Monotonic nanoseconds of the hook.
+    sent_ns: u64,
     since: Duration,
     /// A receiver has joined it. The next one belongs to the next connection between the two ends.
     joined: bool,
@@ -65,8 +67,8 @@ pub struct Settler {
     shown: usize,
     /// Received resets that wait for their sender, by number.
     received: HashMap<Ends, u64>,
-    /// Senders of the last moments.
-    senders: HashMap<Ends, Sender>,
+    /// Senders of the last moments, one for each connection that these ends had.
+    senders: HashMap<Ends, Vec<Sender>>,
     senders_by_age: VecDeque<(Duration, Ends)>,
 }
 
@@ -78,16 +80,25 @@ impl Settler {
         let mirrored = (told.event.remote, told.event.local);
         match (told.event.kind, told.verdict) {
             (Kind::ResetReceived, _) => {
-                let sender = self.senders.get_mut(&mirrored);
-                if let Some(sender) = sender.filter(|sender| !sender.joined && is_same(&told.event, sender)) {
+                let senders = self.senders.get_mut(&mirrored).into_iter().flatten();
+                let candidates = senders.filter(|sender| !sender.joined && is_same(&told.event, sender));
+                // Ports are used again while an orphan's reset is held. A reset takes no time to get from end to end.
+                let apart = |sender: &&mut Sender| sender.sent_ns.abs_diff(told.event.monotonic_ns);
+                if let Some(sender) = candidates.min_by_key(apart) {
                     sender.joined = true;
                     join(&mut told, sender);
                 }
             }
             // A stray has no connection at this end, but may have one at the other.
             (Kind::ResetSent | Kind::StraySent, Some(verdict)) => {
-                let mut sender =
-                    Sender { id: told.id, netns: told.event.netns, verdict, since: now, joined: false };
+                let mut sender = Sender {
+                    id: told.id,
+                    netns: told.event.netns,
+                    verdict,
+                    sent_ns: told.event.monotonic_ns,
+                    since: now,
+                    joined: false,
+                };
                 sender.joined = self.tell_receiver(mirrored, &sender, out);
                 self.remember(ends, sender, told.event.counted.is_some());
             }
@@ -132,8 +143,11 @@ impl Settler {
             if now.saturating_sub(*since) < REMEMBER && self.senders_by_age.len() < ROOM {
                 break;
             }
-            if self.senders.get(ends).is_some_and(|sender| sender.since == *since) {
-                self.senders.remove(ends);
+            if let Entry::Occupied(mut senders) = self.senders.entry(*ends) {
+                senders.get_mut().retain(|sender| sender.since > *since);
+                if senders.get().is_empty() {
+                    senders.remove();
+                }
             }
             self.senders_by_age.pop_front();
         }
@@ -166,10 +180,10 @@ impl Settler {
 
     fn remember(&mut self, ends: Ends, sender: Sender, is_first: bool) {
         // A connection may be reset more than once; its first reset, the one that counts, is the one that told the peer.
-        let place = self.senders.entry(ends);
-        if is_first || matches!(place, Entry::Vacant(_)) {
+        let senders = self.senders.entry(ends).or_default();
+        if is_first || senders.is_empty() {
             self.senders_by_age.push_back((sender.since, ends));
-            place.insert_entry(sender);
+            senders.push(sender);
         }
     }
 

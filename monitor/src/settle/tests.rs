@@ -154,6 +154,26 @@ fn the_next_connection_between_the_same_ends_waits_for_a_reset_of_its_own() {
 }
 
 #[test]
+fn orphans_with_the_same_ports_get_each_the_reset_of_their_own_time() {
+    let (mut settler, mut joined) = (Settler::default(), Vec::new());
+    let at = |mut told: Told, milliseconds: u64| {
+        told.event.counted = Some(crate::event::Counted::Aborted);
+        told.event.monotonic_ns = milliseconds * 1_000_000;
+        told
+    };
+    settler.push(at(sent(1), 100), 100 * MS, &mut |_| {});
+    settler.push(at(sent(2), 600), 600 * MS, &mut |_| {});
+    for (id, time) in [(3, 101), (4, 601)] {
+        settler.push(at(received(id), time), 2 * HOLD, &mut |settled| {
+            if let Settled::Final(told) = settled {
+                joined.push(told.verdict.unwrap().other_end);
+            }
+        });
+    }
+    assert_eq!(joined, [Some(1), Some(2)]);
+}
+
+#[test]
 fn an_unsure_sender_does_not_overrule_the_receiver_but_is_named() {
     let (mut settler, mut shown) = (Settler::default(), Vec::new());
     let unsure = Verdict::of(Cause::Other, Confidence::Possible, &[], None);

@@ -129,7 +129,6 @@ impl End {
             .with("app_saw", Value::Null)
             .with("other_end", Value::Null)
             .with("counted", Value::Null)
-            .with("baseline_ttl", Value::Null)
             .with("idle.basis", json!("before_fin"))
     }
 

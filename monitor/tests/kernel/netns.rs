@@ -57,7 +57,9 @@ impl Namespace {
 
     /// A path by which any process of ours can name the namespace.
     pub(crate) fn path(&self) -> String {
-        format!("/proc/{}/fd/{}", std::process::id(), self.handle.as_raw_fd())
+        // By the thread: each trial has open files of its own.
+        let thread = rustix::thread::gettid().as_raw_nonzero();
+        format!("/proc/{}/task/{thread}/fd/{}", std::process::id(), self.handle.as_raw_fd())
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) struct Owner {
     pid: u32,
     tid: u32,
     comm: String,
+    exiting: bool,
     signal: Option<u8>,
 }
 
@@ -21,24 +22,29 @@ impl Owner {
     pub(crate) fn me() -> Result<Self> {
         let tid = rustix::thread::gettid().as_raw_nonzero().get().try_into()?;
         let comm = fs::read_to_string("/proc/thread-self/comm")?.trim_end().to_owned();
-        Ok(Self { pid: std::process::id(), tid, comm, signal: None })
+        Ok(Self { pid: std::process::id(), tid, comm, exiting: false, signal: None })
     }
 
     /// A process with one thread.
     pub(crate) fn of_process(pid: u32) -> Result<Self> {
         let comm = fs::read_to_string(format!("/proc/{pid}/comm"))?.trim_end().to_owned();
-        Ok(Self { pid, tid: pid, comm, signal: None })
+        Ok(Self { pid, tid: pid, comm, exiting: false, signal: None })
     }
 
     /// The same, dying of a signal.
     pub(crate) fn dying_of(self, signal: u8) -> Self {
-        Self { signal: Some(signal), ..self }
+        Self { exiting: true, signal: Some(signal), ..self }
+    }
+
+    /// The same, ending by itself.
+    pub(crate) fn exiting(self) -> Self {
+        Self { exiting: true, ..self }
     }
 
     /// As the API shows it.
     pub(crate) fn json(&self) -> Value {
-        let Self { pid, tid, comm, signal } = self;
-        json!({ "pid": pid, "tid": tid, "comm": comm, "exiting": signal.is_some(), "exit_signal": signal })
+        let Self { pid, tid, comm, exiting, signal } = self;
+        json!({ "pid": pid, "tid": tid, "comm": comm, "exiting": exiting, "exit_signal": signal })
     }
 }
 

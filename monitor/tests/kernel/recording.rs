@@ -72,6 +72,8 @@ fn events(lines: &str) -> Result<Vec<EventView>> {
 fn byte_for_byte(api: &Api) -> Result<()> {
     let mut recording = Recording::start(helper::dying_with_parent(BINARY)?, &["--print", "-o", "json"])?;
     let namespace = Namespace::create()?;
+    // Its number may have been another's, of which the daemon has counts already.
+    let before = (Sent::of(&api.status()?.namespaces, namespace.inum).sum(), received(api, namespace.inum)?);
     let sent_by_kernel = namespace.enter(|| {
         for family in [Family::V4, Family::V6] {
             reset_in_several_ways(family)?;
@@ -89,10 +91,8 @@ fn byte_for_byte(api: &Api) -> Result<()> {
 
     let ours: Vec<_> = events(&replayed)?.into_iter().filter(|event| event.netns == namespace.inum).collect();
     let told = |direction: &str| ours.iter().filter(|event| event.direction == direction).count() as u64;
-    let sent_by_daemon = Sent::of(&api.status()?.namespaces, namespace.inum).sum();
-    let peers = api.peers_of(namespace.inum)?.peers;
-    let received: u64 =
-        peers.iter().map(|peer| peer.counts.resets_received + peer.counts.refused_received).sum();
+    let sent_by_daemon = Sent::of(&api.status()?.namespaces, namespace.inum).sum() - before.0;
+    let received = received(api, namespace.inum)? - before.1;
     ensure!(
         (told("sent"), told("received")) == (sent_by_kernel, received) && sent_by_daemon == sent_by_kernel,
         "{} and {} events, but {sent_by_kernel} and {received} resets:\n{replayed}",
@@ -104,6 +104,12 @@ fn byte_for_byte(api: &Api) -> Result<()> {
         fs::copy(recording.directory.file("recording")?, path)?;
     }
     Ok(())
+}
+
+/// Resets and refusals that the daemon has counted as received in a namespace.
+fn received(api: &Api, netns: u32) -> Result<u64> {
+    let peers = api.peers_of(netns)?.peers;
+    Ok(peers.iter().map(|peer| peer.counts.resets_received + peer.counts.refused_received).sum())
 }
 
 /// A refusal, both kinds of chosen resets, a late request, and one close without any reset.

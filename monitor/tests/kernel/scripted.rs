@@ -41,6 +41,13 @@ impl Scripted {
         Ok(Answer(line.split_whitespace().map(str::to_owned).collect()))
     }
 
+    /// Gives it its last word, and waits for its end.
+    pub(crate) fn end(&mut self, word: &str) -> Result<()> {
+        writeln!(self.input, "{word}")?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// As the owner of its sockets.
     pub(crate) fn owner(&self) -> Result<Owner> {
         Owner::of_process(self.child.id())

@@ -230,17 +230,15 @@ impl Pair {
         Ok(())
     }
 
-    /// A request with its response, and when each went.
-    pub(crate) fn last_exchange(&self) -> Result<Exchanged> {
-        let ((), request) = Moment::of(|| {
-            send(&self.client, b"request")?;
-            receive(&self.server, 7)
-        })?;
+    /// A request with its response, and when the response went.
+    pub(crate) fn last_exchange(&self) -> Result<Moment> {
+        send(&self.client, b"request")?;
+        receive(&self.server, 7)?;
         let ((), response) = Moment::of(|| {
             send(&self.server, b"response")?;
             receive(&self.client, 8)
         })?;
-        Ok(Exchanged { request, response })
+        Ok(response)
     }
 
     /// The ports of this role's end and of the other.
@@ -272,15 +270,6 @@ impl Pair {
         oracle::until_state(self.client_port, self.service_port, state::CLOSE_WAIT)?;
         Ok(Left { client: self.client, client_port: self.client_port, service_port: self.service_port })
     }
-}
-
-/// When the last data of a connection went.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Exchanged {
-    /// From the client to the server.
-    pub(crate) request: Moment,
-    /// Back.
-    pub(crate) response: Moment,
 }
 
 /// A client whose server has closed.

@@ -1,13 +1,12 @@
 //! Resets by which one side ends a live connection.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use monitor::view::CountsView;
 use rustix::net::connect_unspec;
 use socket2::{Protocol, TcpKeepalive};
-use std::process::Command;
 use std::time::Duration;
 
-use super::told::{destroyed, lingering, received, unread};
+use super::told::{destroyed, lingering, received, ss_kill, unread};
 use super::{Scenario, Stage};
 use crate::clock::{Bounds, Moment};
 use crate::expected::{Ends, Expected, inode_of};
@@ -31,7 +30,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "disconnecting a socket is an abort, and it connects again",
         disconnect,
     ),
-    Scenario::on(&[Family::V4], "a silent peer is reset by the keep-alive timer", keepalive),
+    Scenario::on_all("a silent peer is reset by the keep-alive timer", keepalive),
 ];
 
 /// The sender's and the receiver's counts of a reset that counts as reset.
@@ -184,15 +183,6 @@ fn empty_by_client(stage: &mut Stage<'_>) -> Result<()> {
     })
 }
 
-/// `ss -K` for the client's socket.
-fn ss_kill(pair: &Pair) -> Result<()> {
-    // It asks every protocol and complains about those that cannot be killed; what counts is that the socket is gone.
-    let ports = (pair.client_port.to_string(), pair.service_port.to_string());
-    let output = Command::new("ss").args(["-tK", "sport", "=", &ports.0, "dport", "=", &ports.1]).output()?;
-    ensure!(output.status.success(), "`ss -K` failed: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
-}
-
 fn killed_by_ss(stage: &mut Stage<'_>) -> Result<()> {
     play(stage, by_client(aborted(1)), |pair, ends| {
         pair.exchange(1)?;
@@ -260,8 +250,8 @@ fn keepalive(stage: &mut Stage<'_>) -> Result<()> {
             .reason("TCP_KEEPALIVE_TIMEOUT")
             .probes(1)
             .app_saw(saw)
-            .idle(Bounds::between(last.response, reset), "before_reset"),
-        lingering(ends.client())?.idle(Bounds::between(last.response, aborted), "before_reset"),
+            .idle(Bounds::between(last, reset), "before_reset"),
+        lingering(ends.client())?.idle(Bounds::between(last, aborted), "before_reset"),
     ]);
     stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: 1, ..ended(1) });
     stage.ledger.client(&stage.place, CountsView { aborted: 1, resets_sent: 1, ..ended(1) });

@@ -1,5 +1,6 @@
 //! Quiet connections: how long they were quiet, by the trial's own clock, whatever has touched the socket's times since.
 
+mod abort;
 mod close;
 mod crossing;
 mod late;
@@ -19,12 +20,13 @@ use crate::expected::{Ends, inode_of};
 use crate::ledger::{Role, ended};
 use crate::oracle::{self, state};
 use crate::owner::Owner;
-use crate::sockets::{Exchanged, Pair};
+use crate::sockets::Pair;
 
 /// All of them.
 pub(super) fn scenarios() -> Vec<Scenario> {
     [
         close::SCENARIOS,
+        abort::SCENARIOS,
         late::SCENARIOS,
         crossing::SCENARIOS,
         upload::SCENARIOS,
@@ -40,7 +42,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 struct Quiet {
     pair: Pair,
     ends: Ends,
-    last: Exchanged,
+    /// When its last data went.
+    last: Moment,
 }
 
 impl Quiet {
@@ -63,14 +66,14 @@ impl Quiet {
             oracle::until_state(theirs, ours, state::CLOSE_WAIT)
         })?;
         oracle::until_acknowledged(ours, theirs)?;
-        let quiet = Bounds::between(last.response, at);
+        let quiet = Bounds::between(last, at);
         let by_closer = ends.of(closer).closed_idle().idle(quiet, "before_fin").owner(&Owner::me()?);
         let by_other = ends.of(closer.other()).saw_idle_close().idle(quiet, "before_fin");
         stage.expect([
             by_closer.segments(1, 1).inode(inodes.0).our_cgroup()?,
             by_other.segments(1, 1).inode(inodes.1).our_cgroup()?,
         ]);
-        Ok(Closed { other, ours, theirs, ends, last, at })
+        Ok(Closed { other, ours, theirs, ends, last })
     }
 }
 
@@ -81,9 +84,7 @@ struct Closed {
     ours: u16,
     theirs: u16,
     ends: Ends,
-    last: Exchanged,
-    /// When it was closed.
-    at: Moment,
+    last: Moment,
 }
 
 /// Notes a connection of which one end sent a reset and the other received it.

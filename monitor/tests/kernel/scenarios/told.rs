@@ -1,11 +1,13 @@
 //! What is told of the usual ways in which connections end, for scenarios to add to.
 
-use anyhow::Result;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
 use socket2::Socket;
 
 use crate::expected::{End, Expected, inode_of};
 use crate::owner::Owner;
-use crate::sockets::saw_reset;
+use crate::sockets::{Pair, saw_reset};
 
 /// `close()` with data unread.
 pub(crate) fn unread(end: End) -> Result<Expected> {
@@ -90,4 +92,13 @@ pub(crate) fn late_to_orphan(end: End, cause: &str, before: &str, bytes: u32) ->
         .segment("P.", bytes)
         .in_sequence()
         .our_cgroup()
+}
+
+/// `ss -K` for the client's socket.
+pub(crate) fn ss_kill(pair: &Pair) -> Result<()> {
+    // It asks every protocol and complains about those that cannot be killed; what counts is that the socket is gone.
+    let ports = (pair.client_port.to_string(), pair.service_port.to_string());
+    let output = Command::new("ss").args(["-tK", "sport", "=", &ports.0, "dport", "=", &ports.1]).output()?;
+    ensure!(output.status.success(), "`ss -K` failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }

@@ -67,7 +67,7 @@ fn half_close(stage: &mut Stage<'_>) -> Result<()> {
         pair.client.shutdown(Shutdown::Write)?;
         receive_end(&pair.server)
     })?;
-    let quiet = Bounds::between(last.response, shut);
+    let quiet = Bounds::between(last, shut);
     stage.expect([
         ends.client().closed_idle().idle(quiet, "before_fin").owner(&Owner::me()?).shutdown("send"),
         ends.server().saw_idle_close().idle(quiet, "before_fin"),

@@ -55,7 +55,7 @@ fn closed_unread(stage: &mut Stage<'_>, closer: Role) -> Result<()> {
     })?;
     let sent = unread(ends.of(closer))?.segments(2, 1).unread(7).inode(inode);
     let received = received(ends.of(closer.other()), "idle_reuse", &other)?.segments(1, 2);
-    let quiet = Bounds::between(last.response, asked);
+    let quiet = Bounds::between(last, asked);
     if Bounds::up_to(asked, closed).is_below(JUST_NOW) {
         stage.expect([
             sent.of_cause("idle_reuse").likely().idle(quiet, "before_peers_data"),
@@ -75,13 +75,13 @@ fn crossing_fin(stage: &mut Stage<'_>) -> Result<()> {
         drop(pair.server);
         oracle::until_state(pair.service_port, pair.client_port, state::FIN_WAIT1)
     })?;
-    let idle = Bounds::between(last.response, closed);
+    let idle = Bounds::between(last, closed);
     stage.expect([ends.server().closed_idle().idle(idle, "before_fin").owner(&Owner::me()?)]);
     let ((), asked) = Moment::of(|| {
         send(&pair.client, b"crossing")?;
         poll_for_reset(&pair.client)
     })?;
-    let quiet = Bounds::between(last.response, asked);
+    let quiet = Bounds::between(last, asked);
     stage.expect([
         late_to_orphan(ends.server(), "idle_reuse", "FIN_WAIT1", 8)?
             .idle(quiet, "before_peers_data")

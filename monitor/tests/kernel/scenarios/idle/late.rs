@@ -44,7 +44,7 @@ pub(super) fn send_late(
     late_data: &Late,
 ) -> Result<()> {
     let Late { cause, has_minisock, segments } = *late_data;
-    let (_, sent) = Moment::of(|| {
+    let ((), sent) = Moment::of(|| {
         send(socket, b"late")?;
         // Before anything is taken from the socket.
         poll_for_reset(socket)
@@ -61,7 +61,7 @@ pub(super) fn send_late(
 
 fn race(stage: &mut Stage<'_>, closer: Role) -> Result<()> {
     let closed = Quiet::begin(stage)?.close(stage, closer)?;
-    send_late(stage, &closed.other, closed.ends, closer, closed.last.response, &RACE)?;
+    send_late(stage, &closed.other, closed.ends, closer, closed.last, &RACE)?;
     note_reset(stage, closer, 1);
     Ok(())
 }
@@ -77,7 +77,7 @@ fn race_with_client(stage: &mut Stage<'_>) -> Result<()> {
 fn long_after(stage: &mut Stage<'_>) -> Result<()> {
     let closed = Quiet::begin(stage)?.close(stage, Role::Server)?;
     stage.quiet();
-    send_late(stage, &closed.other, closed.ends, Role::Server, closed.last.response, &RACE)?;
+    send_late(stage, &closed.other, closed.ends, Role::Server, closed.last, &RACE)?;
     note_reset(stage, Role::Server, 1);
     Ok(())
 }
@@ -86,7 +86,7 @@ fn no_socket(stage: &mut Stage<'_>) -> Result<()> {
     sysctl("ipv4/tcp_fin_timeout", "1")?;
     let closed = Quiet::begin(stage)?.close(stage, Role::Server)?;
     oracle::until_gone(closed.ours, closed.theirs)?;
-    send_late(stage, &closed.other, closed.ends, Role::Server, closed.last.response, &WITHOUT_SOCKET)?;
+    send_late(stage, &closed.other, closed.ends, Role::Server, closed.last, &WITHOUT_SOCKET)?;
     note_reset(stage, Role::Server, 1);
     Ok(())
 }
@@ -97,7 +97,7 @@ fn busy_close(stage: &mut Stage<'_>) -> Result<()> {
     let last = pair.last_exchange()?;
     let left = pair.close_server()?;
     stage.quiet();
-    send_late(stage, &left.client, ends, Role::Server, last.response, &BUSY)?;
+    send_late(stage, &left.client, ends, Role::Server, last, &BUSY)?;
     note_reset(stage, Role::Server, 1);
     Ok(())
 }

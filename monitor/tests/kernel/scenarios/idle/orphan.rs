@@ -40,7 +40,7 @@ fn to_orphan(stage: &mut Stage<'_>, closer: Role) -> Result<()> {
         send(&closed.other, b"late")?;
         poll_for_reset(&closed.other)
     })?;
-    let quiet = Bounds::between(closed.last.response, sent);
+    let quiet = Bounds::between(closed.last, sent);
     stage.expect([
         late_to_orphan(closed.ends.of(closer), "idle_reuse", "FIN_WAIT2", 4)?
             .idle(quiet, "before_peers_data")

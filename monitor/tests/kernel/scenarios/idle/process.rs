@@ -1,9 +1,8 @@
 //! Processes that die with connections open: idle ones, busy ones, and those whose next request comes after the death.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use monitor::view::CountsView;
 use rustix::process::Signal;
-use socket2::Socket;
 
 use crate::clock::{Bounds, Moment};
 use crate::helper::Holder;
@@ -39,67 +38,64 @@ fn end_process(stage: &mut Stage<'_>, signal: Signal, number: u8) -> Result<()> 
         }
         holder.wait_until_answered()
     })?;
-    let [idle, used, crossed, busy]: [Socket; 4] =
-        clients.try_into().map_err(|_| anyhow::anyhow!("not four clients"))?;
+    let [idle, used, crossed, busy] = clients.as_slice() else { bail!("not four clients") };
     stage.quiet();
     let dying = holder.owner()?.dying_of(number);
-    lose(&crossed, Flags::FIN)?;
+    lose(crossed, Flags::FIN)?;
     let ((), asked) = Moment::of(|| {
-        send(&busy, b"another")?;
-        oracle::until_unread(stage.place.port, port_of(&busy)?, 7)
+        send(busy, b"another")?;
+        oracle::until_unread(stage.place.port, port_of(busy)?, 7)
     })?;
     let ((), died) = Moment::of(|| {
         holder.end(signal)?;
-        for client in [&idle, &used] {
+        for client in [idle, used] {
             oracle::until_state(port_of(client)?, stage.place.port, state::CLOSE_WAIT)?;
         }
-        poll_for_reset(&busy)
+        poll_for_reset(busy)
     })?;
-    oracle::until_acknowledged(stage.place.port, port_of(&used)?)?;
+    oracle::until_acknowledged(stage.place.port, port_of(used)?)?;
 
     let quiet = Bounds::between(last, died);
-    for client in [&idle, &used] {
+    for client in [idle, used] {
         let ends = stage.ends(port_of(client)?);
         stage.expect([
             ends.server().closed_idle().idle(quiet, "before_fin").owner(&dying),
             ends.client().saw_idle_close().idle(quiet, "before_fin"),
         ]);
     }
-    let ends = stage.ends(port_of(&crossed)?);
+    let ends = stage.ends(port_of(crossed)?);
     stage.expect([ends.server().closed_idle().idle(quiet, "before_fin").owner(&dying)]);
-    let ends = stage.ends(port_of(&busy)?);
+    let ends = stage.ends(port_of(busy)?);
     stage.expect([
         unread(ends.server())?
             .cause_of_exit(&dying)
             .segments(2, 1)
             .unread(7)
             .idle_within(Bounds::up_to(last, died)),
-        received(ends.client(), "process_exit", &busy)?
-            .segments(1, 2)
-            .idle_within(Bounds::up_to(last, asked)),
+        received(ends.client(), "process_exit", busy)?.segments(1, 2).idle_within(Bounds::up_to(last, asked)),
     ]);
 
-    let ends = stage.ends(port_of(&used)?);
+    let ends = stage.ends(port_of(used)?);
     let ((), sent) = Moment::of(|| {
-        send(&used, b"late")?;
-        poll_for_reset(&used)
+        send(used, b"late")?;
+        poll_for_reset(used)
     })?;
     let quiet = Bounds::between(last, sent);
     stage.expect([
         late(ends.server(), "process_exit", 4)?.cause_of_exit(&dying).idle(quiet, "before_peers_data"),
-        received_after_end(ends.client(), "process_exit", &used)?.idle(quiet, "before_our_data"),
+        received_after_end(ends.client(), "process_exit", used)?.idle(quiet, "before_our_data"),
     ]);
-    let ends = stage.ends(port_of(&crossed)?);
+    let ends = stage.ends(port_of(crossed)?);
     let ((), sent) = Moment::of(|| {
-        send(&crossed, b"late")?;
-        poll_for_reset(&crossed)
+        send(crossed, b"late")?;
+        poll_for_reset(crossed)
     })?;
     let quiet = Bounds::between(last, sent);
     stage.expect([
         late_to_orphan(ends.server(), "process_exit", "FIN_WAIT1", 4)?
             .cause_of_exit(&dying)
             .idle(quiet, "before_peers_data"),
-        received(ends.client(), "process_exit", &crossed)?.idle(quiet, "before_our_data"),
+        received(ends.client(), "process_exit", crossed)?.idle(quiet, "before_our_data"),
     ]);
 
     stage.ledger.server(&stage.place, times(CountsView { reset: 1, resets_sent: 1, ..ended(1) }, 3));

@@ -1,4 +1,5 @@
 # A server whose connection vanishes without a word: its socket is closed in repair mode, which sends nothing.
+import os
 import socket
 import sys
 import time
@@ -25,6 +26,9 @@ for line in sys.stdin:
         before = time.monotonic_ns()
         connection.sendall(b"response")
         answer = f"{before} {time.monotonic_ns()}"
+    elif line == "exit\n":
+        # Leaves its sockets to the kernel.
+        os._exit(0)
     elif line == "vanish\n":
         connection.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
         connection.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR_QUEUE, TCP_SEND_QUEUE)

@@ -7,9 +7,9 @@ use socket2::Socket;
 use crate::clock::{Bounds, Moment};
 use crate::expected::Ends;
 use crate::ledger::ended;
-use crate::oracle;
+use crate::oracle::{self, state};
 use crate::packets::{Flags, RawSocket, Segment};
-use crate::scenarios::told::received;
+use crate::scenarios::told::{late, received, received_after_end};
 use crate::scenarios::{Scenario, Stage};
 use crate::scripted::Scripted;
 use crate::sockets::{Family, poll_for_reset, port_of, receive, send};
@@ -20,6 +20,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "a request right after the peer has vanished is no matter of idleness",
         vanished_while_busy,
     ),
+    Scenario::on_all("a process that just exits is told at its idle closes and at the late request", exited),
     Scenario::on(&[Family::V4], "a reset from elsewhere after long quiet is an idle abort", idle_abort),
     Scenario::on(&[Family::V4], "a reset from elsewhere without quiet is the peer's abort", peer_abort),
 ];
@@ -88,6 +89,32 @@ fn ask_nobody(stage: &mut Stage<'_>, used: &Used, cause: &str) -> Result<()> {
     stage.ledger.stray_sent(stage.place.port, 1);
     stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
     stage.ledger.server(&stage.place, ended(1));
+    Ok(())
+}
+
+fn exited(stage: &mut Stage<'_>) -> Result<()> {
+    let mut used = Used::begin(stage)?;
+    stage.quiet();
+    let owner = used.peer.owner()?.exiting();
+    let (service_port, client_port) = (stage.place.port, used.client_port);
+    let ((), ended_at) = Moment::of(|| {
+        used.peer.end("exit")?;
+        oracle::until_state(client_port, service_port, state::CLOSE_WAIT)
+    })?;
+    oracle::until_acknowledged(service_port, client_port)?;
+    let ((), asked) = Moment::of(|| {
+        send(&used.client, b"late")?;
+        poll_for_reset(&used.client)
+    })?;
+    let (idle, quiet) = (Bounds::between(used.last, ended_at), Bounds::between(used.last, asked));
+    stage.expect([
+        used.ends.server().closed_idle().idle(idle, "before_fin").owner(&owner),
+        used.ends.client().saw_idle_close().idle(idle, "before_fin"),
+        late(used.ends.server(), "process_exit", 4)?.cause_of_exit(&owner).idle(quiet, "before_peers_data"),
+        received_after_end(used.ends.client(), "process_exit", &used.client)?.idle(quiet, "before_our_data"),
+    ]);
+    stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: 1, ..ended(1) });
+    stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
     Ok(())
 }
 
