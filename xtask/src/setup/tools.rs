@@ -17,9 +17,10 @@ use crate::cache::{Cache, remove as remove_directory};
 use crate::process::{capture, find_program, note, prefixed, step};
 
 /// Program, package, what it is for.
-const PROGRAMS: [(&str, &str, &str); 4] = [
+const PROGRAMS: [(&str, &str, &str); 5] = [
     ("ip", "iproute2", "network namespaces"),
     ("ss", "iproute2", "the kernel's own view of sockets"),
+    ("openssl", "openssl", "a certificate for connections over TLS"),
     ("tcpdump", "tcpdump", "a second witness of resets"),
     // Only for this program: installing the package would start a server.
     ("promtool", "prometheus", "checks metrics and alert rules"),
