@@ -227,7 +227,7 @@ pub struct EventView {
     pub carried_data: bool,
     /// Accept queue of the listener that answered; `null` when none did.
     pub backlog: Option<BacklogView>,
-    /// Who closed; `null` where the current task was not the owner.
+    /// Who closed the connection, when it was this host; `null` where no task of ours did, or it is not known.
     pub owner: Option<OwnerView>,
     /// Inode number of the socket, as `/proc/PID/fd` shows it; `null` when it had none.
     pub socket_inode: Option<u64>,
