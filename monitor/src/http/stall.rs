@@ -32,7 +32,13 @@ impl Stall {
         }
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.longest)));
         match waiting.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Ready(()) => {
+                // Closed the usual way, the kernel would keep what was not sent, and probe the reader's window for minutes.
+                if let Err(error) = self.stream.set_zero_linger() {
+                    tracing::debug!(%error, "a stalled reader is not cut off at once");
+                }
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
             Poll::Pending => Poll::Pending,
         }
     }
