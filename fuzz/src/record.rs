@@ -13,7 +13,7 @@ use monitor::aggregate::{Aggregator, Limits};
 use monitor::cause::Cause;
 use monitor::classify::classify;
 use monitor::clock::{Timebase, WallClock};
-use monitor::command::events::EventPrinter;
+use monitor::command::events::{EventOutput, EventPrinter};
 use monitor::config::DEFAULT_SIZES;
 use monitor::decode::{DecodeError, decode, peek_time_ns};
 use monitor::enrich::Enricher;
@@ -21,7 +21,7 @@ use monitor::event::{Event, Owner, Told};
 use monitor::http::convert::event_view;
 use monitor::http::filter::EventFilter;
 use monitor::settle::{Settled, Settler};
-use monitor::terminal::{Output, is_hostile};
+use monitor::terminal::is_hostile;
 use monitor::view::EventView;
 use monitor_common::counters::{KINDS, Kind};
 use monitor_common::record::{NO_SLOT, RECORD_BYTES, RECORD_VERSION, Record};
@@ -80,7 +80,7 @@ fn told(event: Event) {
     };
     Aggregator::new(limits).judge(&told);
     as_json(&event_view(&told));
-    for output in [Output::Table, Output::Json] {
+    for output in [EventOutput::Table, EventOutput::Compact, EventOutput::Json] {
         printed(output, &told);
     }
 }
@@ -148,14 +148,15 @@ fn is_same(left: &Value, right: &Value) -> bool {
 }
 
 /// A terminal shows it as one line, and nothing in it acts on the terminal.
-fn printed(output: Output, told: &Told) {
+fn printed(output: EventOutput, told: &Told) {
     let mut text = Vec::new();
-    EventPrinter::new(output, EventFilter::default(), &mut text).print_told(told).unwrap();
+    let filter = EventFilter { idle_closes: true, ..EventFilter::default() };
+    EventPrinter::new(output, filter, &mut text).print_told(told).unwrap();
     let text = String::from_utf8(text).unwrap();
     // A table begins with its head.
     for line in text.lines() {
         assert!(!line.contains(is_hostile), "{line:?}");
     }
-    let lines = if output == Output::Table { 2 } else { 1 };
+    let lines = if output == EventOutput::Table { 2 } else { 1 };
     assert!(text.ends_with('\n') && text.lines().count() == lines, "{text:?}");
 }
