@@ -32,33 +32,21 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The bytes that the kernel side reads, in its (little-endian) order.
+    /// The bytes that the kernel side reads, in its (little-endian) order. The array is as long as the struct, so that none of
+    /// the numbers can be left out.
     pub fn to_bytes(self) -> [u8; size_of::<Self>()] {
-        let Self {
-            story_burst,
-            story_interval_ns,
-            reason_keepalive,
-            reason_close,
-            has_reason,
-            other_slot,
-            hz,
-            closed_mask,
-            wake_interval_ns,
-            wake_bytes,
-            jiffy_ns,
-        } = self;
-        let words = [
-            story_burst,
-            story_interval_ns,
-            reason_keepalive,
-            reason_close,
-            has_reason,
-            other_slot,
-            hz,
-            closed_mask,
-            wake_interval_ns,
-            wake_bytes,
-            jiffy_ns,
+        let words: [u32; size_of::<Self>() / size_of::<u32>()] = [
+            self.story_burst,
+            self.story_interval_ns,
+            self.reason_keepalive,
+            self.reason_close,
+            self.has_reason,
+            self.other_slot,
+            self.hz,
+            self.closed_mask,
+            self.wake_interval_ns,
+            self.wake_bytes,
+            self.jiffy_ns,
         ];
         let mut bytes = [0; size_of::<Self>()];
         for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
