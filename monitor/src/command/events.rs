@@ -16,7 +16,7 @@ use crate::http::convert::event_view;
 use crate::http::filter::pattern::PeerPattern;
 use crate::http::filter::{EventFilter, direction_from_name, kind_from_name};
 use crate::publish::history::HISTORY;
-use crate::terminal::{Output, Table, colour_stdout, ends_quietly, printable_json};
+use crate::terminal::{Table, colour_stdout, ends_quietly, printable_json};
 use crate::view::{EventView, EventsView, LaggedView};
 
 mod printed;
@@ -66,15 +66,6 @@ pub enum EventOutput {
     Compact,
     /// One JSON object per line.
     Json,
-}
-
-impl From<Output> for EventOutput {
-    fn from(output: Output) -> Self {
-        match output {
-            Output::Table => Self::Table,
-            Output::Json => Self::Json,
-        }
-    }
 }
 
 /// `reset-monitor events`
@@ -283,8 +274,8 @@ pub struct EventPrinter<W: Write> {
 
 impl<W: Write> EventPrinter<W> {
     /// Colours as standard output allows it.
-    pub fn new(output: impl Into<EventOutput>, filter: EventFilter, out: W) -> Self {
-        let (output, colour) = (output.into(), colour_stdout());
+    pub fn new(output: EventOutput, filter: EventFilter, out: W) -> Self {
+        let colour = colour_stdout();
         let table = Table::new(&text::COLUMNS, colour);
         Self { output, filter, table, colour, provisional: Printed::default(), out }
     }

@@ -10,12 +10,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::clock::WallClock;
-use crate::command::events::EventPrinter;
+use crate::command::events::{EventOutput, EventPrinter};
 use crate::command::local::{attach_here, watch};
 use crate::http::filter::EventFilter;
 use crate::kernel::attach::Attached;
 use crate::recording::{Header, Recorder, Written};
-use crate::terminal::Output;
 
 /// `reset-monitor record`
 #[derive(Clone, Debug, clap::Args)]
@@ -34,9 +33,9 @@ pub struct RecordArgs {
     /// Print the events, too
     #[arg(long)]
     pub print: bool,
-    /// With --print: table for people, or one JSON object per line
+    /// With --print: table for people, one short line per event, or one JSON object per line
     #[arg(short, long, value_enum, default_value_t, requires = "print")]
-    pub output: Output,
+    pub output: EventOutput,
 }
 
 /// What was typed cannot be meant.

@@ -6,19 +6,18 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use crate::command::events::{EventFilterArgs, EventPrinter, Reader};
+use crate::command::events::{EventFilterArgs, EventOutput, EventPrinter, Reader};
 use crate::recording::{ReadError, Replay, Step, Written};
 use crate::settle::Settled;
-use crate::terminal::Output;
 
 /// `reset-monitor replay`
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReplayArgs {
     /// File that `record` wrote; `-` is standard input
     pub file: PathBuf,
-    /// Table for people, or one JSON object per line
+    /// Table for people, one short line per event, or one JSON object per line
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: Output,
+    pub output: EventOutput,
     /// Which events
     #[command(flatten)]
     pub filter: EventFilterArgs,

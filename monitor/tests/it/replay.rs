@@ -79,6 +79,14 @@ fn a_replay_can_be_filtered_like_events() {
 }
 
 #[test]
+fn a_replay_has_every_output_that_events_has() {
+    let compact = run(&["replay", "-", "-o", "compact"], RECORDING);
+    assert_eq!((compact.code, &*compact.stderr), (Some(0), ""));
+    // A table begins with its head.
+    assert_eq!(compact.stdout.lines().count() + 1, TABLE.lines().count());
+}
+
+#[test]
 fn a_recording_that_was_cut_is_replayed_up_to_there_and_fails() {
     let cut = RECORDING.len() - 600;
     let ran = run(&["replay", "-", "-o", "json"], &RECORDING[..cut]);
