@@ -45,12 +45,14 @@ pub enum PortCounter {
     StraySent = 1,
     /// Resets received for no remembered connection.
     StrayReceived = 2,
+    /// Resets that netfilter sent for a REJECT rule. Not among the kernel's `OutRsts`.
+    RejectSent = 3,
 }
 
 /// Number of local ports, and of entries in the port map.
 pub const PORTS: u32 = 65_536;
 
-/// A network namespace's own totals, for the comparison with the kernel's `OutRsts` of that namespace.
+/// A network namespace's own totals, for the comparison with the kernel's `OutRsts` and `ListenOverflows` of that namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct NamespaceTotals {
@@ -64,7 +66,48 @@ pub struct NamespaceTotals {
     pub refused_sent: u64,
     /// Resets sent for a segment of no remembered connection.
     pub stray_sent: u64,
+    /// Connections that met a full accept queue with their SYN.
+    pub overflows_syn: u64,
+    /// Connections that met one with the last ACK of their handshake.
+    pub overflows_ack: u64,
+    /// Resets that netfilter sent for a REJECT rule.
+    pub reject_sent: u64,
+    /// Fills the entry to a cache line; always zero.
+    pub reserved_line: u64,
 }
+
+/// A listener: its own address and port, in its namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C, align(8))]
+pub struct ListenerKey {
+    /// Network byte order; IPv4 in v4-mapped form, all zero for any IPv6 address, `::ffff:0.0.0.0` for any IPv4 address.
+    pub addr: [u8; 16],
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// Host byte order.
+    pub port: u16,
+    /// Always zero.
+    pub reserved: u16,
+}
+
+/// How often a listener's accept queue was full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct ListenerTotals {
+    /// Which listener.
+    pub key: ListenerKey,
+    /// 1 when the key is written, 0 while the entry is unused.
+    pub used: u64,
+    /// Connections that met the full queue with their SYN; each SYN counts, repeated ones too, as `ListenOverflows` does.
+    pub overflows_syn: u64,
+    /// Connections that met it with the last ACK of their handshake, likewise.
+    pub overflows_ack: u64,
+    /// Fills the entry to a cache line; always zero.
+    pub reserved: [u64; 2],
+}
+
+/// How many listeners have overflows of their own, for the daemon's life. Those beyond are counted for their namespaces.
+pub const LISTENERS: u32 = 1024;
 
 /// How many namespaces have totals of their own. Those beyond are counted for their peers but not reconciled.
 pub const NAMESPACES: u32 = 4096;
@@ -93,10 +136,14 @@ pub enum Kind {
     IdleCloseSent = 6,
     /// The peer closed one.
     IdleCloseReceived = 7,
+    /// A reset that netfilter sent for a REJECT rule.
+    RejectSent = 8,
+    /// A connection met a listener whose accept queue was full.
+    ListenOverflow = 9,
 }
 
 /// Number of [`Kind`]s.
-pub const KINDS: usize = 8;
+pub const KINDS: usize = 10;
 
 impl Kind {
     /// Every kind, in the order of its code.
@@ -109,6 +156,8 @@ impl Kind {
         Self::StrayReceived,
         Self::IdleCloseSent,
         Self::IdleCloseReceived,
+        Self::RejectSent,
+        Self::ListenOverflow,
     ];
 
     /// The kind a record carries, `None` for a code this version does not know.
@@ -122,6 +171,8 @@ impl Kind {
             5 => Some(Self::StrayReceived),
             6 => Some(Self::IdleCloseSent),
             7 => Some(Self::IdleCloseReceived),
+            8 => Some(Self::RejectSent),
+            9 => Some(Self::ListenOverflow),
             _ => None,
         }
     }
@@ -136,7 +187,9 @@ impl Kind {
             | Self::StraySent
             | Self::StrayReceived
             | Self::IdleCloseSent
-            | Self::IdleCloseReceived => true,
+            | Self::IdleCloseReceived
+            | Self::RejectSent
+            | Self::ListenOverflow => true,
         }
     }
 
@@ -149,7 +202,9 @@ impl Kind {
             | Self::RefusedSent
             | Self::RefusedReceived
             | Self::StraySent
-            | Self::StrayReceived => false,
+            | Self::StrayReceived
+            | Self::RejectSent
+            | Self::ListenOverflow => false,
         }
     }
 
@@ -164,6 +219,8 @@ impl Kind {
             Self::StrayReceived => "stray_received",
             Self::IdleCloseSent => "idle_close_sent",
             Self::IdleCloseReceived => "idle_close_received",
+            Self::RejectSent => "reject_sent",
+            Self::ListenOverflow => "listen_overflow",
         }
     }
 }
@@ -209,10 +266,15 @@ pub struct CpuTotals {
     pub relieved: [u64; TRACEPOINTS],
     /// Entries written to the closed memory; tells how far back it can reach.
     pub memories: u64,
+    /// Connections that the connection-tracking table had no room for.
+    pub conntrack_full: u64,
+    /// Overflows of listeners beyond [`LISTENERS`]; their namespaces have them.
+    pub listeners_over: u64,
     /// Fills the entry to a whole number of cache lines; always zero.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 3],
 }
 
-const _: () = assert!(size_of::<NamespaceTotals>() == 32);
-const _: () = assert!(size_of::<CpuTotals>() == 448);
+const _: () = assert!(size_of::<NamespaceTotals>() == 64);
+const _: () = assert!(size_of::<ListenerTotals>() == 64);
+const _: () = assert!(size_of::<CpuTotals>() == 512);
 const _: () = assert!(size_of::<CpuTotals>().is_multiple_of(64));

@@ -173,6 +173,18 @@ layout! {
     snd_una: "tcp_sock" "snd_una" Required,
     /// Next sequence number that a `TIME_WAIT` socket expects.
     tw_rcv_nxt: "inet_timewait_sock" "__tw_common.skc_tw_rcv_nxt" Optional,
+    /// How far beyond it a segment may begin.
+    tw_rcv_wnd: "tcp_timewait_sock" "tw_rcv_wnd" Optional,
+    /// `FIN_WAIT2` or `TIME_WAIT`.
+    tw_substate: "inet_timewait_sock" "tw_substate" Optional,
+    /// Next sequence number that a request socket expects.
+    request_rcv_nxt: "tcp_request_sock" "rcv_nxt" Optional,
+    /// How far beyond it a segment may begin.
+    request_rcv_wnd: "request_sock" "__req_common.skc_rcv_wnd" Optional,
+    /// Requests that wait for the last ACK of their handshake.
+    request_queue: "inet_connection_sock" "icsk_accept_queue.qlen" Optional,
+    /// Whether SYN cookies take over from a full request queue.
+    tcp_syncookies: "net" "ipv4.sysctl_tcp_syncookies" Optional,
     /// Inode number of the file behind a `struct socket`, with which `struct socket_alloc` begins.
     socket_inode: "socket_alloc" "vfs_inode.i_ino" Optional,
     /// Start of the packet buffer.
@@ -191,6 +203,12 @@ layout! {
     skb_cb: "sk_buff" "cb" Required,
     /// The device's network namespace.
     dev_net: "net_device" "nd_net.net" Required,
+    /// Pointer to the route, with flags in its lowest bit.
+    skb_dst: "sk_buff" "_skb_refdst" Optional,
+    /// Kind of an IPv4 route: to this host, another, ...
+    route_type: "rtable" "rt_type" Optional,
+    /// Flags of an IPv6 route, `RTF_LOCAL` among them.
+    route6_flags: "rt6_info" "rt6i_flags" Optional,
     /// First sequence number of the segment.
     cb_seq: "tcp_skb_cb" "seq" Required,
     /// Sequence number after it; SYN and FIN take one each.

@@ -4,7 +4,7 @@
 //! never mistaken for zero. The daemon decodes it by checked reads, in the order of the fields.
 
 /// Version of this layout. The first field of every record; a reader refuses any other.
-pub const RECORD_VERSION: u32 = 2;
+pub const RECORD_VERSION: u32 = 3;
 
 /// Value of [`Record::slot`] when the event belongs to a local port and not to a peer.
 pub const NO_SLOT: u32 = u32::MAX;
@@ -27,7 +27,8 @@ pub mod known {
     pub const STATE_BEFORE: u32 = 1 << 2;
     /// `reason`.
     pub const REASON: u32 = 1 << 3;
-    /// Fields of the provoking segment: `segment_flags`, `segment_bytes`, `segment_ttl`, `ifindex`.
+    /// Fields of the segment: `segment_flags`, `segment_bytes`, `segment_ttl`, `ifindex`. It is the one that provoked a sent
+    /// reset or met a full queue, and of a received reset the reset itself.
     pub const SEGMENT: u32 = 1 << 4;
     /// Segments, bytes and ages come from the closed memory, as does `ended`, and `close_age` counts from its writing.
     pub const MEMORY: u32 = 1 << 5;
@@ -66,6 +67,35 @@ pub mod verdict {
     pub const ORPHAN: u8 = 1 << 4;
     /// No `struct socket` was attached: an orphan, or a connection that nobody had accepted yet.
     pub const NO_FILE: u8 = 1 << 5;
+}
+
+/// Where in its handshake a connection met a full accept queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Stage {
+    /// Its SYN was dropped.
+    Syn = 1,
+    /// The last ACK of its handshake was dropped, or answered by a reset (`tcp_abort_on_overflow`).
+    Ack = 2,
+}
+
+impl Stage {
+    /// What a record carries, `None` for a code this version does not know.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Syn),
+            2 => Some(Self::Ack),
+            _ => None,
+        }
+    }
+
+    /// The value of the label `stage`, and of the field `stage` in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Syn => "syn",
+            Self::Ack => "ack",
+        }
+    }
 }
 
 /// One event. Multi-byte numbers in the machine's (little-endian) order unless said otherwise.
@@ -116,7 +146,7 @@ pub struct Record {
     pub fin_received_age: u32,
     /// Bytes of that FIN's side which nobody had taken yet at the FIN: unacknowledged for ours, unread for the peer's.
     pub fin_last_bytes: u32,
-    /// First sequence number of the provoking segment less the one expected, as a signed number.
+    /// First sequence number of the segment less the one expected, as a signed number.
     pub sequence_distance: u32,
     /// Raw value of the kernel's `enum sk_rst_reason`.
     pub reason: u32,
@@ -128,9 +158,9 @@ pub struct Record {
     pub task_flags: u32,
     /// `task_struct.exit_code` of the owner.
     pub exit_code: u32,
-    /// Payload bytes of the provoking segment.
+    /// Payload bytes of the segment.
     pub segment_bytes: u32,
-    /// Interface the provoking segment came in by.
+    /// Interface the segment came in by.
     pub ifindex: u32,
     /// Connections waiting in the listener's accept queue.
     pub backlog: u32,
@@ -164,9 +194,9 @@ pub struct Record {
     pub linger_zero: u8,
     /// Probes without an answer.
     pub probes: u8,
-    /// Flag byte of the provoking segment's TCP header.
+    /// Flag byte of the segment's TCP header.
     pub segment_flags: u8,
-    /// TTL or hop limit of the provoking segment.
+    /// TTL or hop limit of the segment.
     pub segment_ttl: u8,
     /// TTL or hop limit of the peer's handshake.
     pub baseline_ttl: u8,
@@ -178,8 +208,10 @@ pub struct Record {
     pub fin_by: u8,
     /// A [`crate::peer::Ended`] code, 0 without memory.
     pub ended: u8,
+    /// A [`Stage`] code for overflows, else 0.
+    pub stage: u8,
     /// Fills the record to a multiple of 8; always zero.
-    pub reserved: [u8; 2],
+    pub reserved: [u8; 1],
 }
 
 /// Size of a record on the ring.

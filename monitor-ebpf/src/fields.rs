@@ -179,6 +179,14 @@ pub(crate) fn four_bytes_at(address: u64) -> [u8; 4] {
     bytes
 }
 
+/// A number of two bytes in network order.
+#[inline(always)]
+pub(crate) fn two_bytes_at(address: u64) -> u16 {
+    let mut bytes = [0u8; 2];
+    copy(&mut bytes, address, 2);
+    u16::from_be_bytes(bytes)
+}
+
 /// Two of them, one after the other.
 #[inline(always)]
 pub(crate) fn twice_four_bytes_at(address: u64) -> [[u8; 4]; 2] {

@@ -15,6 +15,7 @@
     reason = "atomic adds have no stable form on the BPF target (core has no 64-bit atomics there)"
 )]
 
+mod entry;
 mod fields;
 mod log;
 mod maps;
@@ -23,16 +24,22 @@ mod segment;
 mod socket;
 mod tcp;
 
+mod baseline;
 mod memory;
 mod peer_fin;
 mod peers;
 mod relief;
 mod story;
 
+mod conntrack;
 mod idle_close;
+mod minisock;
+mod overflow;
 mod receive_reset;
+mod reject;
 mod send_reset;
 mod set_state;
+mod unmatched;
 
 /// Programs cannot unwind, and have no code that can panic: the verifier would refuse it.
 #[cfg(not(test))]

@@ -3,13 +3,16 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf};
 use monitor_common::counters::{
-    CpuTotals, KINDS, NAMESPACES as NAMESPACE_COUNT, NamespaceTotals, PORT_COUNTERS, PORTS as PORT_COUNT,
+    CpuTotals, KINDS, LISTENERS as LISTENER_COUNT, ListenerKey, ListenerTotals,
+    NAMESPACES as NAMESPACE_COUNT, NamespaceTotals, PORT_COUNTERS, PORTS as PORT_COUNT,
 };
 use monitor_common::layout::{Field, Layout};
 use monitor_common::peer::{ClosedEntry, HeldKey, PEER_FINS as PEER_FIN_COUNT, PeerFin, PeerKey, Slot};
 use monitor_common::places::Places;
 use monitor_common::record::Record;
 use monitor_common::settings::{NO_REASON, Settings};
+
+use crate::baseline::{HOST_TTL_PLACES, HostTtl, SOCKET_TTL_PLACES, SocketTtl};
 
 /// `BPF_F_MMAPABLE` (5.5): the daemon maps the array and reads it without system calls.
 const MMAPABLE: u32 = 1 << 10;
@@ -34,6 +37,7 @@ pub(crate) static SETTINGS: Settings = Settings {
     reason_keepalive: NO_REASON,
     reason_close: NO_REASON,
     has_reason: 0,
+    reset_has_segment: 0,
     other_slot: 0,
     hz: 0,
     closed_mask: 0,
@@ -76,6 +80,15 @@ pub(crate) static FREE_NS: Queue<u32> = Queue::with_max_entries(NAMESPACE_COUNT,
 pub(crate) static NS_TOTALS: Array<NamespaceTotals> = Array::with_max_entries(NAMESPACE_COUNT, MMAPABLE);
 
 #[map]
+pub(crate) static LISTENERS: HashMap<ListenerKey, u32> = HashMap::with_max_entries(LISTENER_COUNT, 0);
+
+#[map]
+pub(crate) static FREE_LISTENER: Queue<u32> = Queue::with_max_entries(LISTENER_COUNT, 0);
+
+#[map]
+pub(crate) static LISTENER_TOTALS: Array<ListenerTotals> = Array::with_max_entries(LISTENER_COUNT, MMAPABLE);
+
+#[map]
 pub(crate) static CPU_TOTALS: Array<CpuTotals> = Array::with_max_entries(SET_BY_DAEMON, MMAPABLE);
 
 /// See `memory.rs`.
@@ -92,6 +105,18 @@ pub(crate) const PROTOCOL_PLACES: u32 = 16;
 /// See `peer_fin.rs`.
 #[map]
 pub(crate) static PEER_FINS: Array<PeerFin> = Array::with_max_entries(PEER_FIN_COUNT, 0);
+
+/// See `baseline.rs`.
+#[map]
+pub(crate) static SOCKET_TTLS: Array<SocketTtl> = Array::with_max_entries(SOCKET_TTL_PLACES, 0);
+
+/// See `baseline.rs`.
+#[map]
+pub(crate) static HOST_TTLS: Array<HostTtl> = Array::with_max_entries(HOST_TTL_PLACES, 0);
+
+/// The segment that this CPU is about to judge, for kernels whose `tcp_reset()` does not have it.
+#[map]
+pub(crate) static JUDGED: PerCpuArray<Judged> = PerCpuArray::with_max_entries(1, 0);
 
 /// Received resets that may turn out to be data on an orphan: see `receive_reset.rs`.
 #[map]
@@ -133,6 +158,14 @@ pub(crate) fn ever(rare: Rare) -> bool {
         Some(ever) => unsafe { ever.read_volatile() != 0 },
         None => false,
     }
+}
+
+/// A reset that came in, and the socket it came for.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Judged {
+    pub(crate) sk: u64,
+    pub(crate) skb: u64,
 }
 
 /// A socket of this CPU that moved to CLOSE, and from which state.

@@ -153,17 +153,23 @@ pub(crate) fn count_port(port: u16, counter: PortCounter) {
     }
 }
 
-/// What kind of sent reset a namespace's total grows by.
+/// Which of a namespace's totals grows.
 #[derive(Clone, Copy)]
-pub(crate) enum Sent {
+pub(crate) enum Counted {
     Reset,
     Refused,
     Stray,
+    /// By netfilter, which is not in `OutRsts`.
+    Reject,
+    /// Not sent at all: a connection met a full accept queue with its SYN.
+    OverflowSyn,
+    /// Likewise, with the last ACK of its handshake.
+    OverflowAck,
 }
 
-/// Adds a sent reset to its namespace's total, for the comparison with `OutRsts`.
+/// Adds to a namespace's total, for the comparison with `OutRsts` and `ListenOverflows`.
 #[inline(always)]
-pub(crate) fn count_namespace(netns: u32, sent: Sent) {
+pub(crate) fn count_namespace(netns: u32, sent: Counted) {
     // SAFETY: the number is copied out of the map value at once.
     let known = unsafe { NAMESPACES.get(netns).copied() };
     let place = match known {
@@ -179,13 +185,16 @@ pub(crate) fn count_namespace(netns: u32, sent: Sent) {
 }
 
 #[inline(always)]
-fn count_in(totals: *mut NamespaceTotals, sent: Sent) {
+fn count_in(totals: *mut NamespaceTotals, sent: Counted) {
     // SAFETY: only an address inside the map value is taken.
     let counter = unsafe {
         match sent {
-            Sent::Reset => &raw mut (*totals).resets_sent,
-            Sent::Refused => &raw mut (*totals).refused_sent,
-            Sent::Stray => &raw mut (*totals).stray_sent,
+            Counted::Reset => &raw mut (*totals).resets_sent,
+            Counted::Refused => &raw mut (*totals).refused_sent,
+            Counted::Stray => &raw mut (*totals).stray_sent,
+            Counted::Reject => &raw mut (*totals).reject_sent,
+            Counted::OverflowSyn => &raw mut (*totals).overflows_syn,
+            Counted::OverflowAck => &raw mut (*totals).overflows_ack,
         }
     };
     // SAFETY: `counter` points into a map value.

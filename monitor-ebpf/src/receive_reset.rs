@@ -1,10 +1,14 @@
-//! Signal: a reset was received.
+//! Signal: a reset was received by a socket.
 //!
-//! kernel: `include/trace/events/tcp.h` `tcp_receive_reset(struct sock *sk)`, the same from 5.10 to 7.2. First statement of
-//! `tcp_reset()`, with the socket's state as it was. It does not say that a reset was received: data that arrives on a full
-//! orphan passes through `tcp_reset()` too, and a reset is then *sent* (`net/ipv4/tcp_input.c` `tcp_rcv_state_process`,
-//! TCPABORTONDATA). Nothing on the socket tells the two apart for certain, so such an event is held: if the same
-//! socket sends a reset, it was data, and `send_reset.rs` drops it; after a second, the daemon counts it.
+//! kernel: `net/ipv4/tcp_input.c` `tcp_reset(struct sock *sk, struct sk_buff *skb)`, without the segment before 5.11. It does not
+//! say that a reset was received: data that arrives on a full orphan passes through it too, and a reset is then *sent*
+//! (`tcp_rcv_state_process`, TCPABORTONDATA). With the segment in hand, its flag decides. Before 5.11 the segment is noted at
+//! `tcp_validate_incoming(struct sock *sk, struct sk_buff *skb, ...)`, which every segment off the fast path goes through: one byte
+//! is read of it there.
+//!
+//! Where only tracepoints can be used: `include/trace/events/tcp.h` `tcp_receive_reset(struct sock *sk)`, the first statement of
+//! `tcp_reset()`. Nothing on the socket tells data from a reset for certain, so such an event is held: if the same socket sends a
+//! reset, it was data, and `send_reset.rs` drops it; after a second, the daemon counts it.
 //!
 //! Resets that meet a request socket, a TIME_WAIT socket or no socket never come here.
 
@@ -14,21 +18,40 @@ use monitor_common::counters::{Kind, PeerCounter, PortCounter, Tracepoint};
 use monitor_common::peer::{Ended, Role};
 use monitor_common::record::{NO_SLOT, Record, known, verdict};
 
+use crate::baseline;
+use crate::entry::on_entry;
+use crate::fields::settings;
 use crate::log::debug_line;
-use crate::maps::HELD;
+use crate::maps::{HELD, JUDGED, Judged};
 use crate::memory::{self, Context, Ending};
 use crate::peers::{Occasion, Tally, count_port, slot_of};
 use crate::relief;
+use crate::segment::{RST, flags_of};
 use crate::socket::{FIN_WAIT1, FIN_WAIT2, Identity, RCV_SHUTDOWN, SYN_RECV, SYN_SENT, Socket, is_live};
 use crate::story;
 use crate::tcp::TcpFacts;
+
+/// Instead of a segment.
+const NONE: u64 = 0;
+
+on_entry!(f_reset, k_reset, |[sk, skb]| {
+    if flags_of(skb) & RST != 0 {
+        on_receive_reset(sk, skb);
+    }
+});
+
+on_entry!(f_validate, k_validate, |[sk, skb]| {
+    if flags_of(skb) & RST != 0 {
+        note_judged(Judged { sk, skb });
+    }
+});
 
 #[raw_tracepoint(tracepoint = "tcp_receive_reset")]
 pub(crate) fn receive_reset(ctx: RawTracePointContext) -> i32 {
     let sk = ctx.arg(0);
     relief::leave_token(Tracepoint::ReceiveReset, sk);
     debug_line!(&ctx, "receive_reset {:x}", sk);
-    on_receive_reset(sk);
+    on_receive_reset(sk, judged(sk));
     0
 }
 
@@ -37,21 +60,45 @@ pub(crate) fn relief_receive(ctx: RawTracePointContext) -> i32 {
     let sk = ctx.arg(0);
     if relief::is_needed(Tracepoint::ReceiveReset, sk) {
         debug_line!(&ctx, "receive_reset {:x}, by the second program", sk);
-        on_receive_reset(sk);
+        on_receive_reset(sk, judged(sk));
     }
     0
 }
 
-/// The logic, for any kind of attachment that does not have the segment in hand.
+/// The reset that this CPU is judging, if it is for this socket. Before 5.11 only.
+#[inline(always)]
+fn judged(sk: u64) -> u64 {
+    if settings().reset_has_segment != 0 {
+        return NONE;
+    }
+    let Some(place) = JUDGED.get_ptr_mut(0) else { return NONE };
+    // SAFETY: a map value of this CPU.
+    let judged = unsafe { place.read_volatile() };
+    if judged.sk != sk {
+        return NONE;
+    }
+    note_judged(Judged { sk: 0, skb: NONE });
+    judged.skb
+}
+
+#[inline(always)]
+fn note_judged(judged: Judged) {
+    if let Some(place) = JUDGED.get_ptr_mut(0) {
+        // SAFETY: a map value of this CPU; a softirq in between leaves its own note, which is then overwritten or taken.
+        unsafe { place.write_volatile(judged) };
+    }
+}
+
+/// The logic, for any kind of attachment. `skb` is [`NONE`] where the segment is not at hand.
 #[inline(never)]
-fn on_receive_reset(sk: u64) {
+fn on_receive_reset(sk: u64, skb: u64) {
     let socket = Socket(sk);
     let identity = socket.identify();
     let state = identity.state;
     if is_live(state) {
-        established(socket, &identity);
+        established(socket, &identity, skb);
     } else if state == SYN_SENT {
-        refused(&identity);
+        refused(&identity, skb);
     } else if state == SYN_RECV {
         // A TCP Fast Open child before its handshake ended. Not a peer yet.
         count_port(identity.tuple.local_port, PortCounter::StrayReceived);
@@ -62,8 +109,8 @@ fn on_receive_reset(sk: u64) {
     // In CLOSE, tcp_reset() does nothing.
 }
 
-#[inline(always)]
-fn refused(identity: &Identity) {
+#[inline(never)]
+fn refused(identity: &Identity, skb: u64) {
     let slot = slot_of(&identity.tuple, Role::Client, Occasion::Refusal);
     Tally::of(slot).add(PeerCounter::RefusedReceived, 1);
     if !story::is_wanted(Kind::RefusedReceived) {
@@ -73,12 +120,16 @@ fn refused(identity: &Identity) {
         record.state = identity.state;
         record.role = Role::Client as u8;
         record.known |= known::ROLE;
+        story::baseline(record, baseline::of_host(&identity.tuple));
+        if skb != NONE {
+            story::refusing_segment(record, skb);
+        }
     });
 }
 
 /// A received reset of an established connection, or what looks like one.
 #[inline(never)]
-fn established(socket: Socket, identity: &Identity) {
+fn established(socket: Socket, identity: &Identity, skb: u64) {
     let facts = TcpFacts::of(socket);
     let state = identity.state;
     let role = socket.role(identity);
@@ -92,7 +143,8 @@ fn established(socket: Socket, identity: &Identity) {
         context: Context::Elsewhere,
     };
     memory::count_ending(&identity.tuple, &ending, &facts);
-    let may_be_data = matches!(state, FIN_WAIT1 | FIN_WAIT2) && socket.shutdown() & RCV_SHUTDOWN != 0;
+    let may_be_data =
+        skb == NONE && matches!(state, FIN_WAIT1 | FIN_WAIT2) && socket.shutdown() & RCV_SHUTDOWN != 0;
     if may_be_data && hold(socket, identity, &facts, role, slot) {
         return;
     }
@@ -102,6 +154,9 @@ fn established(socket: Socket, identity: &Identity) {
     if story::is_wanted(Kind::ResetReceived) {
         story::tell(Kind::ResetReceived, slot, &identity.tuple, |record| {
             fill(record, socket, identity, &facts, role);
+            if skb != NONE {
+                story::received_segment(record, skb, facts.rcv_nxt);
+            }
         });
     }
 }

@@ -4,12 +4,13 @@ use monitor_common::peer::Tuple;
 use monitor_common::places::{PART_BYTES, Part, SKB_PARTS, SKBS, Skb, ZEROS};
 
 use crate::fields::{
-    Copied, byte, field, four_bytes_at, mapped, number, sixteen_bytes_at, twice_four_bytes_at,
+    Copied, byte, field, four_bytes_at, mapped, number, sixteen_bytes_at, twice_four_bytes_at, two_bytes_at,
 };
 use crate::maps::PLACES;
 
 pub(crate) const FIN: u8 = 0x01;
 pub(crate) const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
 pub(crate) const ACK: u8 = 0x10;
 
 const ETH_P_IP: u16 = 0x0800;
@@ -19,6 +20,11 @@ const IPV4_SOURCE: u64 = 12;
 const IPV6_HOP_LIMIT: u64 = 7;
 const IPV6_SOURCE: u64 = 8;
 const IPV6_DESTINATION: u64 = 24;
+const IPV4_LENGTH: u64 = 2;
+const IPV6_PAYLOAD_LENGTH: u64 = 4;
+const IPV6_HEADER_BYTES: u32 = 40;
+const TCP_SEQUENCE: u64 = 4;
+const TCP_OFFSET: u64 = 12;
 
 /// A segment. `tcp_v4_rcv` and `tcp_v6_rcv` have made both headers linear and filled the control block before any reset is
 /// decided.
@@ -61,6 +67,29 @@ impl Segment {
             }
             part += 1;
         }
+        segment
+    }
+
+    /// Of an `sk_buff` that TCP has not seen, or not as its own: numbers and flags come from the headers themselves.
+    #[inline(always)]
+    pub(crate) fn of_packet(skb: u64) -> Self {
+        let mut segment = Self::of(skb);
+        let tcp = segment.head + segment.transport_header as u64;
+        segment.seq = u32::from_be_bytes(four_bytes_at(tcp + TCP_SEQUENCE));
+        let [offset, flags, ..] = four_bytes_at(tcp + TCP_OFFSET);
+        segment.flags = flags;
+        let ip_header = segment.transport_header.wrapping_sub(segment.network_header) as u32;
+        let packet = if segment.is_ipv4() {
+            two_bytes_at(segment.ip() + IPV4_LENGTH) as u32
+        } else {
+            two_bytes_at(segment.ip() + IPV6_PAYLOAD_LENGTH) as u32 + IPV6_HEADER_BYTES
+        };
+        let headers = ip_header + (offset as u32 >> 4) * 4;
+        segment.end_seq = segment
+            .seq
+            .wrapping_add(if packet > headers { packet - headers } else { 0 })
+            .wrapping_add(u32::from(flags & SYN != 0))
+            .wrapping_add(u32::from(flags & FIN != 0));
         segment
     }
 
@@ -144,6 +173,18 @@ impl Segment {
     pub(crate) fn ttl(&self) -> u8 {
         byte(self.ip() + if self.is_ipv4() { IPV4_TTL } else { IPV6_HOP_LIMIT })
     }
+}
+
+/// Flag byte of a segment's TCP header, without the rest of it. Only where TCP has filled its control block.
+#[inline(always)]
+pub(crate) fn flags_of(skb: u64) -> u8 {
+    byte(skb + field!(skb_cb).offset as u64 + field!(cb_tcp_flags).offset as u64)
+}
+
+/// Whether a packet is IPv4, without the rest of it.
+#[inline(always)]
+pub(crate) fn is_ipv4(skb: u64) -> bool {
+    u16::from_be(number(skb, field!(skb_protocol)) as u16) == ETH_P_IP
 }
 
 /// Adds what one part of the `sk_buff` has. `false` when there is no such part.

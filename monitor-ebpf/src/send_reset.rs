@@ -16,7 +16,7 @@ use crate::fields::{field, number, settings};
 use crate::log::debug_line;
 use crate::maps::{HELD, LAST_CLOSE, LAST_CLOSES, LastClose};
 use crate::memory::{self, Context, Ending};
-use crate::peers::{Occasion, Sent, Tally, count_namespace, count_port, slot_of};
+use crate::peers::{Counted, Occasion, Tally, count_namespace, count_port, slot_of};
 use crate::relief;
 use crate::segment::Segment;
 use crate::socket::{CLOSE, ESTABLISHED, Identity, LISTEN, Socket, TIME_WAIT, is_live};
@@ -108,7 +108,7 @@ fn active(socket: Socket, reason: u32) {
     let before = if state == CLOSE { state_before_close(socket.0) } else { Some(state) };
     let state_then = before.unwrap_or(ESTABLISHED);
     if !is_live(state_then) {
-        count_namespace(tuple.netns, Sent::Stray);
+        count_namespace(tuple.netns, Counted::Stray);
         count_port(tuple.local_port, PortCounter::StraySent);
         if story::is_wanted(Kind::StraySent) {
             story::tell(Kind::StraySent, NO_SLOT, tuple, |record| {
@@ -119,7 +119,7 @@ fn active(socket: Socket, reason: u32) {
         }
         return;
     }
-    count_namespace(tuple.netns, Sent::Reset);
+    count_namespace(tuple.netns, Counted::Reset);
     let facts = TcpFacts::of(socket);
     let role = socket.role(&identity);
     let slot = slot_of(tuple, role, Occasion::Connection);
@@ -187,14 +187,14 @@ fn intent(socket: Socket, identity: &Identity, facts: &TcpFacts, reason: u32) ->
 }
 
 #[inline(never)]
-fn passive(sk: u64, skb: u64, reason: u32) {
+pub(crate) fn passive(sk: u64, skb: u64, reason: u32) {
     let segment = Segment::of(skb);
     let socket = Socket(sk);
     let (state, netns) = if sk == 0 { (0, segment.netns()) } else { (socket.state(), socket.netns()) };
     if segment.opens() {
         // The cheapest way: scans and floods come here.
         count_port(segment.local_port(), PortCounter::RefusedSent);
-        count_namespace(netns, Sent::Refused);
+        count_namespace(netns, Counted::Refused);
         if story::is_wanted(Kind::RefusedSent) {
             story::tell(Kind::RefusedSent, NO_SLOT, &segment.tuple(netns), |record| {
                 answer(record, state, &segment, None, reason);
@@ -224,7 +224,7 @@ fn late(socket: Socket, state: u8, tuple: &Tuple, segment: &Segment, reason: u32
     let slot = slot_of(tuple, role, Occasion::Connection);
     let tally = Tally::of(slot);
     tally.add(PeerCounter::ResetsSent, 1);
-    count_namespace(tuple.netns, Sent::Reset);
+    count_namespace(tuple.netns, Counted::Reset);
     // Without payload it is a late FIN or ACK: nobody's request.
     let counted = segment.payload() != 0 && memory::count_once(memory);
     if counted {
@@ -262,7 +262,7 @@ fn orphaned(socket: Socket, tuple: &Tuple, segment: &Segment, reason: u32) {
     let slot = slot_of(tuple, role, Occasion::Connection);
     let tally = Tally::of(slot);
     tally.add(PeerCounter::ResetsSent, 1);
-    count_namespace(tuple.netns, Sent::Reset);
+    count_namespace(tuple.netns, Counted::Reset);
     let ending = Ending {
         role,
         state: state_then,
@@ -292,7 +292,7 @@ fn orphaned(socket: Socket, tuple: &Tuple, segment: &Segment, reason: u32) {
 #[inline(never)]
 fn stray(socket: Socket, state: u8, tuple: &Tuple, segment: &Segment, reason: u32) {
     count_port(tuple.local_port, PortCounter::StraySent);
-    count_namespace(tuple.netns, Sent::Stray);
+    count_namespace(tuple.netns, Counted::Stray);
     if !story::is_wanted(Kind::StraySent) {
         return;
     }

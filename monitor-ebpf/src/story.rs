@@ -5,9 +5,10 @@ use aya_ebpf::helpers::generated::{
     bpf_get_current_comm, bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_ns,
 };
 use monitor_common::counters::{CpuTotals, Kind, PeerCounter};
-use monitor_common::peer::{ClosedMemory, Ended, Side, Tuple};
+use monitor_common::peer::{ClosedMemory, Ended, Role, Side, Tuple};
 use monitor_common::record::{NO_SLOT, RECORD_BYTES, RECORD_VERSION, Record, known, verdict};
 
+use crate::baseline;
 use crate::fields::{add, cpu_totals, field, number, settings};
 use crate::maps::{EVENTS, LIMITS};
 use crate::memory;
@@ -72,7 +73,8 @@ pub(crate) static EMPTY: Record = Record {
     active: 0,
     fin_by: 0,
     ended: 0,
-    reserved: [0; 2],
+    stage: 0,
+    reserved: [0; 1],
 };
 
 /// Accounts for one event. Whether its story is to be told: always, or within the rate of its kind.
@@ -170,7 +172,9 @@ fn untold(kind: Kind, slot: u32) {
         | Kind::StraySent
         | Kind::StrayReceived
         | Kind::IdleCloseSent
-        | Kind::IdleCloseReceived => {}
+        | Kind::IdleCloseReceived
+        | Kind::RejectSent
+        | Kind::ListenOverflow => {}
     }
 }
 
@@ -240,6 +244,8 @@ pub(crate) fn socket(record: &mut Record, socket: Socket, identity: &Identity, f
     if identity.ttl > 1 {
         record.known |= known::BASELINE;
         record.baseline_ttl = identity.ttl;
+    } else if record.role == Role::Client as u8 {
+        baseline(record, baseline::of_connection(socket.0));
     }
     if identity.is_orphan() {
         record.verdicts |= verdict::ORPHAN;
@@ -254,6 +260,15 @@ pub(crate) fn socket(record: &mut Record, socket: Socket, identity: &Identity, f
     if let Some(id) = socket.cgroup_id() {
         record.known |= known::CGROUP;
         record.cgroup_id = id;
+    }
+}
+
+/// Fills in the TTL that the peer's segments usually have, if it is known.
+#[inline(always)]
+pub(crate) fn baseline(record: &mut Record, ttl: Option<u8>) {
+    if let Some(ttl) = ttl {
+        record.known |= known::BASELINE;
+        record.baseline_ttl = ttl;
     }
 }
 
@@ -338,6 +353,18 @@ pub(crate) fn segment(record: &mut Record, segment: &Segment, expected: Option<u
         record.known |= known::DISTANCE;
         record.sequence_distance = segment.sequence().wrapping_sub(expected);
     }
+}
+
+/// Fills in a received reset itself, in a frame of its own for the sake of the stack.
+#[inline(never)]
+pub(crate) fn received_segment(record: &mut Record, skb: u64, expected: u32) {
+    segment(record, &Segment::of(skb), Some(expected));
+}
+
+/// The same of a reset that refuses: nothing was expected yet.
+#[inline(never)]
+pub(crate) fn refusing_segment(record: &mut Record, skb: u64) {
+    segment(record, &Segment::of(skb), None);
 }
 
 /// Fills in the current task. Only where it is known to be the owner.

@@ -118,7 +118,7 @@ impl Aggregator {
             (Kind::ResetSent | Kind::ResetReceived, Some(slot)) => {
                 self.peers.observe(slot, Direction::of(event.kind), cause);
             }
-            // Refusals and strays are no resets of a peer; they have counters of their own.
+            // Refusals, strays and rejections are no resets of a peer; they have counters of their own.
             (Kind::ResetSent | Kind::ResetReceived, None)
             | (
                 Kind::RefusedSent
@@ -126,7 +126,9 @@ impl Aggregator {
                 | Kind::StraySent
                 | Kind::StrayReceived
                 | Kind::IdleCloseSent
-                | Kind::IdleCloseReceived,
+                | Kind::IdleCloseReceived
+                | Kind::RejectSent
+                | Kind::ListenOverflow,
                 _,
             ) => {}
         }

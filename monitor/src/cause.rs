@@ -8,6 +8,8 @@ pub enum Cause {
     Refused = 0,
     /// Accept queue full with `tcp_abort_on_overflow`.
     ListenOverflow,
+    /// A local REJECT rule of netfilter.
+    NetfilterReject,
     /// The owner was killed or died with connections open.
     ProcessExit,
     /// `ss -K` or another user of `SOCK_DESTROY`.
@@ -43,13 +45,14 @@ pub enum Cause {
 }
 
 /// Number of [`Cause`]s.
-pub const CAUSES: usize = 18;
+pub const CAUSES: usize = 19;
 
 impl Cause {
     /// Every cause, in the order of its number.
     pub const ALL: [Self; CAUSES] = [
         Self::Refused,
         Self::ListenOverflow,
+        Self::NetfilterReject,
         Self::ProcessExit,
         Self::AdminAbort,
         Self::KeepaliveTimeout,
@@ -73,6 +76,7 @@ impl Cause {
         match self {
             Self::Refused => "refused",
             Self::ListenOverflow => "listen_overflow",
+            Self::NetfilterReject => "netfilter_reject",
             Self::ProcessExit => "process_exit",
             Self::AdminAbort => "admin_abort",
             Self::KeepaliveTimeout => "keepalive_timeout",

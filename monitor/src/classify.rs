@@ -41,6 +41,18 @@ pub fn classify(event: &Event) -> Option<Verdict> {
         Kind::StrayReceived => {
             Some(Verdict::of(Cause::Other, Confidence::Possible, &[Fact::State], Some(AppSaw::Nothing)))
         }
+        Kind::RejectSent => Some(Verdict::of(
+            Cause::NetfilterReject,
+            Confidence::Certain,
+            &[Fact::Kind, Fact::SegmentFlags],
+            Some(AppSaw::Nothing),
+        )),
+        Kind::ListenOverflow => Some(Verdict::of(
+            Cause::ListenOverflow,
+            Confidence::Certain,
+            &[Fact::Backlog, Fact::Stage],
+            Some(AppSaw::Nothing),
+        )),
         Kind::ResetReceived => Some(received::verdict(event).provisional()),
         Kind::ResetSent => Some(sent::verdict(event)),
     }

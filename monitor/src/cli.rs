@@ -10,6 +10,7 @@ use crate::command::listeners::ListenersArgs;
 use crate::command::peers::PeersArgs;
 use crate::command::record::RecordArgs;
 use crate::command::replay::ReplayArgs;
+use crate::kernel::plan::Backend;
 
 /// Catches every TCP reset in the kernel, sent and received, and tells per peer how many, who really sent them, and why.
 #[derive(Debug, Parser)]
@@ -84,6 +85,9 @@ pub struct RunArgs {
     /// Connections remembered after they closed, for late requests [default: 65536]
     #[arg(long, env = "RESET_MONITOR_CLOSED_MEMORY", value_name = "COUNT")]
     pub closed_memory: Option<u32>,
+    /// Kinds of hooks to use; all but auto are for tests
+    #[arg(long, env = "RESET_MONITOR_BACKEND", value_enum, default_value_t)]
+    pub backend: Backend,
     /// How much to log
     #[arg(long, env = "RESET_MONITOR_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     pub log_level: LogLevel,
@@ -98,6 +102,9 @@ pub struct CheckArgs {
     /// Form of the answer
     #[arg(short, long, default_value = "table")]
     pub output: CheckOutput,
+    /// Kinds of hooks to use; all but auto are for tests
+    #[arg(long, env = "RESET_MONITOR_BACKEND", value_enum, default_value_t)]
+    pub backend: Backend,
 }
 
 /// Form of `check`'s answer.

@@ -111,12 +111,14 @@ pub struct PortCounts {
     pub stray_sent: u64,
     /// Resets received for no remembered connection.
     pub stray_received: u64,
+    /// Resets that netfilter sent for a REJECT rule.
+    pub reject_sent: u64,
 }
 
 impl PortCounts {
     /// Whether nothing was ever counted.
     pub const fn is_zero(&self) -> bool {
-        self.refused_sent == 0 && self.stray_sent == 0 && self.stray_received == 0
+        self.refused_sent == 0 && self.stray_sent == 0 && self.stray_received == 0 && self.reject_sent == 0
     }
 
     /// Sum with another port's.
@@ -126,6 +128,7 @@ impl PortCounts {
             refused_sent: self.refused_sent.wrapping_add(other.refused_sent),
             stray_sent: self.stray_sent.wrapping_add(other.stray_sent),
             stray_received: self.stray_received.wrapping_add(other.stray_received),
+            reject_sent: self.reject_sent.wrapping_add(other.reject_sent),
         }
     }
 
@@ -136,6 +139,7 @@ impl PortCounts {
             refused_sent: self.refused_sent.saturating_sub(earlier.refused_sent),
             stray_sent: self.stray_sent.saturating_sub(earlier.stray_sent),
             stray_received: self.stray_received.saturating_sub(earlier.stray_received),
+            reject_sent: self.reject_sent.saturating_sub(earlier.reject_sent),
         }
     }
 }

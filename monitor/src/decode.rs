@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use bytes::Buf;
 use monitor_common::counters::Kind;
 use monitor_common::peer::{Ended, Role, Side};
-use monitor_common::record::{NO_SLOT, RECORD_BYTES, RECORD_VERSION, known, verdict};
+use monitor_common::record::{NO_SLOT, RECORD_BYTES, RECORD_VERSION, Stage, known, verdict};
 
 use crate::clock::Timebase;
 use crate::event::{Counted, Event, Fin, Owner, Quiet, Reason, Segment, SocketFacts, TcpState};
@@ -109,6 +109,7 @@ struct Raw {
     active: u8,
     fin_by: u8,
     ended: u8,
+    stage: u8,
 }
 
 impl Raw {
@@ -203,6 +204,7 @@ impl Raw {
             active: buf.get_u8(),
             fin_by: buf.get_u8(),
             ended: buf.get_u8(),
+            stage: buf.get_u8(),
         }
     }
 
@@ -249,6 +251,7 @@ impl Raw {
             }),
             baseline_ttl: self.knows(known::BASELINE).then_some(self.baseline_ttl),
             backlog: self.knows(known::BACKLOG).then_some((self.backlog, self.backlog_limit)),
+            stage: Stage::from_code(self.stage),
             cgroup_id: self.knows(known::CGROUP).then_some(self.cgroup_id),
             socket_inode: self.knows(known::INODE).then_some(self.socket_inode),
             owner: self.knows(known::OWNER).then(|| self.owner()),

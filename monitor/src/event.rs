@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use monitor_common::counters::Kind;
 use monitor_common::peer::{Ended, Role, Side};
+use monitor_common::record::Stage;
 
 use crate::idle::Idle;
 use crate::verdict::Verdict;
@@ -26,10 +27,16 @@ impl Direction {
     /// The direction a kind of story has.
     pub const fn of(kind: Kind) -> Self {
         match kind {
-            Kind::ResetSent | Kind::RefusedSent | Kind::StraySent | Kind::IdleCloseSent => Self::Sent,
-            Kind::ResetReceived | Kind::RefusedReceived | Kind::StrayReceived | Kind::IdleCloseReceived => {
-                Self::Received
-            }
+            Kind::ResetSent
+            | Kind::RefusedSent
+            | Kind::StraySent
+            | Kind::IdleCloseSent
+            | Kind::RejectSent => Self::Sent,
+            Kind::ResetReceived
+            | Kind::RefusedReceived
+            | Kind::StrayReceived
+            | Kind::IdleCloseReceived
+            | Kind::ListenOverflow => Self::Received,
         }
     }
 
@@ -193,7 +200,7 @@ pub struct Quiet {
     pub last_bytes: u32,
 }
 
-/// The segment that provoked a sent reset.
+/// The segment that provoked a sent reset or met a full queue; of a received reset, the reset itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Flag byte of the TCP header.
@@ -275,12 +282,14 @@ pub struct Event {
     pub fin: Option<Fin>,
     /// How long the connection had been quiet before.
     pub idle: Option<Idle>,
-    /// What provoked a sent reset.
+    /// What provoked a sent reset or met a full queue; of a received reset, the reset itself.
     pub segment: Option<Segment>,
     /// TTL of the peer's handshake.
     pub baseline_ttl: Option<u8>,
     /// Accept queue of the listener: waiting, limit.
     pub backlog: Option<(u32, u32)>,
+    /// Where in its handshake a connection met a full queue.
+    pub stage: Option<Stage>,
     /// Cgroup id of the socket.
     pub cgroup_id: Option<u64>,
     /// Inode number of the socket.
@@ -319,6 +328,7 @@ impl Event {
             segment: None,
             baseline_ttl: None,
             backlog: None,
+            stage: None,
             cgroup_id: None,
             socket_inode: None,
             owner: None,

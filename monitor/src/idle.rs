@@ -62,7 +62,12 @@ impl Basis {
 /// The idle time of an event, `None` where the connection is not known or had not begun.
 pub fn idle(event: &Event) -> Option<Idle> {
     match event.kind {
-        Kind::RefusedSent | Kind::RefusedReceived | Kind::StraySent | Kind::StrayReceived => None,
+        Kind::RefusedSent
+        | Kind::RefusedReceived
+        | Kind::StraySent
+        | Kind::StrayReceived
+        | Kind::RejectSent
+        | Kind::ListenOverflow => None,
         Kind::IdleCloseSent | Kind::IdleCloseReceived => {
             let fin = event.fin.as_ref()?;
             let quiet = fin.quiet.as_ref()?;

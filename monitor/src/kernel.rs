@@ -5,12 +5,15 @@ pub mod layout;
 pub mod places;
 
 pub mod attach;
+mod choose;
 #[cfg(feature = "debug-log")]
 pub mod debug_log;
 pub mod facts;
+pub mod hook;
 pub mod load;
 pub mod plan;
 pub mod privileges;
+pub mod programs;
 
 pub mod listening;
 pub mod mapping;

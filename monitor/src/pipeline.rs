@@ -17,13 +17,15 @@ use crate::decode::{DecodeError, decode, peek_time_ns};
 use crate::enrich::Enricher;
 use crate::event::Counted;
 use crate::kernel::listening::Listening;
-use crate::kernel::load::{Loaded, Programs};
+use crate::kernel::load::Loaded;
 use crate::kernel::namespaces::Namespaces;
+use crate::kernel::privileges;
+use crate::kernel::programs::Programs;
 use crate::kernel::truth::Truth;
 use crate::publish::{Published, Publisher, RefreshRequest, channel};
 use crate::recording::{RecordError, Recorder, Written};
 use crate::settle::Settled;
-use crate::snapshot::{SignalRow, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::story::Stages;
 
@@ -49,8 +51,6 @@ pub struct Settings {
     pub enricher: Enricher,
     /// Jiffies per second of the running kernel.
     pub hz: u32,
-    /// How each signal is served.
-    pub signals: Arc<[SignalRow]>,
 }
 
 /// The loop's state.
@@ -96,7 +96,7 @@ impl Pipeline {
         settings: Settings,
     ) -> Result<(Self, Published), PipelineError> {
         let Loaded { mut programs, ring, truth } = loaded;
-        let Settings { limits, enricher, hz, signals } = settings;
+        let Settings { limits, enricher, hz } = settings;
         let (started, started_monotonic) = (clock::now(), clock::monotonic());
         let mut namespaces = Namespaces::start(&truth, started_monotonic);
         let mut aggregator = Aggregator::new(limits);
@@ -110,7 +110,7 @@ impl Pipeline {
             started_monotonic,
         );
         let first = aggregator.snapshot(truth.slots(), truth.ports(), started_monotonic, rest, false);
-        let (publisher, published, requests) = channel(Arc::new(first), signals);
+        let (publisher, published, requests) = channel(Arc::new(first), programs.signals());
         let pipeline = Self {
             source: Source::new(ring)?,
             programs,
@@ -176,11 +176,22 @@ impl Pipeline {
         self.drain()?;
         self.settle_held();
         if tick {
+            self.attach_awaited();
             let snapshot = self.read(false);
             self.publisher.snapshot(Arc::new(snapshot));
             self.retire();
         }
         Ok(())
+    }
+
+    /// Attaches to modules that have been loaded. With the last of them, no capability is needed for it any more.
+    fn attach_awaited(&mut self) {
+        if self.programs.is_awaiting() && self.programs.attach_awaited() {
+            self.publisher.signals(self.programs.signals());
+            if !self.programs.is_awaiting() {
+                privileges::drop_all_but_needed(&self.programs);
+            }
+        }
     }
 
     /// One reading answers every request that waits.

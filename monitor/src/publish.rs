@@ -43,6 +43,7 @@ pub struct Publisher {
     events: broadcast::Sender<Update>,
     history: Arc<Mutex<History>>,
     news: watch::Sender<()>,
+    signals: watch::Sender<Arc<[SignalRow]>>,
 }
 
 /// The readers' end. Cheap to clone.
@@ -53,8 +54,7 @@ pub struct Published {
     history: Arc<Mutex<History>>,
     news: watch::Receiver<()>,
     refresh: mpsc::Sender<RefreshRequest>,
-    /// How each signal is served. Decided at start.
-    pub signals: Arc<[SignalRow]>,
+    signals: watch::Receiver<Arc<[SignalRow]>>,
 }
 
 /// Both ends, and the pipeline's queue of refresh requests.
@@ -67,15 +67,16 @@ pub fn channel(
     let (refresh, requests) = mpsc::channel(REFRESH_QUEUE);
     let history = Arc::new(Mutex::new(History::default()));
     let (news, news_reader) = watch::channel(());
+    let (signals, signals_reader) = watch::channel(signals);
     let published = Published {
         snapshot: snapshot_reader,
         events: events.clone(),
         history: Arc::clone(&history),
         news: news_reader,
         refresh,
-        signals,
+        signals: signals_reader,
     };
-    (Publisher { snapshot, events, history, news }, published, requests)
+    (Publisher { snapshot, events, history, news, signals }, published, requests)
 }
 
 impl Publisher {
@@ -97,6 +98,11 @@ impl Publisher {
         drop(self.events.send(update));
     }
 
+    /// Replaces how each signal is served: a module was loaded.
+    pub fn signals(&self, signals: Arc<[SignalRow]>) {
+        self.signals.send_replace(signals);
+    }
+
     /// Replaces the snapshot.
     pub fn snapshot(&self, snapshot: Arc<Snapshot>) {
         self.snapshot.send_replace(snapshot);
@@ -107,6 +113,11 @@ impl Published {
     /// The latest snapshot, at most one tick old.
     pub fn latest(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.borrow())
+    }
+
+    /// How each signal is served.
+    pub fn signals(&self) -> Arc<[SignalRow]> {
+        Arc::clone(&self.signals.borrow())
     }
 
     /// A snapshot of now; the latest one, which has no rows of peers, when the pipeline is too busy or has ended.

@@ -51,7 +51,7 @@ mod replay;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use self::foreign::Look;
 pub use self::format::{FORMAT_VERSION, Header, HeaderError};

@@ -89,8 +89,8 @@ impl Settler {
                     join(&mut told, sender);
                 }
             }
-            // A stray has no connection at this end, but may have one at the other.
-            (Kind::ResetSent | Kind::StraySent, Some(verdict)) => {
+            // A stray or rejected segment has no connection at this end, but may have one at the other.
+            (Kind::ResetSent | Kind::StraySent | Kind::RejectSent, Some(verdict)) => {
                 let mut sender = Sender {
                     id: told.id,
                     netns: told.event.netns,
@@ -109,7 +109,9 @@ impl Settler {
                 | Kind::RefusedReceived
                 | Kind::StrayReceived
                 | Kind::IdleCloseSent
-                | Kind::IdleCloseReceived,
+                | Kind::IdleCloseReceived
+                | Kind::RejectSent
+                | Kind::ListenOverflow,
                 _,
             ) => {}
         }

@@ -201,10 +201,10 @@ pub struct SignalRow {
     /// Name of the signal.
     pub signal: &'static str,
     /// The hook that serves it, `none` if nothing does.
-    pub hook: &'static str,
+    pub hook: String,
     /// How well.
     pub status: SignalStatus,
-    /// Why it is not better; empty when it works.
+    /// Why it is not better, or what it waits for; empty when there is nothing to say.
     pub why: String,
     /// What a user can do about it; empty when nothing.
     pub advice: String,

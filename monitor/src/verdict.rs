@@ -128,11 +128,13 @@ pub enum Fact {
     Ended,
     OwnerExiting,
     OtherEnd,
+    Kind,
+    Stage,
 }
 
 impl Fact {
     /// Every one.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::State,
         Self::StateBefore,
         Self::Reason,
@@ -157,6 +159,8 @@ impl Fact {
         Self::Ended,
         Self::OwnerExiting,
         Self::OtherEnd,
+        Self::Kind,
+        Self::Stage,
     ];
 
     /// Where it stands in the JSON of the event.
@@ -186,6 +190,8 @@ impl Fact {
             Self::Ended => "ended_by",
             Self::OwnerExiting => "owner.exiting",
             Self::OtherEnd => "other_end",
+            Self::Kind => "kind",
+            Self::Stage => "stage",
         }
     }
 }

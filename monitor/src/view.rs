@@ -157,7 +157,8 @@ pub struct EventView {
     #[schemars(extend("format" = "date-time"))]
     pub time: String,
     /// `reset_sent`, `reset_received`; `refused_sent`, `refused_received` (it answered a SYN); `stray_sent`, `stray_received` (of no
-    /// connection that is remembered); `idle_close_sent` or `idle_close_received` (a FIN after a second or more of quiet, no reset).
+    /// connection that is remembered); `reject_sent` (by netfilter, for a REJECT rule); `listen_overflow` (a connection met a full
+    /// accept queue, no reset); `idle_close_sent` or `idle_close_received` (a FIN after a second or more of quiet, no reset).
     #[schemars(extend("enum" = schema::kinds()))]
     pub kind: String,
     /// `sent` or `received`, from this host's point of view.
@@ -211,7 +212,8 @@ pub struct EventView {
     pub counted: Option<String>,
     /// The socket's numbers; `null` when there was none and none is remembered.
     pub socket: Option<SocketView>,
-    /// What provoked a sent reset; `null` for received ones and when nothing did.
+    /// What provoked a sent reset or met a full accept queue; of a received reset, the reset itself. `null` when nothing did, or
+    /// the hook in use does not have it.
     pub segment: Option<SegmentView>,
     /// TTL or hop limit of the peer's handshake; `null` when not known.
     pub baseline_ttl: Option<u8>,
@@ -225,8 +227,11 @@ pub struct EventView {
     pub destroyed: bool,
     /// The connection had carried data, either way.
     pub carried_data: bool,
-    /// Accept queue of the listener that answered; `null` when none did.
+    /// Accept queue of the listener that answered or had no room; `null` when none did.
     pub backlog: Option<BacklogView>,
+    /// Where in its handshake a connection met the full accept queue: `syn` or `ack`; `null` when it met none.
+    #[schemars(extend("enum" = schema::or_null(schema::stages())))]
+    pub stage: Option<String>,
     /// Who closed the connection, when it was this host; `null` where no task of ours did, or it is not known.
     pub owner: Option<OwnerView>,
     /// Inode number of the socket, as `/proc/PID/fd` shows it; `null` when it had none.
@@ -301,7 +306,7 @@ pub struct PeerView {
     pub causes_received: BTreeMap<String, u64>,
 }
 
-/// Refusals and strays of a local port.
+/// Refusals, strays and rejections of a local port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortView {
     /// The port; `null` for the rest.
@@ -312,6 +317,8 @@ pub struct PortView {
     pub stray_sent: u64,
     /// Resets received for no remembered connection.
     pub stray_received: u64,
+    /// Resets that netfilter sent for a REJECT rule; the port is the one that was asked for.
+    pub reject_sent: u64,
 }
 
 /// `/api/v1/peers`. The server writes peers one by one instead of collecting them first.

@@ -7,12 +7,17 @@
     reason = "the whole file is a test module, its helpers included"
 )]
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::fs;
 
+use monitor::config::DEFAULT_SIZES;
 use monitor::kernel::btf::Btf;
+use monitor::kernel::facts::{ConntrackFacts, Facts};
 use monitor::kernel::layout::{LayoutError, layout_bytes, resolve};
+use monitor::kernel::plan::{Backend, plan};
 use monitor_common::layout::{FIELD_PATHS, Field, Need};
+use monitor_common::names::function::{self, Pair};
 use monitor_common::places::{Places, SKBS, TCPS, ZEROS};
 
 const EXPECTED: &str = include_str!("fixtures/btf/expected.txt");
@@ -151,6 +156,96 @@ fn tcp_send_reset_hands_over_its_reason_from_6_12_on() {
 fn tcp_reset_gets_the_segment_after_5_10() {
     check(|btf| btf.function_parameters("tcp_reset"), &[Some(1), Some(2), Some(2), Some(2), Some(2)]);
     check(|btf| btf.function_parameters("tcp_no_such_function"), &[None; 5]);
+}
+
+/// A signal, and for each kernel of [`KERNELS`] the best way to serve it.
+type Row = (&'static str, [&'static str; 9]);
+
+#[test]
+fn every_kernel_is_planned_for_by_what_its_types_promise() {
+    const SEND: &str = "raw_tracepoint:tcp_send_reset";
+    const ANSWERS: &str = "raw_tracepoint:tcp_send_reset+fentry:tcp_v4_send_reset,tcp_v6_send_reset";
+    // BTF of arm64 5.10 lacks functions that are static.
+    const PROBED: &str = "raw_tracepoint:tcp_send_reset+kprobe:tcp_v4_send_reset,tcp_v6_send_reset";
+    const NOTED: &str = "raw_tracepoint:tcp_receive_reset+fentry:tcp_validate_incoming";
+    const RESET: &str = "fentry:tcp_reset";
+    // Built in on one, modules on the others.
+    const REJECT: &str = "kprobe:nf_send_reset,nf_send_reset6";
+    let rows: [Row; 5] = [
+        ("connections", ["raw_tracepoint:inet_sock_set_state"; 9]),
+        ("reset_sent_passive", [ANSWERS, ANSWERS, SEND, SEND, SEND, SEND, PROBED, SEND, SEND]),
+        (
+            "reset_received",
+            [
+                NOTED,
+                RESET,
+                RESET,
+                RESET,
+                RESET,
+                RESET,
+                "raw_tracepoint:tcp_receive_reset+kprobe:tcp_validate_incoming",
+                RESET,
+                RESET,
+            ],
+        ),
+        (
+            "reset_sent_netfilter",
+            [
+                REJECT,
+                REJECT,
+                REJECT,
+                REJECT,
+                "fentry:nf_send_reset,nf_send_reset6",
+                REJECT,
+                REJECT,
+                REJECT,
+                REJECT,
+            ],
+        ),
+        ("accept_overflow_syn", ["fentry:tcp_conn_request"; 9]),
+    ];
+    for (at, (kernel, btf)) in kernels().enumerate() {
+        let plan = plan(&facts(&btf), &DEFAULT_SIZES, Backend::Auto).unwrap();
+        for (signal, labels) in rows {
+            let ways = &plan.signals.iter().find(|plan| plan.signal == signal).unwrap().ways;
+            assert_eq!(ways[0].label, labels[at], "{signal} on {kernel}");
+        }
+    }
+}
+
+/// What can be known of a kernel from its types, on a host where everything is allowed and no module is loaded.
+fn facts(btf: &Btf<'_>) -> Facts {
+    let parameters = |pair: &Pair| Some((pair.function, btf.function_parameters(pair.function)?));
+    Facts {
+        release: String::new(),
+        cpus: 2,
+        missing_capabilities: vec![],
+        send_reset_arguments: btf.tracepoint_arguments("tcp_send_reset"),
+        has_receive_reset: btf.tracepoint_arguments("tcp_receive_reset").is_some(),
+        has_set_state: btf.tracepoint_arguments("inet_sock_set_state").is_some(),
+        functions: function::ALL.iter().filter_map(parameters).collect(),
+        modules: BTreeSet::new(),
+        hz: 250,
+        reset_reasons: vec![],
+        counts_overflows: true,
+        sock_diag_refusal: None,
+        conntrack: ConntrackFacts::Absent,
+    }
+}
+
+#[test]
+fn functions_keep_their_numbers_when_nothing_else_is_left() {
+    let names = function::ALL.map(|pair| pair.function);
+    for (kernel, btf) in kernels() {
+        let bytes = btf.only_functions(&names);
+        aya::Btf::parse(&bytes, aya::Endianness::default()).unwrap();
+        let ours = Btf::parse(&bytes).unwrap();
+        for name in names {
+            let known = btf.function_number(name);
+            assert_eq!(ours.function_number(name), known, "{name} on {kernel}");
+        }
+        assert!(btf.function_number("tcp_reset").is_some());
+    }
 }
 
 #[test]

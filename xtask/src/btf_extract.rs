@@ -15,6 +15,9 @@ const ENUMERATIONS: &[&str] = &["skb_drop_reason", "sk_rst_reason", "sock_flags"
 
 /// Functions kept with their parameters, where the kernel has them.
 const FUNCTIONS: &[&str] = &[
+    "early_drop",
+    "nf_send_reset",
+    "nf_send_reset6",
     "tcp_check_req",
     "tcp_conn_request",
     "tcp_finish_connect",

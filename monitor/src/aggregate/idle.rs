@@ -26,7 +26,9 @@ impl IdleTimes {
             | Kind::StraySent
             | Kind::StrayReceived
             | Kind::IdleCloseSent
-            | Kind::IdleCloseReceived => {}
+            | Kind::IdleCloseReceived
+            | Kind::RejectSent
+            | Kind::ListenOverflow => {}
         }
     }
 

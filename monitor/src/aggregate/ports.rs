@@ -55,7 +55,7 @@ impl PortTable {
 }
 
 fn sum(counts: &PortCounts) -> u64 {
-    counts.refused_sent + counts.stray_sent + counts.stray_received
+    counts.refused_sent + counts.stray_sent + counts.stray_received + counts.reject_sent
 }
 
 #[cfg(test)]

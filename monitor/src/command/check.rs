@@ -13,8 +13,8 @@ use crate::view::SignalView;
 
 /// Attaches everything, detaches it again, and tells.
 pub fn check(args: CheckArgs) -> anyhow::Result<()> {
-    let attached = attach(prepare(&DEFAULT_SIZES)?, &DEFAULT_SIZES)?;
-    let view = signals_view(&attached.signals, &attached.facts.release);
+    let attached = attach(prepare(&DEFAULT_SIZES, args.backend)?, &DEFAULT_SIZES)?;
+    let view = signals_view(&attached.loaded.programs.signals(), &attached.facts.release);
     drop(attached);
     let mut out = std::io::stdout().lock();
     match args.output {

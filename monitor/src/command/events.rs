@@ -15,6 +15,7 @@ use crate::event::{Direction, Told};
 use crate::http::convert::event_view;
 use crate::http::filter::pattern::PeerPattern;
 use crate::http::filter::{EventFilter, direction_from_name, kind_from_name};
+use crate::kernel::plan::Backend;
 use crate::publish::history::HISTORY;
 use crate::terminal::{Table, colour_stdout, ends_quietly, printable_json};
 use crate::view::{EventView, EventsView, LaggedView};
@@ -97,6 +98,9 @@ pub struct EventsArgs {
     /// Attach to the kernel here, without a daemon (needs root)
     #[arg(long)]
     pub local: bool,
+    /// With --local: kinds of hooks to use; all but auto are for tests
+    #[arg(long, value_enum, default_value_t, requires = "local")]
+    pub backend: Backend,
     /// Which daemon
     #[command(flatten)]
     pub server: ServerArgs,

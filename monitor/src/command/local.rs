@@ -1,7 +1,6 @@
 //! What attaches without a daemon, as tcpdump would: `events --local`, and the watching of `record`.
 
 use std::io::{Stdout, Write as _, stderr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,6 +15,7 @@ use crate::config::DEFAULT_SIZES;
 use crate::enrich::Enricher;
 use crate::http::convert::event_view;
 use crate::kernel::attach::{Attached, attach, prepare};
+use crate::kernel::plan::Backend;
 use crate::pipeline::{Pipeline, Settings};
 use crate::publish::Update;
 use crate::recording::{Recorder, Written};
@@ -31,14 +31,14 @@ const LIMITS: Limits = Limits {
 
 /// Prints events until a signal comes. There is no past to show: nobody watched.
 pub fn events(args: &EventsArgs) -> anyhow::Result<()> {
-    let attached = attach_here()?;
+    let attached = attach_here(args.backend)?;
     let printer = EventPrinter::new(args.output, args.filter.filter(), std::io::stdout());
     watch(attached, None, Some(printer), None).map(drop)
 }
 
 /// Attaches with the sizes that a daemon has by default.
-pub(super) fn attach_here() -> anyhow::Result<Attached> {
-    attach(prepare(&DEFAULT_SIZES)?, &DEFAULT_SIZES)
+pub(super) fn attach_here(backend: Backend) -> anyhow::Result<Attached> {
+    attach(prepare(&DEFAULT_SIZES, backend)?, &DEFAULT_SIZES)
 }
 
 /// Watches until a signal comes, `limit` has passed, the recording is full, or nobody reads what is printed. Returns what was
@@ -64,9 +64,9 @@ async fn follow(
     printer: Option<EventPrinter<Stdout>>,
     limit: Option<Duration>,
 ) -> anyhow::Result<Option<Written>> {
-    let Attached { facts, signals, loaded, listening } = attached;
+    let Attached { facts, loaded, listening } = attached;
     let enricher = Enricher::new(&facts.reset_reasons);
-    let settings = Settings { limits: LIMITS, enricher, hz: facts.hz, signals: Arc::from(signals) };
+    let settings = Settings { limits: LIMITS, enricher, hz: facts.hz };
     let (pipeline, published) = Pipeline::new(loaded, listening, settings)?;
     let mut shown = printer.map(|printer| Shown { printer, events: published.subscribe() });
     let (stop, stopping) = watch::channel(false);

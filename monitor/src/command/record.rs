@@ -14,6 +14,7 @@ use crate::command::events::{EventOutput, EventPrinter};
 use crate::command::local::{attach_here, watch};
 use crate::http::filter::EventFilter;
 use crate::kernel::attach::Attached;
+use crate::kernel::plan::Backend;
 use crate::recording::{Header, Recorder, Written};
 
 /// `reset-monitor record`
@@ -30,6 +31,9 @@ pub struct RecordArgs {
     /// Write over a file that exists
     #[arg(long)]
     pub force: bool,
+    /// Kinds of hooks to use; all but auto are for tests
+    #[arg(long, value_enum, default_value_t)]
+    pub backend: Backend,
     /// Print the events, too
     #[arg(long)]
     pub print: bool,
@@ -59,7 +63,7 @@ pub enum RecordUsageError {
 
 /// Records until a signal comes or a limit is reached.
 pub fn record(args: &RecordArgs) -> anyhow::Result<()> {
-    let RecordArgs { file, seconds, events, force, print, output } = args;
+    let RecordArgs { file, seconds, events, force, backend, print, output } = args;
     let to_stdout = file.as_os_str() == "-";
     let name = if to_stdout { "to standard output".to_owned() } else { file.display().to_string() };
     if to_stdout && *print {
@@ -72,7 +76,7 @@ pub fn record(args: &RecordArgs) -> anyhow::Result<()> {
     if !to_stdout && !force && file.symlink_metadata().is_ok() {
         return Err(RecordUsageError::Exists { file: name }.into());
     }
-    let attached = attach_here()?;
+    let attached = attach_here(*backend)?;
     let out = if to_stdout { stdout_file() } else { create(file, *force) };
     let out = match out {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::command::events::{EventFilterArgs, EventOutput, EventPrinter, Reader};
+use crate::http::convert::event_view;
 use crate::recording::{ReadError, Replay, Step, Written};
 use crate::settle::Settled;
 
@@ -41,8 +42,12 @@ fn print(name: &str, input: impl Read, mut printer: EventPrinter<impl Write>) ->
     let mut printed = Ok(Reader::Listens);
     loop {
         let step = replay.step(&mut |settled| {
-            if let (Settled::Shown(told), Ok(Reader::Listens)) = (settled, &printed) {
-                printed = printer.print_told(&told);
+            if let Ok(Reader::Listens) = printed {
+                printed = match settled {
+                    Settled::Shown(told) => printer.print_told(&told),
+                    Settled::Revised(told) => printer.print_verdict(&event_view(&told)),
+                    Settled::Final(_) => return,
+                };
             }
         });
         if std::mem::replace(&mut printed, Ok(Reader::Listens))?.is_closed() {
@@ -75,4 +80,22 @@ fn tell_what_is_missing(written: &Written, undecodable: u64) {
 
 fn incomplete(name: &str, records: u64, error: ReadError) -> anyhow::Error {
     anyhow::Error::new(error).context(format!("replay {name} ({records} records were good and are replayed)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::filter::EventFilter;
+    use crate::recording::tests::with_a_late_sender;
+
+    #[test]
+    fn a_verdict_that_became_final_later_is_printed_again_in_json_as_it_was_live() {
+        let mut out = Vec::new();
+        let printer = EventPrinter::new(EventOutput::Json, EventFilter::default(), &mut out);
+        print("this", &with_a_late_sender()[..], printer).unwrap();
+        let lines: Vec<serde_json::Value> =
+            String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let told: Vec<_> = lines.iter().map(|line| (line["id"].as_u64(), line["final"].as_bool())).collect();
+        assert_eq!(told, [(Some(1), Some(false)), (Some(1), Some(true)), (Some(2), Some(true))]);
+    }
 }

@@ -1,7 +1,6 @@
 //! `run`: the daemon, assembled: config -> lock -> kernel -> pipeline -> HTTP, and the way down again.
 
 use std::net::TcpListener;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,12 +21,12 @@ use crate::snapshot::SignalStatus;
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let config = Config::resolve(args)?;
     start_log(args.log_level, args.log_format);
-    let prepared = crate::kernel::attach::prepare(&config.sizes)?;
+    let prepared = crate::kernel::attach::prepare(&config.sizes, args.backend)?;
     let _lock = InstanceLock::take(&config.lock_file)?;
     let listener = bind(&config)?;
     let attached = attach(prepared, &config.sizes)?;
     log_signals(&attached);
-    privileges::drop_all_but_needed();
+    privileges::drop_all_but_needed(&attached.loaded.programs);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -48,7 +47,8 @@ fn bind(config: &Config) -> anyhow::Result<TcpListener> {
 }
 
 fn log_signals(attached: &Attached) {
-    let count = |status| attached.signals.iter().filter(|row| row.status == status).count();
+    let signals = attached.loaded.programs.signals();
+    let count = |status| signals.iter().filter(|row| row.status == status).count();
     tracing::info!(
         kernel = attached.facts.release,
         works = count(SignalStatus::Works),
@@ -59,16 +59,11 @@ fn log_signals(attached: &Attached) {
 }
 
 async fn serve(config: Config, attached: Attached, listener: TcpListener) -> anyhow::Result<()> {
-    let Attached { facts, signals, loaded, listening } = attached;
-    let signals = Arc::from(signals);
+    let Attached { facts, loaded, listening } = attached;
     #[cfg(feature = "debug-log")]
     let (loaded, debug_lines) = crate::kernel::debug_log::take(loaded)?;
-    let settings = Settings {
-        limits: config.limits(),
-        enricher: Enricher::new(&facts.reset_reasons),
-        hz: facts.hz,
-        signals,
-    };
+    let settings =
+        Settings { limits: config.limits(), enricher: Enricher::new(&facts.reset_reasons), hz: facts.hz };
     let (pipeline, published) = Pipeline::new(loaded, listening, settings)?;
     let (stop, stopping) = watch::channel(false);
     let http_settings = http::Settings {

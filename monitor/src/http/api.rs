@@ -38,7 +38,7 @@ pub(super) async fn signals(
     Query(pairs): Pairs,
 ) -> Result<Json<SignalsView>, ApiError> {
     Params::new(pairs)?.finish()?;
-    Ok(Json(convert::signals_view(&state.published.signals, &state.settings.kernel)))
+    Ok(Json(convert::signals_view(&state.published.signals(), &state.settings.kernel)))
 }
 
 /// `/api/v1/peers`.

@@ -77,6 +77,7 @@ pub fn event_view(told: &Told) -> EventView {
         destroyed: event.destroyed,
         carried_data: event.carried_data,
         backlog: event.backlog.map(|(waiting, limit)| BacklogView { waiting, limit }),
+        stage: event.stage.map(|stage| stage.name().to_owned()),
         owner: event.owner.as_ref().map(owner_view),
         socket_inode: event.socket_inode,
         cgroup_id: event.cgroup_id,
@@ -139,13 +140,14 @@ pub fn peer_view(row: &PeerRow) -> PeerView {
 
 /// One local port; `None` is the rest.
 pub fn port_view(port: Option<u16>, counts: &PortCounts) -> PortView {
-    let PortCounts { refused_sent, stray_sent, stray_received } = *counts;
-    PortView { port, refused_sent, stray_sent, stray_received }
+    let PortCounts { refused_sent, stray_sent, stray_received, reject_sent } = *counts;
+    PortView { port, refused_sent, stray_sent, stray_received, reject_sent }
 }
 
 /// How much a local port has to show, for the order of ports.
 pub const fn port_sum(counts: &PortCounts) -> u64 {
-    counts.refused_sent.saturating_add(counts.stray_sent).saturating_add(counts.stray_received)
+    let PortCounts { refused_sent, stray_sent, stray_received, reject_sent } = *counts;
+    refused_sent.saturating_add(stray_sent).saturating_add(stray_received).saturating_add(reject_sent)
 }
 
 /// How each signal is served.

@@ -48,12 +48,8 @@ pub(super) async fn page(State(state): State<AppState>) -> Result<Html<String>, 
         .iter()
         .map(|told| convert::event_view(told))
         .collect();
-    let page = Page {
-        snapshot: &snapshot,
-        signals: &state.published.signals,
-        events: &events,
-        settings: &state.settings,
-    };
+    let signals = state.published.signals();
+    let page = Page { snapshot: &snapshot, signals: &signals, events: &events, settings: &state.settings };
     page.render().map(Html).or(Err(ApiError::Internal))
 }
 
@@ -206,7 +202,7 @@ impl Page<'_> {
     }
 
     fn ports(&self, out: &mut String) -> fmt::Result {
-        out.write_str("<h2>Local ports with refusals or strays</h2>\n")?;
+        out.write_str("<h2>Local ports with refusals, strays or rejections</h2>\n")?;
         let mut rows: Vec<&(u16, PortCounts)> =
             self.snapshot.port_rows.iter().filter(|(_, counts)| !counts.is_zero()).collect();
         rows.sort_by_key(|(_, counts)| std::cmp::Reverse(convert::port_sum(counts)));
@@ -215,7 +211,7 @@ impl Page<'_> {
                 "<p class=\"empty\">None: every SYN met a listener, and no segment came too late.</p>\n",
             );
         }
-        open_table(out, &["port", "refused, sent", "stray, sent", "stray, received"])?;
+        open_table(out, &["port", "refused, sent", "stray, sent", "stray, received", "rejected"])?;
         for (port, counts) in rows.into_iter().take(ROWS) {
             row(
                 out,
@@ -224,6 +220,7 @@ impl Page<'_> {
                     &counts.refused_sent.to_string(),
                     &counts.stray_sent.to_string(),
                     &counts.stray_received.to_string(),
+                    &counts.reject_sent.to_string(),
                 ],
             )?;
         }

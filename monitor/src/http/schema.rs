@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use monitor_common::counters::Kind;
 use monitor_common::peer::{Ended, Role, Side};
+use monitor_common::record::Stage;
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform as _};
@@ -107,6 +108,10 @@ pub(crate) fn endings() -> Value {
 
 pub(crate) fn counted() -> Value {
     json!([Counted::Reset, Counted::Aborted].map(Counted::name))
+}
+
+pub(crate) fn stages() -> Value {
+    json!([Stage::Syn, Stage::Ack].map(Stage::name))
 }
 
 pub(crate) fn shutdowns() -> Value {

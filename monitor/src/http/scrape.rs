@@ -1,7 +1,5 @@
 //! `/metrics`: a snapshot of now in the format the scraper asks for, to a bounded number of scrapers at a time.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
@@ -20,7 +18,7 @@ pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
     let format = Format::from_accept(&accept.join(","));
     let page = Page {
         snapshot: state.fresh().await,
-        signals: Arc::clone(&state.published.signals),
+        signals: state.published.signals(),
         version: state.settings.version.clone(),
         kernel: state.settings.kernel.clone(),
         process: ProcessRow::read(state.process),

@@ -3,14 +3,15 @@
 use std::io;
 
 use anyhow::Context as _;
+use aya::Endianness;
+use monitor_common::names::function;
 
 use super::btf::Btf;
 use super::facts::{Facts, read_btf};
 use super::layout::{Resolved, resolve};
 use super::listening::Listening;
 use super::load::{Loaded, Sizes, load};
-use super::plan::{Plan, plan};
-use crate::snapshot::SignalRow;
+use super::plan::{Backend, Plan, plan};
 
 /// Everything is decided; nothing is loaded.
 #[derive(Debug)]
@@ -18,7 +19,9 @@ pub struct Prepared {
     facts: Facts,
     plan: Plan,
     resolved: Resolved,
-    /// Kept until the programs are loaded. Freed earlier, these 5 MB would teach the C library's allocator to serve what aya
+    /// Numbers of functions that programs may be attached to.
+    functions: aya::Btf,
+    /// Kept until the programs are loaded, as are the functions. Freed earlier, these 5 MB would teach the C library's allocator to serve what aya
     /// allocates in passing from the heap, where 10 MiB of it were measured to stay for life (mallopt(3), dynamic
     /// `M_MMAP_THRESHOLD`).
     btf: Vec<u8>,
@@ -29,8 +32,6 @@ pub struct Prepared {
 pub struct Attached {
     /// What kernel this is.
     pub facts: Facts,
-    /// How each signal is served.
-    pub signals: Vec<SignalRow>,
     /// The running programs.
     pub loaded: Loaded,
     /// What is read without a hook.
@@ -38,22 +39,25 @@ pub struct Attached {
 }
 
 /// Finds out what can run here.
-pub fn prepare(sizes: &Sizes) -> anyhow::Result<Prepared> {
+pub fn prepare(sizes: &Sizes, backend: Backend) -> anyhow::Result<Prepared> {
     let bytes = read_btf()?;
     let btf = Btf::parse(&bytes).map_err(io::Error::other).context("understand the running kernel's BTF")?;
     let facts = Facts::gather(&btf).context("find out what this kernel is")?;
-    let plan = plan(&facts, sizes)?;
+    let plan = plan(&facts, sizes, backend)?;
     let resolved = resolve(&btf)?;
-    Ok(Prepared { facts, plan, resolved, btf: bytes })
+    let functions = btf.only_functions(&function::ALL.map(|pair| pair.function));
+    let functions = aya::Btf::parse(&functions, Endianness::default())
+        .context("understand the functions in the running kernel's BTF")?;
+    Ok(Prepared { facts, plan, resolved, functions, btf: bytes })
 }
 
 /// Loads and attaches it.
 pub fn attach(prepared: Prepared, sizes: &Sizes) -> anyhow::Result<Attached> {
-    let Prepared { facts, plan, resolved, btf } = prepared;
-    let loaded = load(&plan, &resolved, sizes, facts.cpus)?;
-    drop(btf);
+    let Prepared { facts, plan, resolved, functions, btf } = prepared;
+    let loaded = load(&plan, &resolved, sizes, facts.cpus, &functions)?;
+    drop((functions, btf));
     for missing in &resolved.missing {
         tracing::debug!(field = %missing, "this kernel does not have it; stories tell less");
     }
-    Ok(Attached { facts, signals: plan.signals, loaded, listening: Listening::open() })
+    Ok(Attached { facts, loaded, listening: Listening::open() })
 }

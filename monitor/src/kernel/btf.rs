@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use self::raw::{Kind, Record, Sections};
 
+mod functions;
 mod member;
 mod raw;
 #[cfg(test)]
@@ -128,6 +129,11 @@ impl<'a> Btf<'a> {
     pub fn function_parameters(&self, function: &str) -> Option<usize> {
         let function = self.record(self.find(Kind::Func, function)?).ok()?;
         self.prototype_parameters(function.target)
+    }
+
+    /// The number of a kernel function's type.
+    pub fn function_number(&self, function: &str) -> Option<u32> {
+        self.find(Kind::Func, function)
     }
 
     /// How many arguments a raw tracepoint hands over, from the `btf_trace_<name>` typedef that every tracepoint

@@ -1,9 +1,12 @@
 //! What this kernel and this process are: the only I/O before the programs are loaded.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
 use caps::{CapSet, Capability};
+
+use monitor_common::names::function;
 
 use super::btf::Btf;
 use super::listening::ConntrackReading;
@@ -29,6 +32,11 @@ pub struct Facts {
     pub has_receive_reset: bool,
     /// Whether BTF has `inet_sock_set_state`.
     pub has_set_state: bool,
+    /// Functions of [`function::ALL`] that the kernel's own BTF has, with the number of their arguments. A function in a module is
+    /// not among them.
+    pub functions: BTreeMap<&'static str, usize>,
+    /// Modules of [`MODULES`] that are loaded.
+    pub modules: BTreeSet<&'static str>,
     /// Jiffies per second.
     pub hz: u32,
     /// Values and names of the running kernel's `enum sk_rst_reason`; empty before 6.10.
@@ -39,6 +47,14 @@ pub struct Facts {
     pub sock_diag_refusal: Option<String>,
     /// What can be read of connection tracking now.
     pub conntrack: ConntrackFacts,
+}
+
+/// Modules that functions of ours may be in.
+pub const MODULES: [&str; 3] = ["nf_reject_ipv4", "nf_reject_ipv6", "nf_conntrack"];
+
+/// Whether a module is loaded, or one of its name is built in.
+pub fn is_loaded(module: &str) -> bool {
+    Path::new("/sys/module").join(module).exists()
 }
 
 /// What can be read of connection tracking.
@@ -79,6 +95,11 @@ impl Facts {
             send_reset_arguments: btf.tracepoint_arguments("tcp_send_reset"),
             has_receive_reset: btf.tracepoint_arguments("tcp_receive_reset").is_some(),
             has_set_state: btf.tracepoint_arguments("inet_sock_set_state").is_some(),
+            functions: function::ALL
+                .iter()
+                .filter_map(|pair| Some((pair.function, btf.function_parameters(pair.function)?)))
+                .collect(),
+            modules: MODULES.into_iter().filter(|module| is_loaded(module)).collect(),
             hz: clock::hz(),
             reset_reasons: reset_reasons(btf),
             counts_overflows: counts_overflows(),
@@ -88,6 +109,16 @@ impl Facts {
                 .map(|error| error.to_string()),
             conntrack: conntrack(),
         })
+    }
+
+    /// Whether the tracepoint `tcp_send_reset` tells of each reset that is sent: from 6.10 on, when it also got a reason.
+    pub fn send_reset_tells_all(&self) -> bool {
+        self.send_reset_arguments.is_some_and(|arguments| arguments >= 3)
+    }
+
+    /// Whether `tcp_reset()` is handed the segment: from 5.11 on.
+    pub fn reset_has_segment(&self) -> bool {
+        self.functions.get(function::RESET.function).is_some_and(|arguments| *arguments >= 2)
     }
 }
 

@@ -1,20 +1,23 @@
-//! Plan to running programs. No decisions: what cannot be done is an error that says what and why.
+//! Plan to maps and running programs. What cannot be done is an error that says what and why; which of the ways to serve a
+//! signal works is found out in `choose.rs`.
 
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::AsFd as _;
 
 use aya::maps::{HashMap, Map, MapData, MapError, Queue, RingBuf};
-use aya::programs::{ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use monitor_common::counters::{CpuTotals, NAMESPACES, NamespaceTotals, PORT_COUNTERS, PORTS, Tracepoint};
+use monitor_common::counters::{
+    CpuTotals, LISTENERS, ListenerTotals, NAMESPACES, NamespaceTotals, PORT_COUNTERS, PORTS,
+};
 use monitor_common::peer::{HeldKey, PeerKey, Role, SCOPE_OTHER, Slot, slot_state};
 use monitor_common::{names, record};
 
+use super::choose::choose;
 use super::layout::{Resolved, layout_bytes};
 use super::mapping::Mapping;
 use super::places::places_bytes;
-use super::plan::{Hook, Plan};
+use super::plan::Plan;
+use super::programs::Programs;
 use super::truth::{Budgets, Truth, key_bytes};
-use crate::snapshot::ProgramRow;
 
 /// The object that `cargo xtask build` embedded; empty in a plain `cargo build`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/programs.o"));
@@ -52,15 +55,6 @@ pub struct Loaded {
     pub truth: Truth,
 }
 
-/// Running programs. They detach when this is dropped, and when the process ends in any way.
-#[derive(Debug)]
-pub struct Programs {
-    ebpf: Ebpf,
-    hooks: Vec<Hook>,
-    /// Missed events per hook as published; they never go down.
-    missed: Vec<u64>,
-}
-
 /// Loading failed; nothing stays attached.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -94,14 +88,12 @@ pub enum LoadError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The kernel refused a program.
-    #[error("attach BPF program {program} to tracepoint {tracepoint}: the kernel refused it: {reason}")]
+    /// The kernel refused what everything rests on.
+    #[error("attach BPF programs for {signal}: {reason}")]
     Refused {
-        /// Its name.
-        program: &'static str,
-        /// Where to.
-        tracepoint: &'static str,
-        /// What the kernel said.
+        /// What they serve.
+        signal: &'static str,
+        /// What the kernel said, for each attempt.
         reason: String,
     },
 }
@@ -111,8 +103,15 @@ pub const fn has_object() -> bool {
     !OBJECT.is_empty()
 }
 
-/// Makes the maps, fills the free queues, attaches every program of the plan.
-pub fn load(plan: &Plan, resolved: &Resolved, sizes: &Sizes, cpus: u32) -> Result<Loaded, LoadError> {
+/// Makes the maps, fills the free queues, and attaches what this kernel takes. `functions` has
+/// the numbers of the running kernel's.
+pub fn load(
+    plan: &Plan,
+    resolved: &Resolved,
+    sizes: &Sizes,
+    cpus: u32,
+    functions: &aya::Btf,
+) -> Result<Loaded, LoadError> {
     if !has_object() {
         return Err(LoadError::ObjectNotBuilt);
     }
@@ -124,7 +123,7 @@ pub fn load(plan: &Plan, resolved: &Resolved, sizes: &Sizes, cpus: u32) -> Resul
     #[cfg(feature = "debug-log")]
     super::debug_log::set_level(&mut loader);
     let mut ebpf = loader
-        // Offsets are in `layout` already. aya would parse all of the kernel's types, and keep 10 MiB for life.
+        // Offsets are in `layout` already. aya would parse all of the kernel's types.
         .btf(None)
         .override_global(names::LAYOUT, layout.as_slice(), true)
         .override_global(names::PLACES, places.as_slice(), true)
@@ -139,57 +138,22 @@ pub fn load(plan: &Plan, resolved: &Resolved, sizes: &Sizes, cpus: u32) -> Resul
         .map_max_entries(names::FREE_NETWORK, budgets.networks)
         .map_max_entries(names::CPU_TOTALS, cpus)
         .load(OBJECT)?;
-    // Programs are verified while the object still holds the maps' descriptors, and attached when the maps are filled.
-    for (name, hook) in plan.hooks.iter().flat_map(both) {
-        program(&mut ebpf, name, hook)?.load().map_err(|error| refused(name, hook, &error))?;
-    }
-    let mut truth = open_truth(&mut ebpf, budgets, cpus)?;
+    // Programs are verified while the maps' descriptors are open, and attached when the maps are filled.
+    let (mut truth, descriptors) = open_truth(&mut ebpf, budgets, cpus)?;
     prepare(&mut truth).map_err(|source| LoadError::Map { name: names::PEERS, source })?;
     let ring = RingBuf::try_from(take(&mut ebpf, names::EVENTS)?)
         .map_err(|source| LoadError::Map { name: names::EVENTS, source })?;
-    for (name, hook) in plan.hooks.iter().flat_map(both) {
-        program(&mut ebpf, name, hook)?
-            .attach(hook.tracepoint)
-            .map_err(|error| refused(name, hook, &error))?;
-    }
-    let programs = Programs { ebpf, hooks: plan.hooks.clone(), missed: vec![0; plan.hooks.len()] };
-    Ok(Loaded { programs, ring, truth })
-}
-
-/// A hook's programs in the order in which they must be attached, since they run in that order: the second one asks
-/// whether the first one did.
-fn both(hook: &Hook) -> [(&'static str, &Hook); 2] {
-    [(hook.program, hook), (hook.relief, hook)]
-}
-
-fn program<'a>(
-    ebpf: &'a mut Ebpf,
-    name: &'static str,
-    hook: &Hook,
-) -> Result<&'a mut RawTracePoint, LoadError> {
-    let program = ebpf.program_mut(name).ok_or(LoadError::Absent { name })?;
-    program.try_into().map_err(|error| refused(name, hook, &error))
-}
-
-/// The kernel's answer on one line; the verifier's log goes to the debug log, where there is room.
-fn refused(program: &'static str, hook: &Hook, error: &ProgramError) -> LoadError {
-    let tracepoint = hook.tracepoint;
-    let reason = if let ProgramError::LoadError { io_error, verifier_log } = error {
-        tracing::debug!(program, %verifier_log, "the verifier's log");
-        io_error.to_string()
-    } else if let ProgramError::SyscallError(error) = error {
-        error.io_error.to_string()
-    } else {
-        error.to_string().replace('\n', " ")
-    };
-    LoadError::Refused { program, tracepoint, reason }
+    let served = choose(&mut ebpf, functions, &plan.signals)?;
+    drop(descriptors);
+    Ok(Loaded { programs: Programs::new(ebpf, served), ring, truth })
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {
     ebpf.take_map(name).ok_or(LoadError::Absent { name })
 }
 
-fn open_truth(ebpf: &mut Ebpf, budgets: Budgets, cpus: u32) -> Result<Truth, LoadError> {
+/// The mapped arrays' descriptors come along: a program can be loaded only while they are open.
+fn open_truth(ebpf: &mut Ebpf, budgets: Budgets, cpus: u32) -> Result<(Truth, Vec<Map>), LoadError> {
     let mut queue = |name| {
         let map = take(ebpf, name)?;
         Queue::<MapData, u32>::try_from(map).map_err(|source| LoadError::Map { name, source })
@@ -199,6 +163,7 @@ fn open_truth(ebpf: &mut Ebpf, budgets: Budgets, cpus: u32) -> Result<Truth, Loa
     let free_refused = queue(names::FREE_REFUSED)?;
     let free_network = queue(names::FREE_NETWORK)?;
     let free_namespaces = queue(names::FREE_NS)?;
+    let free_listeners = queue(names::FREE_LISTENER)?;
     let peers = HashMap::<MapData, [u8; size_of::<PeerKey>()], u32>::try_from(take(ebpf, names::PEERS)?)
         .map_err(|source| LoadError::Map { name: names::PEERS, source })?;
     let held = HashMap::<MapData, [u8; size_of::<HeldKey>()], [u8; record::RECORD_BYTES]>::try_from(take(
@@ -206,15 +171,18 @@ fn open_truth(ebpf: &mut Ebpf, budgets: Budgets, cpus: u32) -> Result<Truth, Loa
         names::HELD,
     )?)
     .map_err(|source| LoadError::Map { name: names::HELD, source })?;
-    let slots = map_array::<Slot>(ebpf, names::SLOTS, budgets.slots())?;
-    let ports = map_array::<[u64; PORT_COUNTERS]>(ebpf, names::PORTS, PORTS)?;
-    let namespaces = map_array::<NamespaceTotals>(ebpf, names::NS_TOTALS, NAMESPACES)?;
-    let cpu_totals = map_array::<CpuTotals>(ebpf, names::CPU_TOTALS, cpus)?;
-    Ok(Truth {
+    let mut descriptors = Vec::new();
+    let slots = map_array::<Slot>(ebpf, names::SLOTS, budgets.slots(), &mut descriptors)?;
+    let ports = map_array::<[u64; PORT_COUNTERS]>(ebpf, names::PORTS, PORTS, &mut descriptors)?;
+    let namespaces = map_array::<NamespaceTotals>(ebpf, names::NS_TOTALS, NAMESPACES, &mut descriptors)?;
+    let listeners = map_array::<ListenerTotals>(ebpf, names::LISTENER_TOTALS, LISTENERS, &mut descriptors)?;
+    let cpu_totals = map_array::<CpuTotals>(ebpf, names::CPU_TOTALS, cpus, &mut descriptors)?;
+    let truth = Truth {
         budgets,
         slots,
         ports,
         namespaces,
+        listeners,
         cpu_totals,
         peers,
         held,
@@ -223,15 +191,25 @@ fn open_truth(ebpf: &mut Ebpf, budgets: Budgets, cpus: u32) -> Result<Truth, Loa
         free_refused,
         free_network,
         free_namespaces,
-    })
+        free_listeners,
+    };
+    Ok((truth, descriptors))
 }
 
-fn map_array<T>(ebpf: &mut Ebpf, name: &'static str, entries: u32) -> Result<Mapping, LoadError> {
+fn map_array<T>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    entries: u32,
+    descriptors: &mut Vec<Map>,
+) -> Result<Mapping, LoadError> {
     let map = take(ebpf, name)?;
     let Map::Array(data) = &map else { return Err(LoadError::Absent { name }) };
     let words = size_of::<T>() / size_of::<u64>() * entries as usize;
-    // The mapping keeps the map alive; the descriptor is not needed any more.
-    Mapping::new(data.fd().as_fd(), words).map_err(|source| LoadError::Mapping { name, source })
+    // Once programs are loaded, the mapping alone keeps the map alive.
+    let mapping =
+        Mapping::new(data.fd().as_fd(), words).map_err(|source| LoadError::Mapping { name, source })?;
+    descriptors.push(map);
+    Ok(mapping)
 }
 
 /// Fills the free queues and makes the two `other` slots, before any program can run.
@@ -252,39 +230,14 @@ fn prepare(truth: &mut Truth) -> Result<(), MapError> {
     for place in 0..NAMESPACES {
         truth.free_namespaces.push(place, 0)?;
     }
+    for place in 0..LISTENERS {
+        truth.free_listeners.push(place, 0)?;
+    }
     for (slot, role) in [(budgets.other_slot(), Role::Client), (budgets.other_slot() + 1, Role::Server)] {
         let key = PeerKey { addr: [0; 16], netns: 0, port: 0, role: role as u8, scope: SCOPE_OTHER };
         truth.write_key(slot, &key_bytes(&key), slot_state::LIVE);
     }
     Ok(())
-}
-
-impl Programs {
-    /// The ring of debug lines, once.
-    #[cfg(feature = "debug-log")]
-    pub(super) fn take_debug_lines(&mut self) -> Result<super::debug_log::DebugLines, aya_log::Error> {
-        super::debug_log::DebugLines::open(&mut self.ebpf)
-    }
-
-    /// Events missed per tracepoint: runs of the first program that the kernel skipped (counted from 5.12 on), less those
-    /// that the second program took. `relieved` reads how many that were, after the skipped runs are known.
-    pub fn rows(&mut self, relieved: impl Fn(Tracepoint) -> u64) -> Vec<ProgramRow> {
-        let Self { ebpf, hooks, missed } = self;
-        let rows = hooks.iter().zip(missed).map(|(hook, missed)| {
-            let now = skipped_runs(ebpf, hook.program).map(|skipped| {
-                *missed = (*missed).max(skipped.saturating_sub(relieved(hook.at)));
-                *missed
-            });
-            ProgramRow { name: hook.program, missed_runs: now }
-        });
-        rows.collect()
-    }
-}
-
-fn skipped_runs(ebpf: &Ebpf, program: &str) -> Option<u64> {
-    let fd = ebpf.program(program)?.fd().ok()?.as_fd().as_raw_fd();
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
-    info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -307,6 +260,7 @@ mod tests {
             reason_keepalive: 0,
             reason_close: 0,
             has_reason: 0,
+            reset_has_segment: 0,
             other_slot: 0,
             hz: 250,
             closed_mask: 1,
@@ -315,8 +269,11 @@ mod tests {
             jiffy_ns: 4_000_000,
         };
         let resolved = Resolved { layout: Layout::default(), places: Places::NONE, missing: vec![] };
-        let plan = Plan { hooks: vec![], settings, signals: vec![] };
-        let Err(error) = load(&plan, &resolved, &DEFAULT_SIZES, 1) else { panic!("something was loaded") };
+        let plan = Plan { settings, signals: vec![] };
+        let no_functions = aya::Btf::new();
+        let Err(error) = load(&plan, &resolved, &DEFAULT_SIZES, 1, &no_functions) else {
+            panic!("something was loaded")
+        };
         assert!(error.to_string().contains("cargo xtask build"), "{error}");
     }
 }

@@ -2,15 +2,22 @@
 
 use caps::{CapSet, Capability, CapsHashSet};
 
+use super::programs::Programs;
+
+/// What attaching to a module that is loaded later needs.
+const FOR_AWAITED: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_PERFMON];
+
 /// What reading the counters of other namespaces needs: `/proc/PID/ns/net` of processes that hold more than we do.
 const KEPT: [Capability; 1] = [Capability::CAP_SYS_PTRACE];
 
 /// Drops every capability of this thread, and so of the threads it makes from now on, but those still needed. Freeing a
 /// quiet peer's slot is a map system call on a descriptor we hold, which needs no capability from 5.19 on; before, slots
 /// are then not freed, and newcomers beyond the budget stay in `other`.
-pub fn drop_all_but_needed() {
+pub fn drop_all_but_needed(programs: &Programs) {
     let held = caps::read(None, CapSet::Permitted).unwrap_or_default();
-    let kept: CapsHashSet = KEPT.into_iter().filter(|capability| held.contains(capability)).collect();
+    let for_awaited = FOR_AWAITED.into_iter().filter(|_| programs.is_awaiting());
+    let kept: CapsHashSet =
+        KEPT.into_iter().chain(for_awaited).filter(|capability| held.contains(capability)).collect();
     let dropped = caps::clear(None, CapSet::Ambient)
         .and_then(|()| caps::clear(None, CapSet::Inheritable))
         .and_then(|()| caps::set(None, CapSet::Effective, &kept))

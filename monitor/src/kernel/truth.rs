@@ -3,18 +3,20 @@
 //! The daemon writes here in two cases only, both race-free: it clears a slot that no key leads to any more, and it
 //! adds a held reset whose wait is over, with the same atomic additions as the programs.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use aya::maps::{HashMap, MapData, MapError, Queue};
 use monitor_common::counters::{
-    CpuTotals, KINDS, NAMESPACES, NamespaceTotals, PEER_COUNTERS, PORT_COUNTERS, PeerCounter, PortCounter,
-    TRACEPOINTS, Tracepoint,
+    CpuTotals, KINDS, ListenerKey, ListenerTotals, NAMESPACES, NamespaceTotals, PEER_COUNTERS, PORT_COUNTERS,
+    PeerCounter, PortCounter, TRACEPOINTS, Tracepoint,
 };
 use monitor_common::peer::{HeldKey, PeerKey, Role, Slot, slot_state};
 use monitor_common::record::RECORD_BYTES;
 
 use super::mapping::Mapping;
 use crate::counts::{PeerCounts, PortCounts, Stories, StoryCounts};
+use crate::decode::address;
 
 /// How many peers may have a slot of their own. The two `other` slots come on top.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +72,7 @@ pub struct Truth {
     pub(super) slots: Mapping,
     pub(super) ports: Mapping,
     pub(super) namespaces: Mapping,
+    pub(super) listeners: Mapping,
     pub(super) cpu_totals: Mapping,
     pub(super) peers: HashMap<MapData, [u8; KEY_BYTES], u32>,
     pub(super) held: HashMap<MapData, [u8; size_of::<HeldKey>()], [u8; RECORD_BYTES]>,
@@ -78,6 +81,7 @@ pub struct Truth {
     pub(super) free_refused: Queue<MapData, u32>,
     pub(super) free_network: Queue<MapData, u32>,
     pub(super) free_namespaces: Queue<MapData, u32>,
+    pub(super) free_listeners: Queue<MapData, u32>,
 }
 
 const KEY_BYTES: usize = size_of::<PeerKey>();
@@ -86,6 +90,9 @@ const SLOT_WORDS: usize = size_of::<Slot>() / 8;
 const STATE_WORD: usize = KEY_BYTES / 8;
 const COUNTER_WORD: usize = STATE_WORD + 1;
 const NAMESPACE_WORDS: usize = size_of::<NamespaceTotals>() / 8;
+const LISTENER_WORDS: usize = size_of::<ListenerTotals>() / 8;
+/// Word of a listener's entry that tells whether it is in use, after the key.
+const LISTENER_USED: usize = size_of::<ListenerKey>() / 8;
 const CPU_WORDS: usize = size_of::<CpuTotals>() / 8;
 
 /// One slot in use.
@@ -110,6 +117,27 @@ pub struct NamespaceReading {
     pub refused_sent: u64,
     /// Strays sent.
     pub stray_sent: u64,
+    /// Connections that met a full accept queue with their SYN.
+    pub overflows_syn: u64,
+    /// Connections that met one with the last ACK of their handshake.
+    pub overflows_ack: u64,
+    /// Resets that netfilter sent.
+    pub reject_sent: u64,
+}
+
+/// One listener's overflows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerReading {
+    /// Inode number of its namespace.
+    pub netns: u32,
+    /// Its own address, unspecified for any.
+    pub addr: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// Connections that met its full queue with their SYN.
+    pub overflows_syn: u64,
+    /// Connections that met it with the last ACK of their handshake.
+    pub overflows_ack: u64,
 }
 
 /// All CPUs' totals, summed.
@@ -125,6 +153,10 @@ pub struct TotalsReading {
     pub failed_reads: u64,
     /// Entries ever written to the closed memory.
     pub memories: u64,
+    /// Connections that the connection-tracking table had no room for, where that is hooked.
+    pub conntrack_full: u64,
+    /// Overflows of listeners that had no place of their own.
+    pub listeners_over: u64,
 }
 
 impl Truth {
@@ -162,12 +194,35 @@ impl Truth {
                 refused_sent: value(PortCounter::RefusedSent),
                 stray_sent: value(PortCounter::StraySent),
                 stray_received: value(PortCounter::StrayReceived),
+                reject_sent: value(PortCounter::RejectSent),
             };
             (!counts.is_zero()).then_some((port, counts))
         })
     }
 
-    /// Namespaces that sent resets.
+    /// Listeners whose queue was ever full.
+    pub fn listeners(&self) -> impl Iterator<Item = ListenerReading> {
+        self.listeners.words().chunks_exact(LISTENER_WORDS).filter_map(|words| {
+            let word = |index: usize| words[index].load(Ordering::Relaxed);
+            // Acquire: the key was complete before it was said to be used.
+            if words[LISTENER_USED].load(Ordering::Acquire) == 0 {
+                return None;
+            }
+            let mut addr = [0; 16];
+            addr[..8].copy_from_slice(&word(0).to_le_bytes());
+            addr[8..].copy_from_slice(&word(1).to_le_bytes());
+            let [n0, n1, n2, n3, p0, p1, ..] = word(2).to_le_bytes();
+            Some(ListenerReading {
+                netns: u32::from_le_bytes([n0, n1, n2, n3]),
+                addr: address(addr),
+                port: u16::from_le_bytes([p0, p1]),
+                overflows_syn: word(LISTENER_USED + 1),
+                overflows_ack: word(LISTENER_USED + 2),
+            })
+        })
+    }
+
+    /// Namespaces that sent resets, or in which an accept queue was full.
     pub fn namespaces(&self) -> impl Iterator<Item = NamespaceReading> {
         self.namespaces.words().chunks_exact(NAMESPACE_WORDS).take(NAMESPACES as usize).filter_map(|words| {
             let word = |index: usize| words[index].load(Ordering::Relaxed);
@@ -177,6 +232,9 @@ impl Truth {
                 resets_sent: word(1),
                 refused_sent: word(2),
                 stray_sent: word(3),
+                overflows_syn: word(4),
+                overflows_ack: word(5),
+                reject_sent: word(6),
             })
         })
     }
@@ -208,6 +266,8 @@ impl Truth {
             over_budget: sum[rest],
             failed_reads: sum[rest + 1],
             memories: sum[rest + 3 + TRACEPOINTS],
+            conntrack_full: sum[rest + 4 + TRACEPOINTS],
+            listeners_over: sum[rest + 5 + TRACEPOINTS],
         }
     }
 

@@ -15,7 +15,7 @@ struct PortFamily {
     value: fn(&PortCounts) -> u64,
 }
 
-const FAMILIES: [PortFamily; 3] = [
+const FAMILIES: [PortFamily; 4] = [
     PortFamily {
         name: "refused_sent",
         help: "Resets sent in answer to a SYN, by local port.",
@@ -30,6 +30,11 @@ const FAMILIES: [PortFamily; 3] = [
         name: "stray_received",
         help: "Resets received for no remembered connection, by local port.",
         value: |counts| counts.stray_received,
+    },
+    PortFamily {
+        name: "reject_sent",
+        help: "Resets that netfilter sent for a REJECT rule, which the kernel's OutRsts does not count, by the port that was asked for.",
+        value: |counts| counts.reject_sent,
     },
 ];
 

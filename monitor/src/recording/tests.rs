@@ -67,6 +67,16 @@ fn recording() -> Vec<u8> {
     bytes
 }
 
+/// A reset whose sender is told when the receiver has been shown already.
+pub(crate) fn with_a_late_sender() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = Writer::start(&mut bytes, &header()).unwrap();
+    writer.record(&record(Kind::ResetReceived, 4000, MS), MS, header().wall).unwrap();
+    writer.record(&record(Kind::ResetSent, 4000, 2 * MS), 40 * MS, header().wall).unwrap();
+    writer.finish(50 * MS, 0, 0).unwrap();
+    bytes
+}
+
 /// What a replay shows, and how it ends.
 fn replay(bytes: &[u8]) -> (Vec<Told>, Result<Written, ReadError>) {
     let mut shown = Vec::new();

@@ -206,7 +206,10 @@ pub(crate) fn snapshot() -> Snapshot {
         .collect();
     let ports = vec![
         PortSeries { port: Some(1), counts: PortCounts { refused_sent: 4, ..PortCounts::default() } },
-        PortSeries { port: None, counts: PortCounts { refused_sent: 1, stray_sent: 2, stray_received: 3 } },
+        PortSeries {
+            port: None,
+            counts: PortCounts { refused_sent: 1, stray_sent: 2, stray_received: 3, reject_sent: 4 },
+        },
     ];
     let total = peers.iter().map(|row| row.counts).sum();
     let story = StoryCounts { seen: 40, submitted: 30, lost: 4, suppressed: 6, decoded: 30 };
@@ -221,7 +224,7 @@ pub(crate) fn snapshot() -> Snapshot {
         ports_total: ports.iter().map(|row| row.counts).sum(),
         port_rows: vec![
             (1, PortCounts { refused_sent: 4, ..PortCounts::default() }),
-            (8080, PortCounts { refused_sent: 1, stray_sent: 2, stray_received: 3 }),
+            (8080, PortCounts { refused_sent: 1, stray_sent: 2, stray_received: 3, reject_sent: 4 }),
         ],
         ports,
         peers: Some(peers),
@@ -339,14 +342,14 @@ pub(crate) fn signals() -> Vec<SignalRow> {
     vec![
         SignalRow {
             signal: "reset_sent",
-            hook: "tcp_send_reset",
+            hook: "tcp_send_reset".to_owned(),
             status: SignalStatus::Works,
             why: String::new(),
             advice: String::new(),
         },
         SignalRow {
             signal: "reset_received",
-            hook: "none",
+            hook: "none".to_owned(),
             status: SignalStatus::Missing,
             why: "no such \"hook\" here".to_owned(),
             advice: "use 6.1 or newer".to_owned(),

@@ -184,6 +184,16 @@ impl Daemon {
         Ok(())
     }
 
+    /// What the kernel tells of each of its programs: name by id, and how many runs were skipped because one was under way.
+    pub(crate) fn skipped_runs(&self) -> Vec<String> {
+        let directory = format!("/proc/{}/fdinfo", self.process.pid());
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        let texts = entries.filter_map(|entry| fs::read_to_string(entry.path()).ok());
+        let programs = texts.filter(|text| text.contains("recursion_misses"));
+        let told = |line: &&str| line.starts_with("prog_id") || line.starts_with("recursion_misses");
+        programs.map(|text| text.lines().filter(told).collect::<Vec<_>>().join(" ")).collect()
+    }
+
     /// Resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.process.pid()))?;

@@ -67,6 +67,7 @@ fn main() -> ExitCode {
     let conclusion = libtest_mimic::run(&arguments, trials(daemon.as_ref()));
     if let Some(daemon) = daemon.as_ref().filter(|_| conclusion.has_failed()) {
         say(&format!("the shared daemon's log:\n{}", daemon.process().stderr().join("\n")));
+        say(&format!("runs of its programs that the kernel skipped:\n{}", daemon.skipped_runs().join("\n")));
     }
     // Last, so that whatever any trial made happen is among them.
     let fits = daemon.as_ref().map_or(Ok(()), |daemon| format::events_fit_the_schema(&daemon.api));

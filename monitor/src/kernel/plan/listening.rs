@@ -1,52 +1,67 @@
-//! Signals of full queues and tables: what counters tell of them where no function hook can be used.
+//! Signals of full queues and tables: by functions, else what counters tell of them.
 
+use monitor_common::names::function;
+
+use super::ways::{Backend, Functions};
+use super::{SignalPlan, Way};
 use crate::kernel::facts::{ConntrackFacts, Facts};
-use crate::snapshot::{SignalRow, SignalStatus};
+use crate::kernel::hook::Moment;
+use crate::snapshot::SignalStatus;
 
 /// What counters leave open, whichever can be read.
-const NOT_TOLD: &str = "counters know neither the stage nor the peer nor the moment of an overflow; that needs a function hook (fentry or kprobe)";
+const NOT_TOLD: &str = "counters know neither the stage nor the peer nor the moment of an overflow";
 
-pub(super) fn rows(facts: &Facts) -> [SignalRow; 3] {
-    [
-        overflow("accept_overflow_syn", facts),
-        overflow("accept_overflow_ack", facts),
-        conntrack(facts.conntrack),
+pub(super) fn signals(facts: &Facts, backend: Backend) -> Vec<SignalPlan> {
+    let with = |signal, functions: Functions<'_>, counters| {
+        let mut ways = functions.ways(facts, backend);
+        ways.push(counters);
+        SignalPlan { signal, ways }
+    };
+    let module = Some("nf_conntrack");
+    vec![
+        with("accept_overflow_syn", Functions::entered(&[(function::SYN, None)]), overflow(facts)),
+        with(
+            "accept_overflow_ack",
+            Functions::entered(&[(function::ACK_V4, None), (function::ACK_V6, None)]),
+            overflow(facts),
+        ),
+        with(
+            "conntrack_full",
+            Functions { pairs: &[(function::EARLY_DROP, module)], moment: Moment::Return },
+            conntrack(facts.conntrack),
+        ),
+        SignalPlan { signal: "challenge_ack", ways: vec![challenges(facts)] },
     ]
 }
 
 /// Both stages of the handshake go into the same counters.
-fn overflow(signal: &'static str, facts: &Facts) -> SignalRow {
-    let (hook, status, why, advice) = match (facts.counts_overflows, facts.sock_diag_refusal.as_deref()) {
-        (true, None) => (
+fn overflow(facts: &Facts) -> Way {
+    let degraded = |label, why: &str, advice| Way::without(label, SignalStatus::Degraded, why, advice);
+    match (facts.counts_overflows, facts.sock_diag_refusal.as_deref()) {
+        (true, None) => degraded(
             "counters:netstat+sock_diag",
-            SignalStatus::Degraded,
-            NOT_TOLD.to_owned(),
+            NOT_TOLD,
             "see `reset-monitor listeners` for overflows per network namespace and drops per listener",
         ),
-        (true, Some(refusal)) => (
+        (true, Some(refusal)) => degraded(
             "counters:netstat",
-            SignalStatus::Degraded,
-            format!("{NOT_TOLD}; which listener it was is unknown too: {refusal}"),
+            &format!("{NOT_TOLD}; which listener it was is unknown too: {refusal}"),
             "use a kernel with CONFIG_INET_DIAG, and a sandbox that allows AF_NETLINK",
         ),
-        (false, None) => (
+        (false, None) => degraded(
             "counters:sock_diag",
-            SignalStatus::Degraded,
-            format!("{NOT_TOLD}; /proc/self/net/netstat has no ListenOverflows"),
+            &format!("{NOT_TOLD}; /proc/self/net/netstat has no ListenOverflows"),
             "mount /proc; meanwhile a listener's drops count what else it dropped, too",
         ),
-        (false, Some(refusal)) => (
-            "none",
-            SignalStatus::Missing,
-            format!("/proc/self/net/netstat has no ListenOverflows, and {refusal}"),
+        (false, Some(refusal)) => Way::missing(
+            &format!("/proc/self/net/netstat has no ListenOverflows, and {refusal}"),
             "mount /proc, and allow AF_NETLINK",
         ),
-    };
-    SignalRow { signal, hook, status, why, advice: advice.to_owned() }
+    }
 }
 
 /// Read anew each time, so it works as soon as there is something to read.
-fn conntrack(facts: ConntrackFacts) -> SignalRow {
+fn conntrack(facts: ConntrackFacts) -> Way {
     let (why, advice) = match facts {
         ConntrackFacts::Drops => (
             "the counter of drops knows no connection, and counts other failures than a full table",
@@ -61,11 +76,15 @@ fn conntrack(facts: ConntrackFacts) -> SignalRow {
             "nothing to do as long as nothing is tracked",
         ),
     };
-    SignalRow {
-        signal: "conntrack_full",
-        hook: "counters:nf_conntrack",
-        status: SignalStatus::Degraded,
-        why: why.to_owned(),
-        advice: advice.to_owned(),
+    Way::without("counters:nf_conntrack", SignalStatus::Degraded, why, advice)
+}
+
+/// A reset within the window and not exact is answered by a challenge (RFC 5961). It is a segment like any other, and looking at
+/// each would cost with traffic, so the kernel's own counter is read.
+fn challenges(facts: &Facts) -> Way {
+    if facts.counts_overflows {
+        Way::without("counters:netstat", SignalStatus::Works, "", "")
+    } else {
+        Way::missing("/proc/self/net/netstat cannot be read", "mount /proc")
     }
 }

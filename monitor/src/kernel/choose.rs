@@ -1,0 +1,230 @@
+//! Ways to serve a signal are tried, best first, and the first one that the kernel takes is it.
+//!
+//! Nothing is concluded from versions or configurations: a program is loaded and attached, or the kernel says why not. When it
+//! refuses a whole kind of hook, the others of that kind are not tried.
+
+use aya::programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint};
+use aya::{Btf, Ebpf};
+
+use super::hook::{FunctionHook, Hook, Means, Moment};
+use super::load::LoadError;
+use super::plan::{SignalPlan, Way};
+use crate::snapshot::{SignalRow, SignalStatus};
+
+/// A signal and what serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Served {
+    pub(super) row: SignalRow,
+    pub(super) hooks: Vec<Hook>,
+}
+
+/// Loads and attaches a way for each signal. `functions` has the numbers of the running kernel's.
+pub(super) fn choose(
+    ebpf: &mut Ebpf,
+    functions: &Btf,
+    signals: &[SignalPlan],
+) -> Result<Vec<Served>, LoadError> {
+    let mut chooser =
+        Chooser { ebpf, functions, attached: Vec::new(), no_trampolines: None, no_probes: None };
+    signals.iter().map(|signal| chooser.serve(signal)).collect()
+}
+
+struct Chooser<'a> {
+    ebpf: &'a mut Ebpf,
+    functions: &'a Btf,
+    /// In use by a signal.
+    attached: Vec<Hook>,
+    /// Why there can be none of the kind.
+    no_trampolines: Option<String>,
+    no_probes: Option<String>,
+}
+
+/// Why a hook cannot be used.
+struct Refusal {
+    reason: String,
+    /// All of its kind are refused.
+    kind: bool,
+}
+
+impl Chooser<'_> {
+    fn serve(&mut self, plan: &SignalPlan) -> Result<Served, LoadError> {
+        let mut refusals: Vec<String> = Vec::new();
+        for way in &plan.ways {
+            match self.try_way(way) {
+                Ok(()) => {
+                    return Ok(Served { row: row(plan.signal, way, &refusals), hooks: way.hooks.clone() });
+                }
+                Err(refusal) => {
+                    if !refusals.contains(&refusal) {
+                        refusals.push(refusal);
+                    }
+                }
+            }
+        }
+        Err(LoadError::Refused { signal: plan.signal, reason: refusals.join("; ") })
+    }
+
+    /// All of a way's hooks, or none.
+    fn try_way(&mut self, way: &Way) -> Result<(), String> {
+        let mut new = Vec::new();
+        for hook in &way.hooks {
+            if self.attached.contains(hook) {
+                continue;
+            }
+            match self.try_hook(hook) {
+                Ok(()) => new.push(*hook),
+                Err(reason) => {
+                    new.iter().for_each(|hook| detach(self.ebpf, hook));
+                    return Err(reason);
+                }
+            }
+        }
+        self.attached.extend(new);
+        Ok(())
+    }
+
+    fn try_hook(&mut self, hook: &Hook) -> Result<(), String> {
+        if let Some(reason) = self.no_such(hook) {
+            return Err(reason.clone());
+        }
+        let tried = self
+            .load(hook)
+            .and_then(|()| if awaits(hook) { Ok(()) } else { attach_or_refuse(self.ebpf, hook) });
+        tried.map_err(|Refusal { reason, kind }| {
+            detach(self.ebpf, hook);
+            let what =
+                if kind { hook.kind().to_owned() } else { format!("{}:{}", hook.kind(), hook.place()) };
+            let reason = format!("{what}: {reason}");
+            if kind && let Hook::Function(function) = hook {
+                let kind = match function.means {
+                    Means::Trampoline => &mut self.no_trampolines,
+                    Means::Probe => &mut self.no_probes,
+                };
+                *kind = Some(reason.clone());
+            }
+            reason
+        })
+    }
+
+    fn no_such(&self, hook: &Hook) -> Option<&String> {
+        match hook {
+            Hook::Tracepoint(_) => None,
+            Hook::Function(function) => match function.means {
+                Means::Trampoline => self.no_trampolines.as_ref(),
+                Means::Probe => self.no_probes.as_ref(),
+            },
+        }
+    }
+
+    fn load(&mut self, hook: &Hook) -> Result<(), Refusal> {
+        let function = match hook {
+            Hook::Tracepoint(_) => {
+                for name in hook.programs().into_iter().flatten() {
+                    let program: &mut RawTracePoint = program(self.ebpf, name)?;
+                    program.load().map_err(|error| refusal(name, &error))?;
+                }
+                return Ok(());
+            }
+            Hook::Function(function) => function,
+        };
+        let name = function.program();
+        match (function.means, function.moment) {
+            (Means::Trampoline, Moment::Entry) => {
+                let program: &mut FEntry = program(self.ebpf, name)?;
+                program.load(function.pair.function, self.functions).map_err(|error| refusal(name, &error))
+            }
+            (Means::Trampoline, Moment::Return) => {
+                let program: &mut FExit = program(self.ebpf, name)?;
+                program.load(function.pair.function, self.functions).map_err(|error| refusal(name, &error))
+            }
+            (Means::Probe, Moment::Entry | Moment::Return) => {
+                let program: &mut KProbe = program(self.ebpf, name)?;
+                program.load().map_err(|error| refusal(name, &error))
+            }
+        }
+    }
+}
+
+fn awaits(hook: &Hook) -> bool {
+    match hook {
+        Hook::Tracepoint(_) => false,
+        Hook::Function(FunctionHook { awaits, .. }) => awaits.is_some(),
+    }
+}
+
+/// Attaches a loaded hook; the reason if it cannot be.
+pub(super) fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<(), String> {
+    attach_or_refuse(ebpf, hook).map_err(|refusal| refusal.reason)
+}
+
+fn attach_or_refuse(ebpf: &mut Ebpf, hook: &Hook) -> Result<(), Refusal> {
+    for name in hook.programs().into_iter().flatten() {
+        let Some(program) = ebpf.program_mut(name) else { return Err(absent(name)) };
+        let attached = match program {
+            Program::RawTracePoint(program) => program.attach(hook.place()).map(drop),
+            Program::FEntry(program) => program.attach().map(drop),
+            Program::FExit(program) => program.attach().map(drop),
+            Program::KProbe(program) => program.attach(hook.place(), 0).map(drop),
+            _ => return Err(absent(name)),
+        };
+        attached.map_err(|error| refusal(name, &error))?;
+    }
+    Ok(())
+}
+
+/// Takes a hook back, attached or only loaded. What was not loaded stays as it is.
+fn detach(ebpf: &mut Ebpf, hook: &Hook) {
+    for name in hook.programs().into_iter().flatten() {
+        let unloaded = match ebpf.program_mut(name) {
+            Some(Program::RawTracePoint(program)) => program.unload(),
+            Some(Program::FEntry(program)) => program.unload(),
+            Some(Program::FExit(program)) => program.unload(),
+            Some(Program::KProbe(program)) => program.unload(),
+            _ => Ok(()),
+        };
+        // What was not loaded cannot be unloaded.
+        drop(unloaded);
+    }
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, Refusal>
+where
+    &'a mut P: TryFrom<&'a mut Program>,
+{
+    ebpf.program_mut(name).and_then(|program| program.try_into().ok()).ok_or_else(|| absent(name))
+}
+
+fn absent(name: &str) -> Refusal {
+    Refusal { reason: format!("program {name} is not in the object; it is of another build"), kind: false }
+}
+
+/// The kernel's answer on one line; the verifier's log goes to the debug log, where there is room.
+fn refusal(program: &'static str, error: &ProgramError) -> Refusal {
+    let denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            tracing::debug!(program, %verifier_log, "the verifier's log");
+            // With an empty log it was not the program that was refused.
+            let kind = denied(io_error) && verifier_log.to_string().trim().is_empty();
+            Refusal { reason: io_error.to_string(), kind }
+        }
+        ProgramError::SyscallError(error) => {
+            Refusal { reason: error.io_error.to_string(), kind: denied(&error.io_error) }
+        }
+        // Neither the kernel's unit for probes nor the file of tracefs is there.
+        ProgramError::KProbeError(_) => Refusal { reason: "this kernel has none".to_owned(), kind: true },
+        error => Refusal { reason: error.to_string().replace('\n', " "), kind: false },
+    }
+}
+
+fn row(signal: &'static str, way: &Way, refusals: &[String]) -> SignalRow {
+    let Way { hooks: _, label, status, why, advice } = way;
+    let why = match status {
+        SignalStatus::Works => why.clone(),
+        SignalStatus::Degraded | SignalStatus::Missing => {
+            let told = std::iter::once(why.as_str()).filter(|why| !why.is_empty());
+            told.chain(refusals.iter().map(String::as_str)).collect::<Vec<_>>().join("; ")
+        }
+    };
+    SignalRow { signal, hook: label.clone(), status: *status, why, advice: advice.clone() }
+}

@@ -1,0 +1,123 @@
+//! Running programs: what each signal is served by, which events they missed, and those that still await a module.
+
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::sync::Arc;
+
+use aya::Ebpf;
+use monitor_common::counters::Tracepoint;
+
+use super::choose::{Served, attach};
+use super::facts::is_loaded;
+use super::hook::{FunctionHook, Hook};
+use super::plan::awaited;
+use crate::snapshot::{ProgramRow, SignalRow, SignalStatus};
+
+/// Running programs. They detach when this is dropped, and when the process ends in any way.
+#[derive(Debug)]
+pub struct Programs {
+    ebpf: Ebpf,
+    served: Vec<Served>,
+    /// Every hook in use, each once.
+    hooks: Vec<Hook>,
+    /// Missed events per hook as published; they never go down.
+    missed: Vec<u64>,
+}
+
+impl Programs {
+    pub(super) fn new(ebpf: Ebpf, served: Vec<Served>) -> Self {
+        let mut hooks = Vec::new();
+        for hook in served.iter().flat_map(|served| &served.hooks) {
+            if !hooks.contains(hook) {
+                hooks.push(*hook);
+            }
+        }
+        let missed = vec![0; hooks.len()];
+        Self { ebpf, served, hooks, missed }
+    }
+
+    /// How each signal is served now.
+    pub fn signals(&self) -> Arc<[SignalRow]> {
+        self.served.iter().map(|served| served.row.clone()).collect()
+    }
+
+    /// Whether a program waits for its module.
+    pub fn is_awaiting(&self) -> bool {
+        self.served.iter().flat_map(|served| &served.hooks).any(|hook| awaits(hook).is_some())
+    }
+
+    /// Attaches programs whose modules have been loaded since. Whether there were any.
+    pub fn attach_awaited(&mut self) -> bool {
+        let Self { ebpf, served, hooks, .. } = self;
+        let mut changed = false;
+        for Served { row, hooks: ours } in served {
+            for hook in ours.iter_mut() {
+                let Some(function) = awaits(hook) else { continue };
+                if !function.awaits.is_some_and(is_loaded) {
+                    continue;
+                }
+                changed = true;
+                let there = Hook::Function(FunctionHook { awaits: None, ..function });
+                match attach(ebpf, &there) {
+                    Ok(()) => tracing::info!(
+                        signal = row.signal,
+                        hook = there.place(),
+                        "its module was loaded: attached"
+                    ),
+                    Err(reason) => {
+                        tracing::warn!(signal = row.signal, hook = there.place(), %reason, "its module was loaded, but it could not be attached");
+                        row.status = SignalStatus::Degraded;
+                        row.advice = "restart reset-monitor".to_owned();
+                        row.why = format!("{}:{}: {reason}", there.kind(), there.place());
+                    }
+                }
+                for known in hooks.iter_mut().filter(|known| **known == *hook) {
+                    *known = there;
+                }
+                *hook = there;
+            }
+            if row.status == SignalStatus::Works {
+                row.why = awaited(ours);
+            }
+        }
+        changed
+    }
+
+    /// The ring of debug lines, once.
+    #[cfg(feature = "debug-log")]
+    pub(super) fn take_debug_lines(&mut self) -> Result<super::debug_log::DebugLines, aya_log::Error> {
+        super::debug_log::DebugLines::open(&mut self.ebpf)
+    }
+
+    /// Events missed per hook: runs of the first program that the kernel skipped (counted from 5.12 on), less those that the
+    /// second program took, where there is one. `relieved` reads how many that were, after the skipped runs are known.
+    pub fn rows(&mut self, relieved: impl Fn(Tracepoint) -> u64) -> Vec<ProgramRow> {
+        let Self { ebpf, hooks, missed, .. } = self;
+        let rows = hooks.iter().zip(missed).filter_map(|(hook, missed)| {
+            let name = hook.programs().into_iter().flatten().next()?;
+            let now = skipped_runs(ebpf, name).map(|skipped| {
+                let taken = match hook {
+                    Hook::Tracepoint(tracepoint) => relieved(*tracepoint),
+                    Hook::Function(_) => 0,
+                };
+                *missed = (*missed).max(skipped.saturating_sub(taken));
+                *missed
+            });
+            Some(ProgramRow { name, missed_runs: now })
+        });
+        rows.collect()
+    }
+}
+
+/// The function, if its program waits for a module.
+fn awaits(hook: &Hook) -> Option<FunctionHook> {
+    match hook {
+        Hook::Tracepoint(_) => None,
+        Hook::Function(function) => function.awaits.map(|_module| *function),
+    }
+}
+
+fn skipped_runs(ebpf: &Ebpf, program: &str) -> Option<u64> {
+    let fd = ebpf.program(program)?.fd().ok()?.as_fd().as_raw_fd();
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
+}
