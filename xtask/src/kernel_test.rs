@@ -132,12 +132,12 @@ fn build() -> Result<PathBuf> {
     // Without libraries: the machine has no others than the programs' own. The encoded form outranks flags of the environment.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static").env_remove("RUSTFLAGS");
     let messages = capture(cargo.env(OBJECT_VARIABLE, object))?;
-    let built = messages.lines().filter_map(|line| {
+    let mut built = messages.lines().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
         let is_it = message["target"]["name"] == "kernel" && message["profile"]["test"] == true;
         is_it.then(|| message["executable"].as_str().map(PathBuf::from))?
     });
-    built.last().context("cargo built no trials")
+    built.next_back().context("cargo built no trials")
 }
 
 /// What every machine needs.

@@ -38,5 +38,5 @@ pub(super) fn make(trials: &[u8], arguments: &[String], guest: &Guest, kernel: &
 }
 
 fn lines(words: &[String]) -> String {
-    words.iter().map(|word| format!("{word}\n")).collect()
+    words.iter().flat_map(|word| [word, "\n"]).collect()
 }

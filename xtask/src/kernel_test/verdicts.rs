@@ -94,7 +94,7 @@ impl Verdicts {
             None => gaps.push("the machine ended before its trials were over".to_owned()),
             Some("0") => {}
             Some(code) if self.failed.is_empty() => {
-                gaps.push(format!("the process of the trials ended with {code}"))
+                gaps.push(format!("the process of the trials ended with {code}"));
             }
             Some(_) => {}
         }
