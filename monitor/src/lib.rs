@@ -32,4 +32,5 @@ pub mod command;
 pub mod config;
 pub mod kernel;
 pub mod lock;
+pub mod program;
 pub mod terminal;

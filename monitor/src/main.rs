@@ -1,61 +1,7 @@
-//! `reset-monitor`: parse, run, and say by the exit code how it went.
+//! `reset-monitor`.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use clap::error::ErrorKind;
-use monitor::cli::{Cli, Command};
-use monitor::command;
-
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(help) if help.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            drop(help.print());
-            return ExitCode::from(command::EXIT_USAGE);
-        }
-        Err(error) if error.use_stderr() => {
-            complain(&one_line(&error));
-            return ExitCode::from(command::EXIT_USAGE);
-        }
-        Err(help) => {
-            // Help or version, to stdout. Nobody reads it if that is closed.
-            drop(help.print());
-            return ExitCode::SUCCESS;
-        }
-    };
-    let result = match &cli.command {
-        Command::Run(args) => command::run::run(args),
-        Command::Check(args) => command::check::check(*args),
-        Command::Events(args) if args.local => command::local::events(args),
-        Command::Events(args) => command::block_on(command::events::run(args)),
-        Command::Peers(args) => command::block_on(command::peers::run(args)),
-        Command::Listeners(args) => command::block_on(command::listeners::run(args)),
-        Command::Record(args) => command::record::record(args),
-        Command::Replay(args) => command::replay::replay(args),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format!("{error:#}").replace('\n', " "));
-            command::exit_code(&error)
-        }
-    }
-}
-
-/// One line on stderr. If that is closed there is nobody to tell.
-fn complain(message: &str) {
-    drop(writeln!(std::io::stderr(), "reset-monitor: {message}"));
-}
-
-/// clap's message without its usage block: what is wrong, a tip if there is one, and where to read on.
-fn one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let mut parts = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let what = parts.next().unwrap_or("bad usage").trim_start_matches("error: ").to_owned();
-    let more: Vec<_> =
-        parts.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
-    let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(" ")) };
-    format!("{what}{more}; see reset-monitor --help")
+    monitor::program::main()
 }

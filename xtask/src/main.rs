@@ -11,6 +11,7 @@ mod build;
 mod cache;
 mod docs;
 mod fuzz;
+mod kernel_test;
 mod lint;
 mod process;
 mod run;
@@ -68,6 +69,8 @@ enum Task {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Run the kernel trials on this machine's kernel, or on others in virtual machines
+    KernelTest(kernel_test::Args),
     /// Look for input that breaks what the daemon reads from others
     Fuzz(fuzz::Args),
     /// Measure what the daemon costs on this machine (needs root); `cargo xtask bench --help` tells more
@@ -107,6 +110,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Build { release: _, debug, debug_log } => build::run(Profile::of(debug, debug_log))?,
         Task::Run { debug_log, args } => return run::run(Profile::of(false, debug_log), &args),
         Task::Test { args } => return test::run(&args),
+        Task::KernelTest(args) => return kernel_test::run(&args),
         Task::Fuzz(args) => return fuzz::run(&args),
         Task::Bench { args } => return bench::run(&args),
         Task::Docs { check } => docs::run(check)?,

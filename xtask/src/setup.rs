@@ -6,6 +6,9 @@
 
 mod compared;
 mod debian;
+mod emulator;
+mod guest;
+mod kernels;
 mod linker;
 mod rustc;
 mod tools;
@@ -14,6 +17,9 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+pub(crate) use emulator::Emulator;
+pub(crate) use guest::Guest;
+pub(crate) use kernels::{Kernel, SERIES, Series};
 pub(crate) use rustc::Rustc;
 pub(crate) use tools::Tools;
 
@@ -71,6 +77,14 @@ pub(crate) fn tools() -> Result<Tools> {
 /// Makes the tools that `bench` compares with visible to a child process, as far as they are there or can be fetched.
 pub(crate) fn lend_compared_tools(command: &mut Command) -> Result<()> {
     compared::lend(&Cache::open()?, command)
+}
+
+/// What virtual machines are made of, fetched if need be.
+pub(crate) fn virtual_machines(series: &[Series]) -> Result<(Emulator, Guest, Vec<Kernel>)> {
+    let cache = Cache::open()?;
+    let emulator = Emulator::find_or_fetch(&cache)?;
+    let guest = Guest::find_or_fetch(&cache)?;
+    Ok((emulator, guest, kernels::find_or_fetch(&cache, series)?))
 }
 
 fn at_hand(cache: &Cache) -> Result<Option<Toolchain>> {

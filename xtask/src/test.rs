@@ -1,15 +1,17 @@
-//! `test`: every test without privileges in the plain build, then all of them with the kernel programs built in.
+//! `test`: every test without privileges in the plain build, then all of them with the kernel programs built in, then the
+//! kernel trials on other kernels.
 
 use std::ffi::OsStr;
 use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 
 use crate::bpf::Programs;
 use crate::build::kernel_programs;
 use crate::process::{run as run_process, show, step};
+use crate::setup::{self, SERIES};
 use crate::workspace::{self, OBJECT_VARIABLE};
-use crate::{setup, workspace::is_root};
+use crate::{kernel_test, workspace::is_root};
 
 /// The feature of `monitor` that builds the tests which load kernel programs.
 pub(crate) const KERNEL_TESTS: &str = "kernel-tests";
@@ -17,23 +19,42 @@ pub(crate) const KERNEL_TESTS: &str = "kernel-tests";
 /// The command. `args` go to every test binary.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let tools = setup::tools()?;
-    let object = kernel_programs(Programs::Release)?;
 
     // What a developer gets who has no compiler for BPF: the daemon without its kernel programs.
     let mut unprivileged = test(None, args, &[]);
     tools.lend(&mut unprivileged)?;
     announce("tests without privileges and without kernel programs", &mut unprivileged)?;
 
+    let object = kernel_programs(Programs::Release)?;
     let options = ["--package", "monitor", "--features", KERNEL_TESTS, "--release"];
     let mut privileged = test(Some(object.as_os_str()), args, &options);
-    if !is_root()? {
+    let root = is_root()?;
+    if root {
+        tools.lend(&mut privileged)?;
+        announce("tests against this machine's kernel", &mut privileged)?;
+    }
+    // Virtual machines need no root.
+    let passed = kernel_test::matrix(&SERIES, args)?;
+    if !root {
         step(&format!("FAILED: the kernel tests were not run, they need root: {}", show(&privileged)));
+    }
+    if !root || !passed {
         return Ok(ExitCode::FAILURE);
     }
-    tools.lend(&mut privileged)?;
-    announce("tests against this machine's kernel", &mut privileged)?;
     step("all tests passed");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The kernel trials on this machine's kernel, and nothing else. Tells whether they passed.
+pub(crate) fn local_kernel(args: &[String]) -> Result<bool> {
+    let tools = setup::tools()?;
+    let object = kernel_programs(Programs::Release)?;
+    let options = ["--package", "monitor", "--features", KERNEL_TESTS, "--release", "--test", "kernel"];
+    let mut trials = test(Some(object.as_os_str()), args, &options);
+    ensure!(is_root()?, "the kernel trials need root: {}", show(&trials));
+    tools.lend(&mut trials)?;
+    step("trials on this machine's kernel");
+    Ok(trials.status().with_context(|| format!("cannot start: {}", show(&trials)))?.success())
 }
 
 fn test(object: Option<&OsStr>, args: &[String], options: &[&str]) -> Command {

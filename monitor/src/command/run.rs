@@ -74,6 +74,9 @@ async fn serve(config: Config, attached: Attached, listener: TcpListener) -> any
     let state = http::AppState::new(published, http_settings, stopping.clone());
     let listener = tokio::net::TcpListener::from_std(listener).context("register the listening socket")?;
     let address = listener.local_addr().context("read the listening address")?;
+    // Before anyone can know that we are there: a signal that came earlier would end us without the work that an end takes.
+    let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
     tracing::info!("listening on http://{address}");
 
     let mut tasks: JoinSet<anyhow::Result<&'static str>> = JoinSet::new();
@@ -93,8 +96,6 @@ async fn serve(config: Config, attached: Attached, listener: TcpListener) -> any
         http::server::serve(listener, http::router(state), stopping).await;
         Ok("the HTTP server")
     });
-    let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
     let early = tokio::select! {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,

@@ -10,7 +10,7 @@ use monitor::view::{EventsView, PeersView, StatusView};
 use serde::de::DeserializeOwned;
 
 use crate::netns::Namespace;
-use crate::wait::DEADLINE;
+use crate::wait::deadline;
 
 /// An answer with status 200.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Api {
 
     fn ask(&self, path: &str, accept: &str) -> Result<TcpStream> {
         let mut stream = TcpStream::connect(self.address).context("cannot connect to the daemon")?;
-        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_read_timeout(Some(deadline()))?;
         let host = self.address;
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");

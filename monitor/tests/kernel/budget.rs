@@ -12,18 +12,22 @@ use monitor::view::{CountsView, PeerView, PeersView};
 use rustix::process::Signal;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::WithShared;
+use crate::AloneWithShared;
 use crate::api::Api;
 use crate::daemon::Daemon;
 use crate::exposition::Counters;
 use crate::ledger::{ended, times, zip};
+use crate::needs::Need;
 use crate::netns::Namespace;
 use crate::oracle::{self, Snmp};
 use crate::sockets::{Pair, Place, abort, receive, send, unique_port, wait_for_data, wait_for_reset};
 use crate::wait;
 
-pub(crate) const TRIALS: &[WithShared] =
-    &[("100,000 real peers in budgets of 10,000 are summed exactly at every scrape", far_over_budget)];
+pub(crate) const TRIALS: &[AloneWithShared] = &[(
+    "100,000 real peers in budgets of 10,000 are summed exactly at every scrape",
+    Some(Need::Pace),
+    far_over_budget,
+)];
 
 const PEERS: u32 = 100_000;
 const SERVERS: u32 = 20_000;
@@ -137,7 +141,7 @@ fn make_peers() -> Result<()> {
         let place = Place::between(loopback(number % SERVERS), address).with_port(port);
         let client = place.connect().with_context(|| format!("peer {address}"))?;
         let (server, _) = listener.accept()?;
-        server.set_read_timeout(Some(wait::DEADLINE))?;
+        server.set_read_timeout(Some(wait::deadline()))?;
         let pair = Pair { client, server, client_port: 0, service_port: port };
         match number % 4 {
             0 => pair.finish(),

@@ -13,11 +13,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::api::Api;
-use crate::helper;
 use crate::wait;
-
-/// The daemon's binary.
-pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_reset-monitor");
+use crate::{helper, machine};
 
 /// A directory of a trial, removed with it.
 #[derive(Debug)]
@@ -26,7 +23,7 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     /// Removes what runs left behind that were killed.
     pub(crate) fn sweep() -> Result<()> {
-        for entry in fs::read_dir(env!("CARGO_TARGET_TMPDIR")).into_iter().flatten() {
+        for entry in fs::read_dir(machine::scratch()).into_iter().flatten() {
             let entry = entry?;
             let name = entry.file_name();
             let process = name.to_str().and_then(|name| name.strip_prefix("kernel-")?.split('-').next());
@@ -41,7 +38,7 @@ impl Scratch {
     pub(crate) fn create() -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("kernel-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let path = machine::scratch().join(name);
         fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
     }
@@ -147,7 +144,7 @@ impl Daemon {
     /// [`Self::start`] with the lock file in this directory.
     pub(crate) fn start_in(directory: Scratch, options: &[&str]) -> Result<Self> {
         let lock = directory.file("lock")?;
-        let mut command = helper::dying_with_parent(BINARY)?;
+        let mut command = helper::dying_with_parent(machine::daemon())?;
         command
             .args(["run", "--listen", "127.0.0.1:0", "--log-level", "info", "--lock-file", &lock])
             .args(options);

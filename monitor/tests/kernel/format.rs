@@ -6,12 +6,13 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::WithShared;
+use crate::AloneWithShared;
 use crate::api::Api;
+use crate::needs::Need;
 
-pub(crate) const TRIALS: &[WithShared] = &[
-    ("the metrics please promtool", promtool),
-    ("the metrics please a strict OpenMetrics parser", open_metrics),
+pub(crate) const TRIALS: &[AloneWithShared] = &[
+    ("the metrics please promtool", Some(Need::Promtool), promtool),
+    ("the metrics please a strict OpenMetrics parser", Some(Need::Python), open_metrics),
 ];
 
 /// Accept header of a Prometheus that prefers `OpenMetrics`.

@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::Signal;
 
-use crate::WithOwn;
-use crate::daemon::{BINARY, Daemon, Scratch, Watched};
+use crate::daemon::{Daemon, Scratch, Watched};
+use crate::{WithOwn, machine};
 
 pub(crate) const TRIALS: &[WithOwn] = &[
     ("without root the daemon says so", without_root),
@@ -53,7 +53,7 @@ fn is_information(line: &str) -> bool {
 
 /// `run` with a lock file of its own and a free port.
 fn run(directory: &Scratch) -> Result<Command> {
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(machine::daemon());
     command.args(["run", "--lock-file", &directory.file("lock")?]);
     Ok(command)
 }
@@ -61,9 +61,10 @@ fn run(directory: &Scratch) -> Result<Command> {
 fn without_root() -> Result<()> {
     const NOBODY: u32 = 65_534;
     // Through an open descriptor, since the path of the binary may lead through directories closed to others.
-    let binary = open(BINARY, OFlags::RDONLY, Mode::empty())?;
+    let binary = open(machine::daemon(), OFlags::RDONLY, Mode::empty())?;
     let mut command = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()));
-    command.args(["run", "--listen", "127.0.0.1:0"]).uid(NOBODY).gid(NOBODY);
+    // In virtual machines the trials' own binary is the daemon, when it is called so.
+    command.arg0("reset-monitor").args(["run", "--listen", "127.0.0.1:0"]).uid(NOBODY).gid(NOBODY);
     refuses(&mut command, 3, &["CAP_BPF"])
 }
 
@@ -71,7 +72,7 @@ fn without_btf() -> Result<()> {
     let directory = Scratch::create()?;
     let mut command = Command::new("unshare");
     let script = "mount -t tmpfs none /sys/kernel/btf && exec \"$@\"";
-    command.args(["--mount", "sh", "-c", script, "sh", BINARY]);
+    command.args(["--mount", "sh", "-c", script, "sh", machine::daemon()]);
     command.args(["run", "--listen", "127.0.0.1:0", "--lock-file", &directory.file("lock")?]);
     refuses(&mut command, 3, &["BTF"])
 }
@@ -86,11 +87,11 @@ fn port_taken() -> Result<()> {
 }
 
 fn bad_flag() -> Result<()> {
-    refuses(Command::new(BINARY).args(["run", "--no-such-flag"]), 2, &["--no-such-flag"])
+    refuses(Command::new(machine::daemon()).args(["run", "--no-such-flag"]), 2, &["--no-such-flag"])
 }
 
 fn bad_value() -> Result<()> {
-    refuses(Command::new(BINARY).args(["run", "--listen", "nowhere"]), 2, &["--listen", "nowhere"])
+    refuses(Command::new(machine::daemon()).args(["run", "--listen", "nowhere"]), 2, &["--listen", "nowhere"])
 }
 
 /// A configuration file with this text must be refused with these words, and its own name.
@@ -115,7 +116,7 @@ fn second_instance() -> Result<()> {
     let first = Daemon::start(&[])?;
     let lock = first.lock_file()?;
     let second = ["run", "--listen", "127.0.0.1:0", "--lock-file", &lock];
-    refuses(Command::new(BINARY).args(second), 1, &[&lock])?;
+    refuses(Command::new(machine::daemon()).args(second), 1, &[&lock])?;
     // The first is not disturbed.
     first.api.status()?;
     first.stop(Signal::TERM)

@@ -9,15 +9,14 @@ use monitor::view::listeners::{ListenNamespaceView, ListenerView, ListenersView}
 use rustix::process::Signal;
 use socket2::{Protocol, Socket};
 
-use crate::WithOwn;
 use crate::api::Api;
-use crate::daemon::{BINARY, Daemon};
+use crate::daemon::Daemon;
 use crate::exposition::Counters;
 use crate::helper::Holder;
 use crate::netns::Namespace;
 use crate::oracle::{self, Netstat, Sockstat, listening, state};
 use crate::sockets::{Family, Pair, Place, abort, lose_everything};
-use crate::wait;
+use crate::{WithOwn, machine, wait};
 
 pub(crate) const TRIALS: &[WithOwn] = &[
     ("a full accept queue is told as the kernel counts it (IPv4)", || in_own(|| overflow(Family::V4))),
@@ -361,7 +360,7 @@ fn command() -> Result<()> {
     let daemon = Daemon::start(&[])?;
     let server = format!("http://{}", daemon.api.address());
     let run = |options: &[&str]| -> Result<(String, String)> {
-        let output = std::process::Command::new(BINARY)
+        let output = std::process::Command::new(machine::daemon())
             .args(["listeners", "--server", &server])
             .args(options)
             .output()?;

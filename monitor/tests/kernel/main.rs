@@ -25,7 +25,11 @@ mod api;
 mod clock;
 mod daemon;
 mod exposition;
+mod guest;
 mod helper;
+mod machine;
+mod modules;
+mod needs;
 mod netns;
 mod owner;
 mod packets;
@@ -44,6 +48,7 @@ use rustix::process::Signal;
 
 use crate::api::Api;
 use crate::daemon::{Daemon, Scratch};
+use crate::needs::{Need, Selection};
 use crate::netns::with_own_files;
 
 /// Options of the shared daemon: room for its trials' peers whatever else this machine connects to meanwhile.
@@ -52,8 +57,17 @@ const ROOMY: [&str; 4] = ["--client-peers", "150000", "--server-peers", "150000"
 /// What a trial with the shared daemon, and one without, does.
 type WithShared = (&'static str, fn(&Api) -> Result<()>);
 type WithOwn = (&'static str, fn() -> Result<()>);
+/// The same for trials that have the machine to themselves, with what they need of it.
+type AloneWithShared = (&'static str, Option<Need>, fn(&Api) -> Result<()>);
+type AloneWithOwn = (&'static str, Option<Need>, fn() -> Result<()>);
 
 fn main() -> ExitCode {
+    if guest::is_init() {
+        return guest::run();
+    }
+    if machine::is_daemon() {
+        return monitor::program::main();
+    }
     if let Some(outcome) = helper::dispatch() {
         return finish(outcome);
     }
@@ -64,7 +78,9 @@ fn main() -> ExitCode {
         Ok(daemon) => daemon,
         Err(error) => return finish(Err(error.context("cannot start the shared daemon"))),
     };
-    let conclusion = libtest_mimic::run(&arguments, trials(daemon.as_ref()));
+    let selection = trials(daemon.as_ref());
+    selection.tell_what_is_left_out(&arguments);
+    let conclusion = libtest_mimic::run(&arguments, selection.trials);
     if let Some(daemon) = daemon.as_ref().filter(|_| conclusion.has_failed()) {
         say(&format!("the shared daemon's log:\n{}", daemon.process().stderr().join("\n")));
         say(&format!("runs of its programs that the kernel skipped:\n{}", daemon.skipped_runs().join("\n")));
@@ -99,23 +115,29 @@ fn say(what: &str) {
     drop(writeln!(stderr(), "{what}"));
 }
 
-fn trials(daemon: Option<&Arc<Daemon>>) -> Vec<Trial> {
-    let mut trials = Vec::new();
+fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
+    let mut selection = Selection::default();
     for scenario in scenarios::on_loopback() {
         for &family in scenario.families {
             let name = format!("{} ({})", scenario.name, family.name());
-            trials.push(beside_others(name, shared(daemon, move |api| scenario.run(api, family))));
+            let trial = beside_others(name, shared(daemon, move |api| scenario.run(api, family)));
+            selection.add(scenario.need, trial);
         }
     }
-    trials.extend(scenarios::JOINED.iter().map(|(name, run)| beside_others(*name, shared(daemon, run))));
-    let with_own = [lifecycle::TRIALS, listeners::TRIALS].concat();
-    trials.extend(with_own.into_iter().map(|(name, run)| beside_others(name, run)));
-    trials.extend(recording::TRIALS.iter().map(|(name, run)| beside_others(*name, shared(daemon, run))));
+    for (name, run) in [scenarios::JOINED, recording::TRIALS].concat() {
+        selection.add(None, beside_others(name, shared(daemon, run)));
+    }
+    for (name, run) in [lifecycle::TRIALS, listeners::TRIALS].concat() {
+        selection.add(None, beside_others(name, run));
+    }
     let storms = [volume::TRIALS, format::TRIALS, overload::TRIALS_WITH_SHARED, budget::TRIALS].concat();
-    trials.extend(storms.into_iter().map(|(name, run)| alone(name, shared(daemon, run))));
-    let storms = [overload::TRIALS, retire::TRIALS, spoof::TRIALS].concat();
-    trials.extend(storms.into_iter().map(|(name, run)| alone(name, run)));
-    trials
+    for (name, need, run) in storms {
+        selection.add(need, alone(name, shared(daemon, run)));
+    }
+    for (name, need, run) in [overload::TRIALS, retire::TRIALS, spoof::TRIALS].concat() {
+        selection.add(need, alone(name, run));
+    }
+    selection
 }
 
 fn shared(

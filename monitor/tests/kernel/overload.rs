@@ -11,15 +11,16 @@ use rustix::process::Signal;
 use crate::api::Api;
 use crate::daemon::Daemon;
 use crate::ledger::{Ledger, ended, times};
+use crate::needs::Need;
 use crate::netns::Namespace;
 use crate::sockets::{Family, Place, abort, wait_for_reset};
-use crate::{WithOwn, WithShared, wait};
+use crate::{AloneWithOwn, AloneWithShared, wait};
 
-pub(crate) const TRIALS: &[WithOwn] =
-    &[("counts stay exact with the smallest ring and its reader stopped", stopped_reader)];
+pub(crate) const TRIALS: &[AloneWithOwn] =
+    &[("counts stay exact with the smallest ring and its reader stopped", Some(Need::Pace), stopped_reader)];
 
-pub(crate) const TRIALS_WITH_SHARED: &[WithShared] =
-    &[("after all this the books about stories balance", balance_of_stories)];
+pub(crate) const TRIALS_WITH_SHARED: &[AloneWithShared] =
+    &[("after all this the books about stories balance", None, balance_of_stories)];
 
 /// Of each of two threads.
 const REFUSALS: u64 = 100_000;

@@ -10,13 +10,12 @@ use rustix::process::Signal;
 
 use crate::WithShared;
 use crate::api::Api;
-use crate::daemon::{BINARY, Scratch, Watched};
-use crate::helper;
+use crate::daemon::{Scratch, Watched};
 use crate::ledger::Sent;
 use crate::netns::Namespace;
 use crate::oracle::Snmp;
 use crate::sockets::{Family, Place, abort, send, wait_for_data, wait_for_reset};
-use crate::wait;
+use crate::{helper, machine, wait};
 
 pub(crate) const TRIALS: &[WithShared] = &[
     ("a replay prints byte for byte what was printed while it was recorded", byte_for_byte),
@@ -60,7 +59,7 @@ impl Recording {
 
     /// Exit code, standard output and standard error.
     fn replay(&self, options: &[&str]) -> Result<(Option<i32>, String, String)> {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(machine::daemon());
         let output = command.args(["replay", &self.directory.file("recording")?]).args(options).output()?;
         Ok((output.status.code(), String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
     }
@@ -71,7 +70,8 @@ fn events(lines: &str) -> Result<Vec<EventView>> {
 }
 
 fn byte_for_byte(api: &Api) -> Result<()> {
-    let mut recording = Recording::start(helper::dying_with_parent(BINARY)?, &["--print", "-o", "json"])?;
+    let mut recording =
+        Recording::start(helper::dying_with_parent(machine::daemon())?, &["--print", "-o", "json"])?;
     let namespace = Namespace::create()?;
     // Its number may have been another's, of which the daemon has counts already.
     let before = (Sent::of(&api.status()?.namespaces, namespace.inum).sum(), received(api, namespace.inum)?);
@@ -148,8 +148,10 @@ fn reset_in_several_ways(family: Family) -> Result<()> {
 
 fn enough(_: &Api) -> Result<()> {
     const RECORDS: usize = 5;
-    let mut recording =
-        Recording::start(helper::dying_with_parent(BINARY)?, &["--events", "5", "--print", "-o", "json"])?;
+    let mut recording = Recording::start(
+        helper::dying_with_parent(machine::daemon())?,
+        &["--events", "5", "--print", "-o", "json"],
+    )?;
     Namespace::create()?.enter(|| reset_in_several_ways(Family::V4))?;
     let (code, words) = recording.end()?;
     ensure!(code == Some(0) && words.starts_with("recorded 5 records"), "exit code {code:?}: {words}");
@@ -164,7 +166,7 @@ fn enough(_: &Api) -> Result<()> {
 fn no_room(_: &Api) -> Result<()> {
     // Files may have 4 KiB, and a write beyond is an error instead of the end of the process.
     let mut command = helper::dying_with_parent("sh")?;
-    command.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh", BINARY]);
+    command.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh", machine::daemon()]);
     let mut recording = Recording::start(command, &[])?;
     Namespace::create()?.enter(|| {
         for _ in 0..3 {

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use monitor::view::CountsView;
 use rustix::process::Signal;
 
-use crate::WithOwn;
+use crate::AloneWithOwn;
 use crate::api::Api;
 use crate::daemon::Daemon;
 use crate::exposition::Counters;
@@ -14,8 +14,8 @@ use crate::netns::Namespace;
 use crate::sockets::{Family, Place, Service};
 use crate::wait;
 
-pub(crate) const TRIALS: &[WithOwn] =
-    &[("quiet peers make room for new ones and the sums stay", quiet_peers_make_room)];
+pub(crate) const TRIALS: &[AloneWithOwn] =
+    &[("quiet peers make room for new ones and the sums stay", None, quiet_peers_make_room)];
 
 /// As many peers as there is room for, and some.
 const FIRST: u32 = 24;

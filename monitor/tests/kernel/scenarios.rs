@@ -19,6 +19,7 @@ pub(crate) use self::joined::SCENARIOS as JOINED;
 use crate::api::Api;
 use crate::expected::{Ends, Expected};
 use crate::ledger::Ledger;
+use crate::needs::Need;
 use crate::netns::Namespace;
 use crate::sockets::{Family, Place};
 use crate::story::Story;
@@ -65,12 +66,14 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// One trial each.
     pub(crate) families: &'static [Family],
+    /// What it needs of the machine.
+    pub(crate) need: Option<Need>,
     play: fn(&mut Stage<'_>) -> Result<()>,
 }
 
 impl Scenario {
     const fn on_all(name: &'static str, play: fn(&mut Stage<'_>) -> Result<()>) -> Self {
-        Self { name, families: &Family::ALL, play }
+        Self { name, families: &Family::ALL, need: None, play }
     }
 
     const fn on(
@@ -78,7 +81,12 @@ impl Scenario {
         name: &'static str,
         play: fn(&mut Stage<'_>) -> Result<()>,
     ) -> Self {
-        Self { name, families, play }
+        Self { name, families, need: None, play }
+    }
+
+    /// The same, on machines that have this.
+    const fn needing(self, need: Need) -> Self {
+        Self { need: Some(need), ..self }
     }
 
     /// Plays it on loopback in a new namespace, balances the book and compares the story.

@@ -15,7 +15,7 @@ use crate::expected::Ends;
 use crate::ledger::Role;
 use crate::oracle::{self, state};
 use crate::packets::Flags;
-use crate::wait::DEADLINE;
+use crate::wait::deadline;
 
 /// A port that no other trial uses, and hardly one of another run beside this one: the daemon counts ports over all
 /// namespaces. Below the ports that the kernel gives out.
@@ -106,7 +106,7 @@ impl Place {
         if self.family == Family::Mapped {
             socket.set_only_v6(false)?;
         }
-        socket.set_read_timeout(Some(DEADLINE))?;
+        socket.set_read_timeout(Some(deadline()))?;
         Ok(socket)
     }
 
@@ -196,7 +196,7 @@ impl Service {
     /// Accepts a connection.
     pub(crate) fn accept(&self) -> Result<Socket> {
         let (server, _) = self.socket.accept().context("cannot accept")?;
-        server.set_read_timeout(Some(DEADLINE))?;
+        server.set_read_timeout(Some(deadline()))?;
         Ok(server)
     }
 
@@ -350,7 +350,7 @@ pub(crate) fn error_name(error: &std::io::Error) -> Result<&'static str> {
 /// Waits until a reset has ended the connection, and takes nothing from the socket.
 pub(crate) fn poll_for_reset(socket: &Socket) -> Result<()> {
     let mut polled = [PollFd::new(socket, PollFlags::empty())];
-    poll(&mut polled, Some(&Timespec::try_from(DEADLINE)?))?;
+    poll(&mut polled, Some(&Timespec::try_from(deadline())?))?;
     let events = polled[0].revents();
     ensure!(events.contains(PollFlags::ERR) || events.contains(PollFlags::HUP), "no reset came ({events:?})");
     Ok(())

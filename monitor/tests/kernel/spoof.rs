@@ -8,10 +8,11 @@ use anyhow::{Result, ensure};
 use monitor::view::{CountsView, EventView};
 use rustix::process::Signal;
 
-use crate::WithOwn;
+use crate::AloneWithOwn;
 use crate::api::Api;
 use crate::daemon::Daemon;
 use crate::ledger::{Ledger, Sent, ended};
+use crate::needs::Need;
 use crate::netns::Namespace;
 use crate::oracle::Snmp;
 use crate::overload::{story, wait_for_books};
@@ -19,9 +20,9 @@ use crate::packets::{Flags, RawSocket, Segment};
 use crate::sockets::{Family, Pair, Place, abort, port_of, unique_port, wait_for_reset};
 use crate::wait;
 
-pub(crate) const TRIALS: &[WithOwn] = &[
-    ("a million spoofed SYNs and RSTs make no peer and cost no story", spoofed),
-    ("spoofed handshakes with a listener make no peer", backscatter),
+pub(crate) const TRIALS: &[AloneWithOwn] = &[
+    ("a million spoofed SYNs and RSTs make no peer and cost no story", Some(Need::Pace), spoofed),
+    ("spoofed handshakes with a listener make no peer", None, backscatter),
 ];
 
 const SYNS: u32 = 1_000_000;

@@ -7,16 +7,17 @@ use std::thread;
 use anyhow::{Context as _, Result, ensure};
 use monitor::view::CountsView;
 
-use crate::WithShared;
+use crate::AloneWithShared;
 use crate::api::Api;
 use crate::ledger::{Ledger, ended};
+use crate::needs::Need;
 use crate::netns::{Namespace, sysctl};
 use crate::sockets::{
     Family, Place, Service, abort, receive, receive_end, send, wait_for_data, wait_for_reset,
 };
 
-pub(crate) const TRIALS: &[WithShared] =
-    &[("200,000 mixed connections in two namespaces are counted exactly", two_namespaces)];
+pub(crate) const TRIALS: &[AloneWithShared] =
+    &[("200,000 mixed connections in two namespaces are counted exactly", Some(Need::Pace), two_namespaces)];
 
 const CONNECTIONS: usize = 100_000;
 

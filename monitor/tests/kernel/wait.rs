@@ -4,13 +4,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// How long anything may take before it counts as never happening: generous, for busy machines.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+use crate::machine;
+
+/// How long anything may take before it counts as never happening: generous, for busy machines, and more so for emulated ones,
+/// which were measured to be ten to twenty times slower.
+pub(crate) fn deadline() -> Duration {
+    Duration::from_secs(if machine::is_virtual() { 120 } else { 30 })
+}
 
 /// What a probe found: the value waited for, or why it is not there yet.
 pub(crate) type Probe<T> = std::result::Result<T, String>;
 
-/// Asks `probe` until it has its value; after [`DEADLINE`] fails with the last reason why it had not.
+/// Asks `probe` until it has its value; after [`deadline`] fails with the last reason why it had not.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that polls: between two looks there is nothing to wait on"
@@ -20,7 +25,7 @@ pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Result<Probe<T>>) 
     loop {
         match probe()? {
             Ok(value) => return Ok(value),
-            Err(reason) if begin.elapsed() > DEADLINE => bail!("waited in vain for {what}: {reason}"),
+            Err(reason) if begin.elapsed() > deadline() => bail!("waited in vain for {what}: {reason}"),
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     }

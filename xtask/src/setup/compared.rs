@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::debian::{self, Archive};
+use super::debian::{self, Archive, Host};
 use super::tools::write_script;
 use crate::cache::{Cache, remove};
 use crate::process::{find_program, note, step};
@@ -47,7 +47,7 @@ fn name(package: &str) -> String {
 
 fn fetch(cache: &Cache, missing: &[(&'static str, &[&str])]) -> Result<()> {
     cache.scratch("apt", |scratch| {
-        let archive = Archive::open(scratch)?;
+        let archive = Archive::open(scratch, Host::This)?;
         for (package, programs) in missing {
             note(&format!("fetching {package}, once"));
             let fetched = cache.install(&name(package), |growing| fill(&archive, package, programs, growing));

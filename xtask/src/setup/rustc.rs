@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::debian::{self, Archive};
+use super::debian::{self, Archive, Host};
 use crate::bpf::TARGET;
 use crate::cache::Cache;
 use crate::process::{capture, find_program, note, prefixed};
@@ -98,7 +98,7 @@ fn plain(origin: &str, path: &Path) -> Result<Rustc> {
 /// Fetches Debian's compiler into the cache.
 pub(super) fn fetch(cache: &Cache) -> Result<Rustc> {
     let fetched = cache.scratch("apt", |scratch| {
-        let archive = Archive::open(scratch)?;
+        let archive = Archive::open(scratch, Host::This)?;
         let version = archive.candidate(PACKAGES[0])?;
         let version =
             version.with_context(|| format!("the archive of this machine offers no {}", PACKAGES[0]))?;

@@ -12,7 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::debian::{self, Archive};
+use super::debian::{self, Archive, Host};
 use crate::cache::{Cache, remove as remove_directory};
 use crate::process::{capture, find_program, note, prefixed, step};
 
@@ -54,7 +54,7 @@ impl Tools {
         // Anew and in full, rather than into a tree that others may be using.
         let missing = Self { fetched: None }.missing()?;
         let directory = cache.scratch("apt", |scratch| {
-            let archive = Archive::open(scratch)?;
+            let archive = Archive::open(scratch, Host::This)?;
             note(&format!("fetching {}, once", missing.join(", ")));
             cache.install(CACHED, |growing| fill(&archive, &missing, growing))
         });

@@ -1,0 +1,68 @@
+//! What some trials need and not every machine has.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{Write as _, stdout};
+
+use libtest_mimic::{Arguments, Trial};
+
+use crate::machine;
+
+/// A need beside a kernel, root, and the programs `ip`, `ss`, `sh`, `mount` and `unshare`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    /// The interpreter, for peers of which Rust has no words (`scripted.rs`).
+    Python,
+    /// A tool of Prometheus.
+    Promtool,
+    /// A processor of its own, for a storm that takes an emulated one minutes.
+    Pace,
+}
+
+impl Need {
+    /// Whether this machine has it. Outside virtual machines everything is: what is missing there must be seen to be.
+    pub(crate) fn is_met(self) -> bool {
+        match self {
+            Self::Python | Self::Promtool | Self::Pace => !machine::is_virtual(),
+        }
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Python => "Python",
+            Self::Promtool => "promtool",
+            Self::Pace => "the pace of a real processor",
+        })
+    }
+}
+
+/// The trials that can run here, and those that cannot.
+#[derive(Default)]
+pub(crate) struct Selection {
+    pub(crate) trials: Vec<Trial>,
+    left_out: Vec<(Need, Trial)>,
+}
+
+impl Selection {
+    /// A trial, and what it needs.
+    pub(crate) fn add(&mut self, need: Option<Need>, trial: Trial) {
+        match need.filter(|need| !need.is_met()) {
+            Some(need) => self.left_out.push((need, trial)),
+            None => self.trials.push(trial),
+        }
+    }
+
+    /// One line for each reason, of the trials that these arguments ask for.
+    pub(crate) fn tell_what_is_left_out(&self, arguments: &Arguments) {
+        let mut tally = BTreeMap::<Need, usize>::new();
+        let filter = arguments.filter.as_deref().unwrap_or_default();
+        for (need, _) in self.left_out.iter().filter(|(_, trial)| trial.name().contains(filter)) {
+            *tally.entry(*need).or_default() += 1;
+        }
+        for (need, count) in tally {
+            drop(writeln!(stdout(), "left out: {count} need {need}"));
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! `kernel-test`: the kernel trials, on this machine's kernel and on every series in virtual machines.
+//!
+//! One static binary is the machine's first process, its trials and its daemon (`monitor/tests/kernel/guest.rs`); each
+//! kernel gets it in an initramfs with the modules and programs that the trials use.
+
+mod cpio;
+mod image;
+mod machine;
+mod modules;
+mod verdicts;
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use self::verdicts::Verdicts;
+use crate::bpf::Programs;
+use crate::build::kernel_programs;
+use crate::process::{capture, note, step};
+use crate::setup::{self, Emulator, Guest, Kernel, SERIES, Series};
+use crate::test::KERNEL_TESTS;
+use crate::workspace::{self, OBJECT_VARIABLE};
+use crate::{cache, test};
+
+/// The word for this machine's own kernel.
+const LOCAL: &str = "local";
+/// A target directory of its own: other flags in a shared one would make each build undo the other's.
+const DIRECTORY: &str = "guest";
+/// Named in full, so that flags for the trials are not applied to programs of the build.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// The profile in the workspace's manifest.
+const PROFILE: &str = "guest";
+/// How many of a kernel's last lines are shown when its machine went wrong.
+const LAST_WORDS: usize = 30;
+
+/// Which kernels, and which trials.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Kernels (5.10, 6.1, 6.12, 6.18, 7.2; `local` is this machine's; without any, all five), then a part of the trials' names
+    words: Vec<String>,
+}
+
+/// The command.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let Choice { local, series, filter } = Choice::parse(&args.words)?;
+    let arguments: Vec<_> = filter.into_iter().collect();
+    let mut passed = true;
+    if local {
+        passed &= test::local_kernel(&arguments)?;
+    }
+    if !series.is_empty() {
+        passed &= matrix(&series, &arguments)?;
+    }
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the words mean.
+#[derive(Debug, PartialEq, Eq)]
+struct Choice {
+    local: bool,
+    series: Vec<Series>,
+    filter: Option<String>,
+}
+
+impl Choice {
+    fn parse(words: &[String]) -> Result<Self> {
+        let mut choice = Self { local: false, series: Vec::new(), filter: None };
+        for word in words {
+            if word == LOCAL {
+                choice.local = true;
+            } else if let Some(series) = SERIES.into_iter().find(|series| series.name == word) {
+                choice.series.push(series);
+            } else {
+                let before = choice.filter.replace(word.clone());
+                ensure!(
+                    before.is_none(),
+                    "neither {before:?} nor {word:?} is a kernel; there can be one filter"
+                );
+            }
+        }
+        if !choice.local && choice.series.is_empty() {
+            choice.series = SERIES.to_vec();
+        }
+        Ok(choice)
+    }
+}
+
+/// Runs the trials on these kernels; `arguments` go to the test binary. Tells whether everything passed.
+pub(crate) fn matrix(series: &[Series], arguments: &[String]) -> Result<bool> {
+    let (emulator, guest, kernels) = setup::virtual_machines(series)?;
+    let trials = build()?;
+    let trials = fs::read(&trials).with_context(|| format!("cannot read {}", trials.display()))?;
+    let arguments: Vec<_> =
+        ["--format".to_owned(), "json".to_owned()].into_iter().chain(arguments.to_vec()).collect();
+    let directory = workspace::target().join(DIRECTORY).join("machines");
+    cache::remove(&directory)?;
+    fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    let job = Job { emulator, guest, trials, arguments, directory };
+    let names: Vec<_> = kernels.iter().map(|kernel| kernel.series.name).collect();
+    step(&format!("trials in virtual machines: Linux {}", names.join(", ")));
+    let outcomes = job.run_all(kernels);
+    step("kernels:");
+    for outcome in &outcomes {
+        note(&outcome.summary());
+    }
+    Ok(outcomes.len() == series.len() && outcomes.iter().all(Outcome::is_good))
+}
+
+/// Builds the trials for virtual machines and returns the binary's path.
+fn build() -> Result<PathBuf> {
+    let object = kernel_programs(Programs::Release)?;
+    step("building the trials for virtual machines");
+    let mut cargo = workspace::cargo("test");
+    cargo.args([
+        "--no-run",
+        "--message-format",
+        "json-render-diagnostics",
+        "--package",
+        "monitor",
+        "--test",
+        "kernel",
+    ]);
+    cargo.args(["--features", KERNEL_TESTS, "--profile", PROFILE, "--target", TARGET]);
+    cargo.env("CARGO_TARGET_DIR", workspace::target().join(DIRECTORY));
+    // Without libraries: the machine has no others than the programs' own. The encoded form outranks flags of the environment.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static").env_remove("RUSTFLAGS");
+    let messages = capture(cargo.env(OBJECT_VARIABLE, object))?;
+    let mut built = messages.lines().filter_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let is_it = message["target"]["name"] == "kernel" && message["profile"]["test"] == true;
+        is_it.then(|| message["executable"].as_str().map(PathBuf::from))?
+    });
+    built.next_back().context("cargo built no trials")
+}
+
+/// What every machine needs.
+#[derive(Debug)]
+struct Job {
+    emulator: Emulator,
+    guest: Guest,
+    trials: Vec<u8>,
+    arguments: Vec<String>,
+    directory: PathBuf,
+}
+
+/// How it went on one kernel.
+#[derive(Debug)]
+struct Outcome {
+    name: &'static str,
+    verdicts: Result<Verdicts>,
+    took: Duration,
+}
+
+impl Job {
+    /// As many at a time as there are processors, in any order; the outcomes are in order.
+    fn run_all(&self, kernels: Vec<Kernel>) -> Vec<Outcome> {
+        let workers = thread::available_parallelism().map_or(1, usize::from).min(kernels.len());
+        let queue = Mutex::new(VecDeque::from(kernels));
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let outcomes = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    while let Some(kernel) = next() {
+                        let outcome = self.run(&kernel);
+                        outcome.tell(&self.console(kernel.series));
+                        outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
+                    }
+                });
+            }
+        });
+        let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        outcomes.sort_by_key(|outcome| SERIES.iter().position(|series| series.name == outcome.name));
+        outcomes
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "how long it took is told, and nothing depends on it")]
+    fn run(&self, kernel: &Kernel) -> Outcome {
+        let begin = Instant::now();
+        let verdicts = self.boot(kernel);
+        Outcome { name: kernel.series.name, verdicts, took: begin.elapsed() }
+    }
+
+    fn boot(&self, kernel: &Kernel) -> Result<Verdicts> {
+        let initramfs = self.directory.join(format!("{}.initramfs", kernel.series.name));
+        let image = image::make(&self.trials, &self.arguments, &self.guest, kernel)?;
+        fs::write(&initramfs, image).with_context(|| format!("cannot write {}", initramfs.display()))?;
+        let verdicts = machine::run(&self.emulator, kernel, &initramfs, &self.console(kernel.series));
+        fs::remove_file(&initramfs).with_context(|| format!("cannot remove {}", initramfs.display()))?;
+        verdicts
+    }
+
+    fn console(&self, series: Series) -> PathBuf {
+        self.directory.join(format!("{}.console", series.name))
+    }
+}
+
+impl Outcome {
+    fn is_good(&self) -> bool {
+        self.verdicts.as_ref().is_ok_and(|verdicts| verdicts.failed.is_empty() && verdicts.gaps().is_empty())
+    }
+
+    /// What went wrong, in full.
+    fn tell(&self, console: &Path) {
+        note(&self.summary());
+        let Ok(verdicts) = &self.verdicts else { return };
+        for (name, message) in &verdicts.failed {
+            note(&format!("Linux {}: FAILED: {name}\n{}", self.name, indented(message.lines())));
+        }
+        let gaps = verdicts.gaps();
+        for gap in &gaps {
+            note(&format!("Linux {}: FAILED: {gap}", self.name));
+        }
+        if !self.is_good() && !verdicts.remarks.is_empty() {
+            note(&format!(
+                "Linux {}: said:\n{}",
+                self.name,
+                indented(verdicts.remarks.iter().map(String::as_str))
+            ));
+        }
+        if !gaps.is_empty() {
+            let words = machine::last_words(console, LAST_WORDS);
+            note(&format!(
+                "Linux {}: its kernel's last words:\n{}",
+                self.name,
+                indented(words.iter().map(String::as_str))
+            ));
+        }
+    }
+
+    fn summary(&self) -> String {
+        let took = self.took.as_secs();
+        match &self.verdicts {
+            Ok(verdicts) => {
+                let (left_out, failed) = (verdicts.count_left_out(), verdicts.failed.len());
+                let whole = if verdicts.gaps().is_empty() { "" } else { ", not a whole run" };
+                let reasons: Vec<_> =
+                    verdicts.left_out.iter().map(|(count, need)| format!("{count} {need}")).collect();
+                let reasons =
+                    if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+                let passed = verdicts.count_passed();
+                format!(
+                    "Linux {:5} {passed} passed, {left_out} left out{reasons}, {failed} failed{whole}, {took} s",
+                    self.name
+                )
+            }
+            Err(error) => format!("Linux {:5} FAILED: {error:#}, {took} s", self.name),
+        }
+    }
+}
+
+fn indented<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
+    lines.into_iter().map(|line| format!("        {line}")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Choice> {
+        Choice::parse(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn kernels_are_told_from_a_filter() {
+        assert_eq!(parse(&[]).unwrap(), Choice { local: false, series: SERIES.to_vec(), filter: None });
+        let some = parse(&["6.1", "ss -K", "local"]).unwrap();
+        assert!(some.local && some.series == [SERIES[1]] && some.filter.as_deref() == Some("ss -K"));
+        assert!(parse(&["local"]).unwrap().series.is_empty());
+        assert!(parse(&["6.2", "ss -K"]).is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! One virtual machine: started, listened to, and never left behind.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::verdicts::Verdicts;
+use crate::setup::{Emulator, Kernel};
+
+/// A machine that says nothing for so long hangs. The longest trial waits two minutes at a time for something to happen, and
+/// says so when it did not.
+const SILENCE: Duration = Duration::from_mins(5);
+/// One line for the kernel's messages and one for the trials; a panic ends the machine at once.
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 loglevel=5";
+/// Emulated, since few machines that build this can lend their processor's virtualisation. Two processors, so that programs run at
+/// the same time. The trials of a full shared daemon need the memory.
+const MACHINE: [&str; 13] = [
+    "-nodefaults",
+    "-accel",
+    "tcg,thread=multi",
+    "-cpu",
+    "max",
+    "-smp",
+    "2",
+    "-m",
+    "768",
+    "-display",
+    "none",
+    "-no-reboot",
+    "-append",
+];
+
+/// Runs a kernel with an initramfs to its end, and listens. `console` gets the kernel's messages.
+pub(super) fn run(
+    emulator: &Emulator,
+    kernel: &Kernel,
+    initramfs: &Path,
+    console: &Path,
+) -> Result<Verdicts> {
+    let mut command = emulator.command();
+    command.args(MACHINE).arg(KERNEL_ARGUMENTS);
+    command.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initramfs);
+    command.arg("-serial").arg(format!("file:{}", console.display())).args(["-serial", "stdio"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut machine = Machine(command.spawn().context("cannot start the emulator")?);
+    let (line, lines) = sync_channel(64);
+    let output = machine.0.stdout.take().context("no stdout")?;
+    let complaints = machine.0.stderr.take().context("no stderr")?;
+    let other = line.clone();
+    thread::spawn(move || pass_on(output, &line));
+    thread::spawn(move || pass_on(complaints, &other));
+    let mut verdicts = Verdicts::default();
+    if !listen(&lines, &mut verdicts) {
+        verdicts.remarks.push(format!("killed: nothing was said for {SILENCE:?}"));
+    }
+    Ok(verdicts)
+}
+
+/// The last lines of what a kernel said.
+pub(super) fn last_words(console: &Path, count: usize) -> Vec<String> {
+    let text = fs::read(console).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines[lines.len().saturating_sub(count)..].to_vec()
+}
+
+/// Ends with what it was made for.
+struct Machine(Child);
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Both fail when it ended already, which is the usual case.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn pass_on(output: impl Read, line: &SyncSender<String>) {
+    let mut output = BufReader::new(output);
+    let mut bytes = Vec::new();
+    // By bytes: what a machine says need not be UTF-8.
+    while output.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
+        if line.send(String::from_utf8_lossy(&bytes).into_owned()).is_err() {
+            return;
+        }
+        bytes.clear();
+    }
+}
+
+/// Until the machine ends; `false` if it was silent for too long.
+fn listen(lines: &Receiver<String>, verdicts: &mut Verdicts) -> bool {
+    loop {
+        match lines.recv_timeout(SILENCE) {
+            Ok(line) => verdicts.hear(&line),
+            Err(RecvTimeoutError::Disconnected) => return true,
+            Err(RecvTimeoutError::Timeout) => return false,
+        }
+    }
+}
