@@ -24,19 +24,19 @@ use crate::tcp::TcpFacts;
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub(crate) fn set_state(ctx: RawTracePointContext) -> i32 {
     let (sk, old, new) = arguments(&ctx);
-    if !is_news(old, new) {
-        return 0;
-    }
+    // For each event, or the account of skipped runs would have misses that are none.
     relief::leave_token(Tracepoint::SetState, token(sk, old, new));
-    debug_line!(&ctx, "set_state {:x}: {} -> {}", sk, old, new);
-    on_set_state(sk, old, new);
+    if is_news(old, new) {
+        debug_line!(&ctx, "set_state {:x}: {} -> {}", sk, old, new);
+        on_set_state(sk, old, new);
+    }
     0
 }
 
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub(crate) fn relief_state(ctx: RawTracePointContext) -> i32 {
     let (sk, old, new) = arguments(&ctx);
-    if is_news(old, new) && relief::is_needed(Tracepoint::SetState, token(sk, old, new)) {
+    if relief::is_needed(Tracepoint::SetState, token(sk, old, new)) && is_news(old, new) {
         debug_line!(&ctx, "set_state {:x}: {} -> {}, by the second program", sk, old, new);
         on_set_state(sk, old, new);
     }

@@ -205,8 +205,13 @@ fn refusal(program: &'static str, error: &ProgramError) -> Refusal {
         ProgramError::LoadError { io_error, verifier_log } => {
             tracing::debug!(program, %verifier_log, "the verifier's log");
             // With an empty log it was not the program that was refused.
-            let kind = denied(io_error) && verifier_log.to_string().trim().is_empty();
-            Refusal { reason: io_error.to_string(), kind }
+            let log = verifier_log.to_string();
+            let kind = denied(io_error) && log.trim().is_empty();
+            let reason = match objection(&log) {
+                Some(objection) => format!("{io_error}: {program}: {objection}"),
+                None => io_error.to_string(),
+            };
+            Refusal { reason, kind }
         }
         ProgramError::SyscallError(error) => {
             Refusal { reason: error.io_error.to_string(), kind: denied(&error.io_error) }
@@ -215,6 +220,13 @@ fn refusal(program: &'static str, error: &ProgramError) -> Refusal {
         ProgramError::KProbeError(_) => Refusal { reason: "this kernel has none".to_owned(), kind: true },
         error => Refusal { reason: error.to_string().replace('\n', " "), kind: false },
     }
+}
+
+/// What the verifier ended its log with, before its statistics.
+fn objection(log: &str) -> Option<&str> {
+    const STATISTICS: [&str; 3] = ["processed ", "verification time ", "stack depth "];
+    let is_objection = |line: &&str| !STATISTICS.iter().any(|start| line.starts_with(start));
+    log.lines().map(str::trim).filter(|line| !line.is_empty()).rfind(is_objection)
 }
 
 fn row(signal: &'static str, way: &Way, refusals: &[String]) -> SignalRow {
@@ -227,4 +239,17 @@ fn row(signal: &'static str, way: &Way, refusals: &[String]) -> SignalRow {
         }
     };
     SignalRow { signal, hook: label.clone(), status: *status, why, advice: advice.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verifiers_objection_is_its_last_line_but_for_statistics() {
+        let log = "0: (b7) r0 = 0\ncombined stack size of 3 calls is 544. Too large\nverification time 4 usec\n\
+                   stack depth 8+472\nprocessed 26706 insns (limit 1000000) max_states_per_insn 11\n";
+        assert_eq!(objection(log), Some("combined stack size of 3 calls is 544. Too large"));
+        assert_eq!(objection("\n"), None);
+    }
 }
