@@ -26,7 +26,7 @@ pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Result<Probe<T>>) 
         match probe()? {
             Ok(value) => return Ok(value),
             Err(reason) if begin.elapsed() > deadline() => bail!("waited in vain for {what}: {reason}"),
-            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            Err(_) => std::thread::sleep(Duration::from_millis(if machine::is_virtual() { 20 } else { 5 })),
         }
     }
 }
