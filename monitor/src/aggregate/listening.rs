@@ -3,6 +3,7 @@
 use super::growing::Growing;
 use super::listeners::Listeners;
 use super::overflows::{Overflows, Sums};
+use super::stages::Stages;
 use crate::kernel::listening::{ConntrackReading, ListeningReading};
 use crate::snapshot::listening::{self, ConntrackRow};
 
@@ -11,6 +12,7 @@ use crate::snapshot::listening::{self, ConntrackRow};
 pub(super) struct Listening {
     listeners: Listeners,
     overflows: Overflows,
+    stages: Stages,
     conntrack_drops: Option<Growing>,
     /// The first reading is over: a table that comes later began at zero.
     begun: bool,
@@ -19,9 +21,11 @@ pub(super) struct Listening {
 impl Listening {
     /// One reading.
     pub(super) fn read(&mut self, reading: &ListeningReading) -> listening::Listening {
-        let ListeningReading { dump, namespaces, conntrack } = reading;
+        let ListeningReading { dump, namespaces, conntrack, overflows, conntrack_full } = reading;
         let (sockets, series) = self.listeners.read(dump.as_ref());
-        let Sums { rows, listen_overflows, listen_drops, time_wait } = self.overflows.read(namespaces);
+        let overflows = overflows.as_ref().map(|reading| self.stages.read(reading, &series));
+        let Sums { rows, listen_overflows, listen_drops, challenge_acks, time_wait } =
+            self.overflows.read(namespaces);
         let conntrack = self.conntrack(conntrack);
         self.begun = true;
         listening::Listening {
@@ -29,12 +33,15 @@ impl Listening {
             beyond: dump.as_ref().map_or(0, |dump| dump.beyond),
             series,
             namespaces: rows,
+            overflows,
             listen_overflows,
             listen_drops,
+            challenge_acks,
             time_wait,
             // The same number in every namespace.
             orphans: namespaces.iter().find_map(|counters| counters.orphans),
             conntrack,
+            conntrack_full: *conntrack_full,
         }
     }
 
