@@ -34,6 +34,7 @@ mod netns;
 mod owner;
 mod packets;
 mod scripted;
+mod signals;
 mod sockets;
 mod wait;
 mod watch;

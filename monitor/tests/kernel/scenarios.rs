@@ -21,6 +21,7 @@ use crate::expected::{Ends, Expected};
 use crate::ledger::Ledger;
 use crate::needs::Need;
 use crate::netns::Namespace;
+use crate::signals::Sight;
 use crate::sockets::{Family, Place};
 use crate::story::Story;
 use crate::wait;
@@ -30,6 +31,8 @@ use crate::wait;
 pub(crate) struct Stage<'a> {
     pub(crate) place: Place,
     pub(crate) ledger: Ledger<'a>,
+    /// What is seen here, and so what to expect.
+    pub(crate) sight: Sight,
     story: Story<'a>,
 }
 
@@ -95,7 +98,7 @@ impl Scenario {
         namespace.enter(|| {
             let place = Place::on_loopback(family);
             let (ledger, story) = (Ledger::open(api, &namespace)?, Story::open(api, &namespace)?);
-            let mut stage = Stage { place, ledger, story };
+            let mut stage = Stage { place, ledger, sight: Sight::of(api)?, story };
             (self.play)(&mut stage)?;
             stage.ledger.balance()?;
             stage.story.compare()

@@ -11,6 +11,7 @@ use crate::api::Api;
 use crate::clock;
 use crate::expected::{Expected, at};
 use crate::netns::Namespace;
+use crate::signals::Sight;
 use crate::wait;
 use crate::watch::Watch;
 
@@ -39,6 +40,7 @@ pub(crate) struct Story<'a> {
     causes_before: Causes,
     opened: Duration,
     quiet: bool,
+    sight: Sight,
     watch: Watch,
 }
 
@@ -54,6 +56,7 @@ impl<'a> Story<'a> {
             causes_before: causes_of(&api.peers_of(namespace.inum)?.peers),
             opened: clock::now(),
             quiet: false,
+            sight: Sight::of(api)?,
             watch: Watch::start(api.clone(), after),
         })
     }
@@ -95,7 +98,7 @@ impl<'a> Story<'a> {
             wrong.extend(inconsistencies(event, all)?);
         }
         let mut expected_by_key: BTreeMap<_, Vec<&Expected>> = BTreeMap::new();
-        for expected in &self.expected {
+        for expected in self.expected.iter().filter(|expected| expected.is_told(&self.sight)) {
             expected_by_key.entry(expected.key()).or_default().push(expected);
         }
         for (key, expected) in expected_by_key {
@@ -106,7 +109,8 @@ impl<'a> Story<'a> {
             for (expected, event) in expected.into_iter().zip(found) {
                 let event = serde_json::to_value(event)?;
                 let stated = expected.expected_cause().unwrap_or_default();
-                let different = expected.differences(&event, |cause| self.is_slow(stated, cause));
+                let different =
+                    expected.differences(&event, &self.sight, |cause| self.is_slow(stated, cause))?;
                 if !different.is_empty() {
                     wrong.push(format!("{key:?}:\n  {}\n  {event}", different.join("\n  ")));
                 }
@@ -171,6 +175,11 @@ fn inconsistencies(event: &EventView, all: &[EventView]) -> Result<Vec<String>> 
         });
         if !fits || !event.evidence.iter().any(|fact| fact == "other_end") {
             wrong.push(format!("not its other end: {value}\n  {other:?}"));
+        }
+        // Only a reset that answers nothing acknowledges: what provoked the others acknowledged itself.
+        let flags = if other.is_some_and(|other| other.active) { "R." } else { "R" };
+        if event.segment.as_ref().is_some_and(|segment| segment.flags != flags) {
+            wrong.push(format!("not a reset as its other end sent it: {value}\n  {other:?}"));
         }
     }
     Ok(wrong)

@@ -12,6 +12,7 @@ use crate::ledger::ended;
 use crate::oracle::{self, state};
 use crate::owner::Owner;
 use crate::packets::{Flags, RawSocket, Segment};
+use crate::signals::Signal;
 use crate::sockets::{Family, abort, lose, receive, receive_end, send, wait_for_data};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -111,10 +112,14 @@ fn unread_of_closed(stage: &mut Stage<'_>) -> Result<()> {
     drop(pair.server);
     oracle::until_gone(pair.client_port, pair.service_port)?;
     let ends = stage.ends(pair.client_port);
-    stage.expect([unread(ends.server())?.state("CLOSE", "CLOSE_WAIT").fin("peer").unread(7)]);
+    stage.expect([
+        unread(ends.server())?.state("CLOSE", "CLOSE_WAIT").fin("peer").unread(7),
+        ends.client().received_by_minisock("unread_data").certain().owner(&Owner::me()?),
+    ]);
     stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: 1, ..ended(0) });
     // Only a minisock was left of the client, and no tracepoint tells that a reset reached it.
-    stage.ledger.client(&stage.place, ended(0));
+    let reset = stage.sight.count(Signal::TimeWait, 1);
+    stage.ledger.client(&stage.place, CountsView { reset, resets_received: reset, ..ended(0) });
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use crate::ledger::{ended, times};
 use crate::netns::sysctl;
 use crate::oracle::{self, state};
 use crate::packets::{Flags, RawSocket, Segment};
+use crate::signals::Signal;
 use crate::sockets::{
     Family, Place, abort, error_name, lose, lose_everything, port_of, receive, receive_end, send,
     wait_for_reset,
@@ -23,11 +24,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on(&[Family::V4], "segments of no connection are strays of their port", strays),
     Scenario::on(&[Family::V4], "a reset that answers a bad SYN-ACK is a stray", bad_answer),
     Scenario::on(&[Family::V4], "a spoofed reset that misses its connection counts nothing", missing_reset),
-    Scenario::on(
-        &[Family::V4, Family::V6],
-        "a reset for want of room in the accept queue is a stray",
-        no_room,
-    ),
+    Scenario::on_all("a reset for want of room in the accept queue is a stray", no_room),
     Scenario::on(&[Family::V4, Family::V6], "an MPTCP connection counts its TCP subflow once", mptcp),
     Scenario::on(&[Family::V4], "an aborted MPTCP connection counts its TCP subflow once", mptcp_abort),
     Scenario::on(&[Family::V4, Family::V6], "a socket connected to itself is one connection", self_connect),
@@ -98,9 +95,11 @@ fn strays(stage: &mut Stage<'_>) -> Result<()> {
         stray(closed).no_socket().reason("NO_SOCKET").segment("F.", 0),
         stray(stage.place).listening().reason("TCP_FLAGS").segment(".", 0).backlog(0, 1024),
     ]);
-    // An RST for nothing is answered by nothing.
+    // An RST for nothing is answered by nothing; one that meets a listener is not even looked at.
     raw.send(segment(closed.port, Flags::RST))?;
     raw.send(segment(stage.place.port, Flags::RST))?;
+    stage.expect([closed.ends(9).server().stray_received(Signal::Stray).no_socket().no_sequence()]);
+    stage.ledger.stray_received(Signal::Stray, closed.port, 1);
     drop(service);
     Ok(())
 }
@@ -166,6 +165,7 @@ fn no_room(stage: &mut Stage<'_>) -> Result<()> {
             .reason("INVALID_SYN")
             .segment(".", 0)
             .backlog(2, 1),
+        ends.server().listen_overflow(Signal::OverflowAck).backlog(2, 1),
         received(ends.client(), "listen_overflow", &late)?.aborted().segments(0, 0),
     ]);
     for client in others {
