@@ -33,6 +33,18 @@ impl Want {
         Self::Seen(signal, Box::new(Self::Is(value)))
     }
 
+    /// Another value than so far; nothing stays nothing.
+    fn become_value(&mut self, other: &Value) {
+        match self {
+            Self::Is(value) if !value.is_null() => value.clone_from(other),
+            Self::Seen(_, want) => want.become_value(other),
+            Self::OneOf(values) => {
+                values.iter_mut().filter(|value| !value.is_null()).for_each(|value| value.clone_from(other));
+            }
+            Self::Is(_) | Self::Between(..) | Self::Known | Self::Reason(_) => {}
+        }
+    }
+
     fn is_met_by(&self, found: &Value, sight: &Sight) -> Result<bool> {
         Ok(match self {
             Self::Is(value) => value == found,
@@ -119,6 +131,7 @@ impl End {
             .no_socket()
             .remembered(ended)
             .uncounted()
+            .app_saw("nothing")
             .without("other_end")
             .only_with(Signal::Stray)
     }
@@ -224,15 +237,16 @@ impl End {
         let end = |end: SocketAddr| json!({ "addr": end.ip(), "port": end.port() });
         let direction = if kind.ends_with("_sent") { "sent" } else { "received" };
         let family = if matches!(remote.ip(), IpAddr::V4(_)) { "ipv4" } else { "ipv6" };
-        let expected = Expected { kind, local, remote, fields: BTreeMap::new(), needed: None }
-            .with("direction", json!(direction))
-            .with("family", json!(family))
-            .with("local", end(local))
-            .with("remote", end(remote))
-            .with("final", json!(true))
-            .with("fin", Value::Null)
-            .with("owner", Value::Null)
-            .with("backlog", Value::Null);
+        let expected =
+            Expected { kind, local, remote, fields: BTreeMap::new(), needed: None, optional: false }
+                .with("direction", json!(direction))
+                .with("family", json!(family))
+                .with("local", end(local))
+                .with("remote", end(remote))
+                .with("final", json!(true))
+                .with("fin", Value::Null)
+                .with("owner", Value::Null)
+                .with("backlog", Value::Null);
         let facts = ["active", "orphan", "fileless", "destroyed"];
         facts.into_iter().fold(expected, |expected, fact| expected.with(fact, json!(false)))
     }
@@ -248,6 +262,8 @@ pub(crate) struct Expected {
     fields: BTreeMap<&'static str, Want>,
     /// What must be seen for it to be told at all.
     needed: Option<Signal>,
+    /// It may not happen.
+    optional: bool,
 }
 
 impl Expected {
@@ -305,6 +321,17 @@ impl Expected {
         self.needed.is_none_or(|signal| sight.has(signal))
     }
 
+    /// Whether it may not happen at all.
+    pub(crate) const fn is_optional(&self) -> bool {
+        self.optional
+    }
+
+    /// It depends on the moment whether it happens. Expected after those with the same key that do.
+    pub(crate) const fn perhaps(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
     /// Nothing is told of it unless this is seen.
     const fn only_with(mut self, signal: Signal) -> Self {
         self.needed = Some(signal);
@@ -335,7 +362,20 @@ impl Expected {
 
     /// The received reset itself came with this TTL.
     pub(crate) fn ttl(self, ttl: u8) -> Self {
-        self.want("segment.ttl", Want::seen(Signal::Received, json!(ttl)))
+        self.instead("segment.ttl", &json!(ttl))
+    }
+
+    /// What comes from the other end has this TTL.
+    pub(crate) fn from_afar(self, ttl: u8) -> Self {
+        self.ttl(ttl).instead("baseline_ttl", &json!(ttl))
+    }
+
+    /// Another value, if any is wanted.
+    fn instead(mut self, path: &'static str, value: &Value) -> Self {
+        if let Some(want) = self.fields.get_mut(path) {
+            want.become_value(value);
+        }
+        self
     }
 
     fn without(mut self, path: &'static str) -> Self {
@@ -384,6 +424,11 @@ impl Expected {
     /// The socket's state, and the one before.
     pub(crate) fn state(self, state: &str, before: &str) -> Self {
         self.with("state", json!(state)).with("state_before", json!(before))
+    }
+
+    /// A connection that is not one yet.
+    pub(crate) fn in_handshake(self) -> Self {
+        self.with("state", json!("NEW_SYN_RECV")).with("state_before", Value::Null)
     }
 
     /// A listener.

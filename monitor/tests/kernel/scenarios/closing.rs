@@ -22,10 +22,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "an unread request of a half-closed client is a reset on both sides",
         unread_in_close_wait,
     ),
-    Scenario::on_all(
-        "an unread request of a closed client is a reset where anybody is left",
-        unread_of_closed,
-    ),
+    OF_CLOSED,
     Scenario::on_all("an abort that gets lost is sent again and counts once", abort_lost),
     Scenario::on_all("a reset that gets lost is sent again and counts once", reset_lost),
     Scenario::on(
@@ -34,6 +31,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         peer_first,
     ),
 ];
+
+/// A reset that meets a minisock.
+pub(super) const OF_CLOSED: Scenario = Scenario::on_all(
+    "an unread request of a closed client is a reset where anybody is left",
+    unread_of_closed,
+);
 
 fn linger_after_shutdown(stage: &mut Stage<'_>) -> Result<()> {
     let pair = stage.place.listen()?.pair()?;
