@@ -8,6 +8,8 @@
 pub const ZEROS: usize = 16;
 /// Most bytes of a part: what fits on the BPF stack beside the rest.
 pub const PART_BYTES: usize = 176;
+/// Most bytes of a part of `sk_buff`. Less, because segments are read further down the stack.
+pub const SKB_PART_BYTES: usize = 72;
 /// Most bytes of `sock_common` up to the last field that is picked.
 pub const COMMON_BYTES: usize = 112;
 /// Most bytes of the part of `inet_sock`.

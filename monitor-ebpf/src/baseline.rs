@@ -9,6 +9,7 @@
 use monitor_common::peer::Tuple;
 
 use crate::entry::on_entry;
+use crate::fields::room;
 use crate::maps::{HOST_TTLS, SOCKET_TTLS};
 use crate::segment::Segment;
 use crate::socket::Socket;
@@ -43,7 +44,8 @@ fn on_syn_ack(sk: u64, skb: u64) {
     if skb == 0 {
         return;
     }
-    let ttl = Segment::of(skb).ttl();
+    let mut room_for_segment = room();
+    let ttl = Segment::of(skb, &mut room_for_segment).ttl();
     if ttl == 0 {
         return;
     }
@@ -51,7 +53,8 @@ fn on_syn_ack(sk: u64, skb: u64) {
         // SAFETY: a map value; one word, so whole. Another socket's may be overwritten, which then has none.
         unsafe { place.write_volatile(SocketTtl(sk << 8 | ttl as u64)) };
     }
-    let identity = Socket(sk).identify();
+    let mut room_for_identity = room();
+    let identity = Socket(sk).identify(&mut room_for_identity);
     let (addr, netns) = host(&identity.tuple);
     let Some(place) = host_place(addr, netns) else { return };
     // SAFETY: a map value. Usually it is there already, and nothing is written.

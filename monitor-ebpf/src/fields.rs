@@ -56,6 +56,11 @@ pub(crate) fn cpu_totals() -> Option<*mut CpuTotals> {
 
 #[inline(never)]
 fn count_failed_read() {
+    add_failed_read();
+}
+
+#[inline(always)]
+fn add_failed_read() {
     if let Some(totals) = cpu_totals() {
         // SAFETY: `totals` is a map value.
         unsafe { add(&raw mut (*totals).failed_reads, 1) };
@@ -129,14 +134,18 @@ impl<const N: usize> Copied<N> {
         // SAFETY: as above.
         let offset = unsafe { place(&raw const (*part).offset) };
         let bytes = self.bytes.as_mut_ptr().cast::<u8>();
-        // SAFETY: the buffer has ZEROS bytes before the part, and is aligned to 8.
-        unsafe { bytes.cast::<[u64; 2]>().write([0; 2]) };
+        // Volatile, or it would be a call that clears byte by byte.
+        // SAFETY: the buffer has ZEROS bytes before the part, which are two words, and is aligned to 8.
+        unsafe { bytes.cast::<u64>().write_volatile(0) };
+        // SAFETY: as above.
+        unsafe { bytes.cast::<u64>().add(1).write_volatile(0) };
         // SAFETY: as above.
         let room = unsafe { bytes.add(ZEROS) };
         // SAFETY: `size` fits into what is left; the helper checks the source.
         let result = unsafe { bpf_probe_read_kernel(room.cast(), size as u32, (base + offset) as *const _) };
         if result != 0 {
-            count_failed_read();
+            // Not by a call, which would take stack where there is least.
+            add_failed_read();
         }
         true
     }
@@ -155,6 +164,30 @@ impl<const N: usize> Copied<N> {
     }
 }
 
+/// Room on the stack for what a function of ours writes. Values of this size are not returned: each return would be a copy, and the
+/// stack has 512 bytes for all functions under way.
+#[inline(always)]
+pub(crate) const fn room<T>() -> MaybeUninit<T> {
+    MaybeUninit::uninit()
+}
+
+/// Clears it word by word: the BPF target would do it in a loop over bytes.
+///
+/// # Safety
+/// All bits zero is a valid `T`, whose size and alignment are multiples of 8.
+#[inline(always)]
+pub(crate) unsafe fn clear<T>(room: &mut MaybeUninit<T>) -> &mut T {
+    let words = room.as_mut_ptr().cast::<u64>();
+    let mut next = 0;
+    while next < size_of::<T>() / 8 {
+        // SAFETY: `next` is below the value's length in words.
+        unsafe { words.add(next).write_volatile(0) };
+        next += 1;
+    }
+    // SAFETY: written above; the caller's promise.
+    unsafe { room.assume_init_mut() }
+}
+
 /// One byte at an address.
 #[inline(always)]
 pub(crate) fn byte(address: u64) -> u8 {
@@ -163,12 +196,17 @@ pub(crate) fn byte(address: u64) -> u8 {
     value
 }
 
-/// Sixteen bytes at an address.
+/// Copies sixteen bytes to where they are wanted. They are cleared when the read fails.
+///
+/// # Safety
+/// `to` has room for them.
 #[inline(always)]
-pub(crate) fn sixteen_bytes_at(address: u64) -> [u8; 16] {
-    let mut bytes = [0u8; 16];
-    copy(&mut bytes, address, 16);
-    bytes
+pub(crate) unsafe fn copy_sixteen(to: *mut [u8; 16], address: u64) {
+    // SAFETY: the caller's promise; the helper checks the source.
+    let result = unsafe { bpf_probe_read_kernel(to.cast(), 16, address as *const _) };
+    if result != 0 {
+        count_failed_read();
+    }
 }
 
 /// Four bytes at an address, in network order as they stand.
@@ -187,18 +225,12 @@ pub(crate) fn two_bytes_at(address: u64) -> u16 {
     u16::from_be_bytes(bytes)
 }
 
-/// Two of them, one after the other.
+/// Two IPv4 addresses, one after the other, in network order as they stand.
 #[inline(always)]
-pub(crate) fn twice_four_bytes_at(address: u64) -> [[u8; 4]; 2] {
-    let mut bytes = [[0u8; 4]; 2];
-    copy(&mut bytes, address, 8);
-    bytes
-}
-
-/// An IPv4 address in v4-mapped form.
-#[inline(always)]
-pub(crate) const fn mapped(v4: [u8; 4]) -> [u8; 16] {
-    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3]]
+pub(crate) fn two_addresses_at(address: u64) -> [u32; 2] {
+    let mut both = 0u64;
+    copy(&mut both, address, 8);
+    [both as u32, (both >> 32) as u32]
 }
 
 /// The low half of a v4-mapped address but for the IPv4 address in its last four bytes.

@@ -3,43 +3,58 @@
 //! A connection over TLS is never quite quiet at its end: the side that closes says so first (`close_notify`) and sends its FIN
 //! right after. So a closer's own last data that is young and small does not count.
 
+use aya_ebpf::helpers::generated::bpf_jiffies64;
 use monitor_common::counters::Kind;
-use monitor_common::peer::{PeerFin, Side};
+use monitor_common::peer::Side;
 use monitor_common::record::{CLOSE_NOTIFY_BYTES, CLOSE_NOTIFY_SEGMENTS, Record, known};
 
-use crate::fields::settings;
+use crate::fields::{room, settings};
 use crate::peer_fin;
 use crate::peers::{Occasion, slot_of};
 use crate::socket::{CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, Socket};
 use crate::story;
 use crate::tcp::TcpFacts;
 
-/// The peer's FIN was first. Remembers how quiet it was, and tells if it was for long.
-#[inline(always)]
-pub(crate) fn by_peer(socket: Socket, old: u8) {
-    let facts = TcpFacts::of(socket);
-    let fin = peer_fin::observe(socket.0, &facts, facts.unread_bytes(true));
-    peer_fin::note(&fin);
-    if old == ESTABLISHED && is_idle(&fin, &facts, Side::Peer) {
-        tell(socket, &facts, Side::Peer);
+/// The peer's FIN was first. Remembers how quiet it was. Whether it was for long.
+#[inline(never)]
+pub(crate) fn on_peers_fin(sk: u64, old: u8) -> bool {
+    let socket = Socket(sk);
+    if !socket.is_tcp() {
+        return false;
     }
+    let mut room_for_facts = room();
+    let facts = TcpFacts::of(socket, &mut room_for_facts);
+    let fin = Fin::now(facts.unread_bytes(true));
+    peer_fin::note(sk, facts, fin.jiffies, fin.last_bytes);
+    old == ESTABLISHED && is_idle(&fin, facts, Side::Peer)
 }
 
-/// Our FIN is the first, and its sender runs now.
+/// Our FIN is the first. Whether it had been quiet for long.
 #[inline(always)]
-pub(crate) fn by_us(socket: Socket, facts: &TcpFacts) {
-    let fin = peer_fin::observe(socket.0, facts, facts.unacked_bytes());
-    if is_idle(&fin, facts, Side::Local) {
-        tell(socket, facts, Side::Local);
+pub(crate) fn by_us(facts: &TcpFacts) -> bool {
+    is_idle(&Fin::now(facts.unacked_bytes()), facts, Side::Local)
+}
+
+/// A FIN: when, and what of its side nobody had taken yet.
+struct Fin {
+    jiffies: u32,
+    last_bytes: u32,
+}
+
+impl Fin {
+    #[inline(always)]
+    fn now(last_bytes: u32) -> Self {
+        // SAFETY: the helper has no preconditions.
+        Self { jiffies: unsafe { bpf_jiffies64() } as u32, last_bytes }
     }
 }
 
 /// Whether it had been quiet for a second. The daemon computes for how long, by the same rule.
 #[inline(always)]
-fn is_idle(fin: &PeerFin, facts: &TcpFacts, by: Side) -> bool {
+fn is_idle(fin: &Fin, facts: &TcpFacts, by: Side) -> bool {
     let second = settings().hz;
-    let sent = fin.jiffies.wrapping_sub(fin.lsndtime);
-    let received = fin.jiffies.wrapping_sub(fin.lrcvtime);
+    let sent = fin.jiffies.wrapping_sub(facts.lsndtime);
+    let received = fin.jiffies.wrapping_sub(facts.lrcvtime);
     let (own, other) = match by {
         Side::Local => (sent, received),
         Side::Peer => (received, sent),
@@ -53,11 +68,14 @@ fn is_idle(fin: &PeerFin, facts: &TcpFacts, by: Side) -> bool {
         && facts.data_segs_out >= CLOSE_NOTIFY_SEGMENTS
 }
 
-/// Rare, so it may look everything up anew and have a frame of its own.
+/// Tells of it. Rare, so it looks everything up anew. If the FIN is ours, its sender runs now.
 #[inline(never)]
-fn tell(socket: Socket, facts: &TcpFacts, by: Side) {
-    let identity = socket.identify();
-    let role = socket.role(&identity);
+pub(crate) fn tell(socket: Socket, by: Side) {
+    let mut room_for_identity = room();
+    let identity = socket.identify(&mut room_for_identity);
+    let mut room_for_facts = room();
+    let facts = TcpFacts::of(socket, &mut room_for_facts);
+    let role = socket.role(identity);
     let slot = slot_of(&identity.tuple, role, Occasion::Connection);
     let kind = match by {
         Side::Local => Kind::IdleCloseSent,
@@ -71,7 +89,7 @@ fn tell(socket: Socket, facts: &TcpFacts, by: Side) {
         record.state_before = ESTABLISHED;
         record.role = role as u8;
         record.known |= known::ROLE | known::STATE_BEFORE;
-        story::socket(record, socket, &identity, facts);
+        story::socket(record, socket, identity, facts);
         record.fin_by = by as u8;
         story::fin_ages(record, record.jiffies, facts.lsndtime, facts.lrcvtime);
         record.fin_last_bytes =

@@ -20,20 +20,20 @@ const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Words of a tuple.
 const WORDS: usize = size_of::<Tuple>() / 8;
 
+/// One word of a tuple, which is integers without padding, aligned to 8.
 #[inline(always)]
-fn words(tuple: *const Tuple) -> [u64; WORDS] {
-    // SAFETY: callers pass a valid tuple, which is integers without padding, aligned to 8.
-    unsafe { tuple.cast::<[u64; WORDS]>().read_volatile() }
+fn word(tuple: *const Tuple, number: usize) -> u64 {
+    // SAFETY: callers pass a valid tuple and a number below WORDS.
+    unsafe { tuple.cast::<u64>().add(number).read_volatile() }
 }
 
 /// Never 0, which stands for an empty place.
 #[inline(always)]
-fn hash(tuple: &Tuple) -> u64 {
+fn hash(tuple: *const Tuple) -> u64 {
     let mut hash = 0u64;
-    let words = words(tuple);
     let mut next = 0;
     while next < WORDS {
-        hash = (hash ^ words[next]).wrapping_mul(MIX);
+        hash = (hash ^ word(tuple, next)).wrapping_mul(MIX);
         hash ^= hash >> 32;
         next += 1;
     }
@@ -50,26 +50,43 @@ fn places(check: u64) -> (Option<*mut ClosedEntry>, Option<*mut ClosedEntry>) {
 #[inline(always)]
 fn is_of(entry: *mut ClosedEntry, check: u64, tuple: &Tuple) -> bool {
     // SAFETY: `entry` is a map value.
-    let same = unsafe { (&raw const (*entry).check).read_volatile() } == check;
+    if unsafe { (&raw const (*entry).check).read_volatile() } != check {
+        return false;
+    }
     // SAFETY: as above.
-    same && words(unsafe { &raw const (*entry).tuple }) == words(tuple)
+    let known = unsafe { &raw const (*entry).tuple };
+    let mut next = 0;
+    while next < WORDS {
+        if word(known, next) != word(tuple, next) {
+            return false;
+        }
+        next += 1;
+    }
+    true
 }
 
-#[inline(always)]
-fn find(tuple: &Tuple) -> Option<*mut ClosedEntry> {
+/// In a frame of its own, for the sake of the stack. Null when there is none.
+#[inline(never)]
+fn find(tuple: &Tuple) -> *mut ClosedEntry {
     let check = hash(tuple);
     let (one, two) = places(check);
-    match one {
-        Some(entry) if is_of(entry, check, tuple) => Some(entry),
-        _ => two.filter(|entry| is_of(*entry, check, tuple)),
+    if let Some(entry) = one
+        && is_of(entry, check, tuple)
+    {
+        return entry;
+    }
+    match two {
+        Some(entry) if is_of(entry, check, tuple) => entry,
+        _ => core::ptr::null_mut(),
     }
 }
 
 /// The memory of a tuple.
 #[inline(always)]
 pub(crate) fn recall(tuple: &Tuple) -> Option<*mut ClosedMemory> {
+    let entry = find(tuple);
     // SAFETY: only an address inside the map value is taken.
-    find(tuple).map(|entry| unsafe { &raw mut (*entry).memory })
+    if entry.is_null() { None } else { Some(unsafe { &raw mut (*entry).memory }) }
 }
 
 /// Whether a connection's reset had not been counted yet; it is from now on.
@@ -130,7 +147,13 @@ pub(crate) fn write(tuple: &Tuple, ending: &Ending, facts: &TcpFacts) {
     // SAFETY: `entry` is a map value.
     unsafe { (&raw mut (*entry).check).write_volatile(0) };
     // SAFETY: as above.
-    unsafe { (&raw mut (*entry).tuple).cast::<[u64; WORDS]>().write_volatile(words(tuple)) };
+    let to = unsafe { &raw mut (*entry).tuple };
+    let mut next = 0;
+    while next < WORDS {
+        // SAFETY: `next` is below the tuple's length in words.
+        unsafe { to.cast::<u64>().add(next).write_volatile(word(tuple, next)) };
+        next += 1;
+    }
     // SAFETY: only an address inside the map value is taken.
     fill(unsafe { &raw mut (*entry).memory }, ending, facts, jiffies);
     // SAFETY: as above.

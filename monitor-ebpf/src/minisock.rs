@@ -10,7 +10,7 @@ use monitor_common::peer::Role;
 use monitor_common::record::{NO_SLOT, verdict};
 
 use crate::entry::on_entry;
-use crate::fields::{field, number};
+use crate::fields::{field, number, room};
 use crate::memory;
 use crate::peers::{Occasion, Tally, count_port, slot_of};
 use crate::segment::{RST, Segment, flags_of};
@@ -33,18 +33,20 @@ on_entry!(f_time_wait, k_time_wait, |[tw, skb]| {
 /// A handshake was taken back, or a stranger answers a SYN-ACK that went to a forged address: not a peer yet.
 #[inline(never)]
 fn on_request(request: u64, skb: u64) {
-    let segment = Segment::of(skb);
+    let mut room_for_segment = room();
+    let segment = Segment::of(skb, &mut room_for_segment);
     let expected = number(request, field!(request_rcv_nxt)) as u32;
     if segment.sequence().wrapping_sub(expected) > number(request, field!(request_rcv_wnd)) as u32 {
         return;
     }
     let socket = Socket(request);
-    let tuple = segment.tuple(socket.netns());
+    let mut room_for_tuple = room();
+    let tuple = segment.tuple(socket.netns(), &mut room_for_tuple);
     count_port(tuple.local_port, PortCounter::StrayReceived);
     if story::is_wanted(Kind::StrayReceived) {
-        story::tell(Kind::StrayReceived, NO_SLOT, &tuple, |record| {
+        story::tell(Kind::StrayReceived, NO_SLOT, tuple, |record| {
             record.state = socket.state();
-            story::segment(record, &segment, Some(expected));
+            story::segment(record, segment, Some(expected));
         });
     }
 }
@@ -52,7 +54,8 @@ fn on_request(request: u64, skb: u64) {
 /// Our side had closed. While the peer has not, a reset tells that what it still had to say, or read, is lost.
 #[inline(never)]
 fn on_time_wait(tw: u64, skb: u64) {
-    let segment = Segment::of(skb);
+    let mut room_for_segment = room();
+    let segment = Segment::of(skb, &mut room_for_segment);
     let socket = Socket(tw);
     let Some(expected) = socket.time_wait_rcv_nxt() else { return };
     let peer_is_open = number(tw, field!(tw_substate)) as u8 == FIN_WAIT2;
@@ -60,21 +63,22 @@ fn on_time_wait(tw: u64, skb: u64) {
     if segment.sequence().wrapping_sub(expected) > window {
         return;
     }
-    let tuple = segment.tuple(socket.netns());
-    let remembered = memory::recall(&tuple);
+    let mut room_for_tuple = room();
+    let tuple = segment.tuple(socket.netns(), &mut room_for_tuple);
+    let remembered = memory::recall(tuple);
     // SAFETY: a map value; one byte is copied.
     let role = remembered.and_then(|memory| Role::from_code(unsafe { (*memory).role }));
     let (Some(memory), Some(role)) = (remembered, role) else {
         count_port(tuple.local_port, PortCounter::StrayReceived);
         if story::is_wanted(Kind::StrayReceived) {
-            story::tell(Kind::StrayReceived, NO_SLOT, &tuple, |record| {
+            story::tell(Kind::StrayReceived, NO_SLOT, tuple, |record| {
                 record.state = TIME_WAIT;
-                story::segment(record, &segment, Some(expected));
+                story::segment(record, segment, Some(expected));
             });
         }
         return;
     };
-    let slot = slot_of(&tuple, role, Occasion::Connection);
+    let slot = slot_of(tuple, role, Occasion::Connection);
     let tally = Tally::of(slot);
     tally.add(PeerCounter::ResetsReceived, 1);
     let counted = peer_is_open && memory::count_once(memory);
@@ -86,7 +90,7 @@ fn on_time_wait(tw: u64, skb: u64) {
     if !story::is_wanted(Kind::ResetReceived) {
         return;
     }
-    story::tell(Kind::ResetReceived, slot, &tuple, |record| {
+    story::tell(Kind::ResetReceived, slot, tuple, |record| {
         record.state = TIME_WAIT;
         if carried_data {
             record.verdicts |= verdict::CARRIED_DATA;
@@ -94,7 +98,7 @@ fn on_time_wait(tw: u64, skb: u64) {
         if counted {
             record.verdicts |= if carried_data { verdict::COUNTED_RESET } else { verdict::COUNTED_ABORTED };
         }
-        story::segment(record, &segment, Some(expected));
+        story::segment(record, segment, Some(expected));
         // SAFETY: a map value that is valid while the program runs; a concurrent update only mixes two stories.
         story::memory(record, unsafe { &*memory });
     });

@@ -9,7 +9,7 @@ use monitor_common::counters::{Kind, ListenerKey, ListenerTotals};
 use monitor_common::record::{NO_SLOT, Stage, known};
 
 use crate::entry::on_entry;
-use crate::fields::{add, cpu_totals, field, number};
+use crate::fields::{add, cpu_totals, field, number, room};
 use crate::maps::{FREE_LISTENER, LISTENER_TOTALS, LISTENERS};
 use crate::peers::{Counted, count_namespace};
 use crate::segment::{Segment, is_ipv4};
@@ -65,7 +65,8 @@ fn drops_before(sk: u64, queue: Queue) -> bool {
 
 #[inline(never)]
 fn on_overflow(sk: u64, skb: u64, stage: Stage, queue: Queue) {
-    let identity = Socket(sk).identify();
+    let mut room_for_identity = room();
+    let identity = Socket(sk).identify(&mut room_for_identity);
     let listener = &identity.tuple;
     let key = ListenerKey {
         addr: listener.local_addr,
@@ -89,14 +90,17 @@ fn on_overflow(sk: u64, skb: u64, stage: Stage, queue: Queue) {
 /// In a frame of its own, for the sake of the stack.
 #[inline(never)]
 fn tell(skb: u64, netns: u32, stage: Stage, queue: Queue) {
-    let segment = Segment::of(skb);
-    story::tell(Kind::ListenOverflow, NO_SLOT, &segment.tuple(netns), |record| {
+    let mut room_for_segment = room();
+    let segment = Segment::of(skb, &mut room_for_segment);
+    let mut room_for_tuple = room();
+    let tuple = segment.tuple(netns, &mut room_for_tuple);
+    story::tell(Kind::ListenOverflow, NO_SLOT, tuple, |record| {
         record.state = LISTEN;
         record.stage = stage as u8;
         record.known |= known::BACKLOG;
         record.backlog = queue.waiting;
         record.backlog_limit = queue.limit;
-        story::segment(record, &segment, None);
+        story::segment(record, segment, None);
     });
 }
 

@@ -3,7 +3,6 @@
 //! What the socket stores is not enough then: that request has overwritten when we last sent. No map that must be kept
 //! in order: a place in an array, given by the socket's address, which the next socket with that place writes over.
 
-use aya_ebpf::helpers::generated::bpf_jiffies64;
 use monitor_common::peer::{PEER_FINS as COUNT, PeerFin};
 
 use crate::maps::PEER_FINS;
@@ -17,29 +16,19 @@ fn place_of(sk: u64) -> Option<*mut PeerFin> {
     PEER_FINS.get_ptr_mut((sk.wrapping_mul(GOLDEN) >> (64 - COUNT.trailing_zeros())) as u32)
 }
 
-/// How quiet a connection is now; `last_bytes` are those of the side that closes.
+/// Remembers how quiet it is at `jiffies`; `last_bytes` are those of the side that closes.
 #[inline(always)]
-pub(crate) fn observe(sk: u64, facts: &TcpFacts, last_bytes: u32) -> PeerFin {
-    PeerFin {
-        socket: sk,
-        rcv_nxt: facts.rcv_nxt,
-        // SAFETY: the helper has no preconditions.
-        jiffies: unsafe { bpf_jiffies64() } as u32,
-        lsndtime: facts.lsndtime,
-        lrcvtime: facts.lrcvtime,
-        last_bytes,
-        reserved: 0,
-    }
-}
-
-/// Remembers it.
-#[inline(always)]
-pub(crate) fn note(fin: &PeerFin) {
-    if let Some(place) = place_of(fin.socket) {
-        // SAFETY: a map value. Another CPU's socket may have the same place: then the address or the sequence number
-        // does not fit at the next look.
-        unsafe { place.write_volatile(*fin) };
-    }
+pub(crate) fn note(sk: u64, facts: &TcpFacts, jiffies: u32, last_bytes: u32) {
+    let Some(place) = place_of(sk) else { return };
+    // SAFETY: a map value. Another CPU's socket may have the same place: then the address or the sequence number does not fit at
+    // the next look.
+    let fin = unsafe { &mut *place };
+    fin.socket = sk;
+    fin.rcv_nxt = facts.rcv_nxt;
+    fin.jiffies = jiffies;
+    fin.lsndtime = facts.lsndtime;
+    fin.lrcvtime = facts.lrcvtime;
+    fin.last_bytes = last_bytes;
 }
 
 /// What was remembered of this connection.

@@ -26,7 +26,7 @@ pub(crate) enum Occasion {
 }
 
 /// The slot of a connection's peer, made if need be.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn slot_of(tuple: &Tuple, role: Role, occasion: Occasion) -> u32 {
     let port = match role {
         Role::Client => tuple.remote_port,
@@ -168,7 +168,7 @@ pub(crate) enum Counted {
 }
 
 /// Adds to a namespace's total, for the comparison with `OutRsts` and `ListenOverflows`.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn count_namespace(netns: u32, sent: Counted) {
     // SAFETY: the number is copied out of the map value at once.
     let known = unsafe { NAMESPACES.get(netns).copied() };

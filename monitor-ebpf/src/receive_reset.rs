@@ -20,7 +20,7 @@ use monitor_common::record::{NO_SLOT, Record, known, verdict};
 
 use crate::baseline;
 use crate::entry::on_entry;
-use crate::fields::settings;
+use crate::fields::{room, settings};
 use crate::log::debug_line;
 use crate::maps::{HELD, JUDGED, Judged};
 use crate::memory::{self, Context, Ending};
@@ -93,20 +93,26 @@ fn note_judged(judged: Judged) {
 #[inline(never)]
 fn on_receive_reset(sk: u64, skb: u64) {
     let socket = Socket(sk);
-    let identity = socket.identify();
+    let mut room_for_identity = room();
+    let identity = socket.identify(&mut room_for_identity);
     let state = identity.state;
     if is_live(state) {
-        established(socket, &identity, skb);
+        established(socket, identity, skb);
     } else if state == SYN_SENT {
-        refused(&identity, skb);
+        refused(identity, skb);
     } else if state == SYN_RECV {
-        // A TCP Fast Open child before its handshake ended. Not a peer yet.
-        count_port(identity.tuple.local_port, PortCounter::StrayReceived);
-        if story::is_wanted(Kind::StrayReceived) {
-            story::tell(Kind::StrayReceived, NO_SLOT, &identity.tuple, |record| record.state = state);
-        }
+        unfinished(identity);
     }
     // In CLOSE, tcp_reset() does nothing.
+}
+
+/// A TCP Fast Open child before its handshake ended. Not a peer yet.
+#[inline(never)]
+fn unfinished(identity: &Identity) {
+    count_port(identity.tuple.local_port, PortCounter::StrayReceived);
+    if story::is_wanted(Kind::StrayReceived) {
+        story::tell(Kind::StrayReceived, NO_SLOT, &identity.tuple, |record| record.state = identity.state);
+    }
 }
 
 #[inline(never)]
@@ -128,9 +134,10 @@ fn refused(identity: &Identity, skb: u64) {
 }
 
 /// A received reset of an established connection, or what looks like one.
-#[inline(never)]
+#[inline(always)]
 fn established(socket: Socket, identity: &Identity, skb: u64) {
-    let facts = TcpFacts::of(socket);
+    let mut room_for_facts = room();
+    let facts = TcpFacts::of(socket, &mut room_for_facts);
     let state = identity.state;
     let role = socket.role(identity);
     let slot = slot_of(&identity.tuple, role, Occasion::Connection);
@@ -142,10 +149,10 @@ fn established(socket: Socket, identity: &Identity, skb: u64) {
         fin_received: identity.fin_received(),
         context: Context::Elsewhere,
     };
-    memory::count_ending(&identity.tuple, &ending, &facts);
+    memory::count_ending(&identity.tuple, &ending, facts);
     let may_be_data =
         skb == NONE && matches!(state, FIN_WAIT1 | FIN_WAIT2) && socket.shutdown() & RCV_SHUTDOWN != 0;
-    if may_be_data && hold(socket, identity, &facts, role, slot) {
+    if may_be_data && hold(socket, identity, facts, role, slot) {
         return;
     }
     let tally = Tally::of(slot);
@@ -153,16 +160,16 @@ fn established(socket: Socket, identity: &Identity, skb: u64) {
     tally.add(if facts.carried_data() { PeerCounter::Reset } else { PeerCounter::Aborted }, 1);
     if story::is_wanted(Kind::ResetReceived) {
         story::tell(Kind::ResetReceived, slot, &identity.tuple, |record| {
-            fill(record, socket, identity, &facts, role);
+            fill(record, socket, identity, facts, role);
             if skb != NONE {
-                story::received_segment(record, skb, facts.rcv_nxt);
+                story::segment_of(record, skb, facts.rcv_nxt);
             }
         });
     }
 }
 
 /// Holds a reset that may be none. `false` when there is no room: then it is taken for one.
-#[inline(always)]
+#[inline(never)]
 fn hold(socket: Socket, identity: &Identity, facts: &TcpFacts, role: Role, slot: u32) -> bool {
     let key = socket.held_key(&identity.tuple, facts.rcv_nxt);
     if HELD.insert(&key, &story::EMPTY, 0).is_err() {
@@ -177,7 +184,7 @@ fn hold(socket: Socket, identity: &Identity, facts: &TcpFacts, role: Role, slot:
     true
 }
 
-#[inline(always)]
+#[inline(never)]
 fn fill(record: &mut Record, socket: Socket, identity: &Identity, facts: &TcpFacts, role: Role) {
     let state = identity.state;
     record.state = state;

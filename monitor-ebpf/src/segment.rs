@@ -1,10 +1,13 @@
 //! What an incoming segment tells, taken before it was freed: the one that provoked a reset.
 
+use core::mem::MaybeUninit;
+
 use monitor_common::peer::Tuple;
-use monitor_common::places::{PART_BYTES, Part, SKB_PARTS, SKBS, Skb, ZEROS};
+use monitor_common::places::{Part, SKB_PART_BYTES, SKB_PARTS, SKBS, Skb, ZEROS};
 
 use crate::fields::{
-    Copied, byte, field, four_bytes_at, mapped, number, sixteen_bytes_at, twice_four_bytes_at, two_bytes_at,
+    Copied, byte, clear, copy_sixteen, field, four_bytes_at, mapped_words, number, two_addresses_at,
+    two_bytes_at,
 };
 use crate::maps::PLACES;
 
@@ -47,22 +50,12 @@ pub(crate) struct Segment {
 impl Segment {
     /// Of an `sk_buff`.
     #[inline(always)]
-    pub(crate) fn of(skb: u64) -> Self {
-        let mut segment = Self {
-            head: 0,
-            dev: 0,
-            seq: 0,
-            end_seq: 0,
-            ifindex: 0,
-            network_header: 0,
-            transport_header: 0,
-            protocol: 0,
-            flags: 0,
-            reserved: 0,
-        };
+    pub(crate) fn of(skb: u64, room: &mut MaybeUninit<Self>) -> &mut Self {
+        // SAFETY: nothing but integers.
+        let segment = unsafe { clear(room) };
         let mut part = 0;
         while part < SKB_PARTS {
-            if !read_part(skb, part as u32, &mut segment) {
+            if !read_part(skb, part as u32, segment) {
                 break;
             }
             part += 1;
@@ -72,8 +65,8 @@ impl Segment {
 
     /// Of an `sk_buff` that TCP has not seen, or not as its own: numbers and flags come from the headers themselves.
     #[inline(always)]
-    pub(crate) fn of_packet(skb: u64) -> Self {
-        let mut segment = Self::of(skb);
+    pub(crate) fn of_packet(skb: u64, room: &mut MaybeUninit<Self>) -> &mut Self {
+        let segment = Self::of(skb, room);
         let tcp = segment.head + segment.transport_header as u64;
         segment.seq = u32::from_be_bytes(four_bytes_at(tcp + TCP_SEQUENCE));
         let [offset, flags, ..] = four_bytes_at(tcp + TCP_OFFSET);
@@ -119,16 +112,11 @@ impl Segment {
 
     /// The four-tuple as this host sees it: the segment's destination is our end.
     #[inline(always)]
-    pub(crate) fn tuple(&self, netns: u32) -> Tuple {
-        let ip = self.ip();
-        let (remote_port, local_port) = self.ports();
-        let (remote_addr, local_addr) = if self.is_ipv4() {
-            let [source, destination] = twice_four_bytes_at(ip + IPV4_SOURCE);
-            (mapped(source), mapped(destination))
-        } else {
-            (sixteen_bytes_at(ip + IPV6_SOURCE), sixteen_bytes_at(ip + IPV6_DESTINATION))
-        };
-        Tuple { local_addr, remote_addr, netns, local_port, remote_port }
+    pub(crate) fn tuple<'a>(&self, netns: u32, room: &'a mut MaybeUninit<Tuple>) -> &'a Tuple {
+        // SAFETY: there is room for one.
+        unsafe { write_tuple(self, netns, room.as_mut_ptr()) };
+        // SAFETY: written above, every field of it.
+        unsafe { room.assume_init_ref() }
     }
 
     /// Namespace of the device; 0 once the segment was queued to a socket, which clears `dev`.
@@ -150,7 +138,7 @@ impl Segment {
     /// A SYN that opens: no ACK with it.
     #[inline(always)]
     pub(crate) fn opens(&self) -> bool {
-        self.flags & (SYN | ACK) == SYN
+        opens(self.flags)
     }
 
     /// First sequence number.
@@ -175,6 +163,42 @@ impl Segment {
     }
 }
 
+/// In a frame of its own, for the sake of the stack.
+///
+/// # Safety
+/// `tuple` has room for one.
+#[inline(never)]
+unsafe fn write_tuple(segment: &Segment, netns: u32, tuple: *mut Tuple) {
+    let ip = segment.ip();
+    let (remote_port, local_port) = segment.ports();
+    // SAFETY: the caller's promise; only addresses inside the tuple are taken.
+    let (remote, local) = unsafe { (&raw mut (*tuple).remote_addr, &raw mut (*tuple).local_addr) };
+    if segment.is_ipv4() {
+        let [source, destination] = two_addresses_at(ip + IPV4_SOURCE);
+        // SAFETY: addresses are aligned to 8 in a tuple.
+        unsafe { remote.cast::<[u64; 2]>().write_volatile(mapped_words(source)) };
+        // SAFETY: as above.
+        unsafe { local.cast::<[u64; 2]>().write_volatile(mapped_words(destination)) };
+    } else {
+        // SAFETY: both have sixteen bytes.
+        unsafe { copy_sixteen(remote, ip + IPV6_SOURCE) };
+        // SAFETY: as above.
+        unsafe { copy_sixteen(local, ip + IPV6_DESTINATION) };
+    }
+    // SAFETY: the caller's promise.
+    unsafe { (&raw mut (*tuple).netns).write(netns) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*tuple).local_port).write(local_port) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*tuple).remote_port).write(remote_port) };
+}
+
+/// Whether flags are those of a SYN that opens: no ACK with it.
+#[inline(always)]
+pub(crate) const fn opens(flags: u8) -> bool {
+    flags & (SYN | ACK) == SYN
+}
+
 /// Flag byte of a segment's TCP header, without the rest of it. Only where TCP has filled its control block.
 #[inline(always)]
 pub(crate) fn flags_of(skb: u64) -> u8 {
@@ -195,7 +219,7 @@ fn read_part(skb: u64, part: u32, segment: &mut Segment) -> bool {
     }
     // SAFETY: `part` is below the number of parts; only an address inside the static is taken.
     let part = unsafe { (&raw const PLACES.skb).cast::<Part<SKBS>>().add(part as usize) };
-    let mut copied = Copied::<{ ZEROS + PART_BYTES }>::room();
+    let mut copied = Copied::<{ ZEROS + SKB_PART_BYTES }>::room();
     // SAFETY: `part` points into PLACES.
     if !unsafe { copied.fill(skb, part) } {
         return false;

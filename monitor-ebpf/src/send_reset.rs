@@ -12,13 +12,13 @@ use monitor_common::peer::{Ended, Role, Tuple};
 use monitor_common::record::{NO_SLOT, Record, known, verdict};
 use monitor_common::settings::NO_REASON;
 
-use crate::fields::{field, number, settings};
+use crate::fields::{field, number, room, settings};
 use crate::log::debug_line;
 use crate::maps::{HELD, LAST_CLOSE, LAST_CLOSES, LastClose};
 use crate::memory::{self, Context, Ending};
 use crate::peers::{Counted, Occasion, Tally, count_namespace, count_port, slot_of};
 use crate::relief;
-use crate::segment::Segment;
+use crate::segment::{Segment, flags_of, opens};
 use crate::socket::{CLOSE, ESTABLISHED, Identity, LISTEN, Socket, TIME_WAIT, is_live};
 use crate::story;
 use crate::tcp::TcpFacts;
@@ -61,7 +61,7 @@ const fn token(sk: u64, skb: u64) -> u64 {
 fn on_send_reset(sk: u64, skb: u64, reason: u32) {
     if skb == 0 {
         active(Socket(sk), reason);
-    } else {
+    } else if !orphaned(sk, skb, reason) {
         passive(sk, skb, reason);
     }
 }
@@ -102,28 +102,21 @@ impl Intent {
 
 #[inline(never)]
 fn active(socket: Socket, reason: u32) {
-    let identity = socket.identify();
+    let mut room_for_identity = room();
+    let identity = socket.identify(&mut room_for_identity);
     let tuple = &identity.tuple;
     let state = identity.state;
     let before = if state == CLOSE { state_before_close(socket.0) } else { Some(state) };
     let state_then = before.unwrap_or(ESTABLISHED);
     if !is_live(state_then) {
-        count_namespace(tuple.netns, Counted::Stray);
-        count_port(tuple.local_port, PortCounter::StraySent);
-        if story::is_wanted(Kind::StraySent) {
-            story::tell(Kind::StraySent, NO_SLOT, tuple, |record| {
-                record.state = state;
-                record.active = 1;
-                set_reason(record, reason);
-            });
-        }
-        return;
+        return unmeant(identity, reason);
     }
     count_namespace(tuple.netns, Counted::Reset);
-    let facts = TcpFacts::of(socket);
-    let role = socket.role(&identity);
+    let mut room_for_facts = room();
+    let facts = TcpFacts::of(socket, &mut room_for_facts);
+    let role = socket.role(identity);
     let slot = slot_of(tuple, role, Occasion::Connection);
-    let intent = intent(socket, &identity, &facts, reason);
+    let intent = intent(socket, identity, facts, reason);
     let aborted = intent.is_meant() || !facts.carried_data();
     let tally = Tally::of(slot);
     tally.add(PeerCounter::ResetsSent, 1);
@@ -140,29 +133,49 @@ fn active(socket: Socket, reason: u32) {
         context,
     };
     // A memory of our FIN stays: it knows how quiet it was then.
-    memory::count_ending(tuple, &ending, &facts);
+    memory::count_ending(tuple, &ending, facts);
     if !story::is_wanted(Kind::ResetSent) {
         return;
     }
-    story::tell(Kind::ResetSent, slot, tuple, |record| {
-        record.active = 1;
-        record.verdicts |= if aborted { verdict::COUNTED_ABORTED } else { verdict::COUNTED_RESET };
-        if facts.carried_data() {
-            record.verdicts |= verdict::CARRIED_DATA;
-        }
-        if intent == Intent::Destroyed {
-            record.verdicts |= verdict::DESTROYED;
-        }
-        set_reason(record, reason);
-        fill(record, socket, &identity, &facts, role, before);
-        if by_owner {
-            story::owner(record);
-        }
-    });
+    let record = story::begin(Kind::ResetSent, slot, tuple);
+    if record.is_null() {
+        return;
+    }
+    // SAFETY: reserved in the ring for us, and cleared; all bits zero is a valid record.
+    let told = unsafe { &mut *record };
+    told.active = 1;
+    told.verdicts |= if aborted { verdict::COUNTED_ABORTED } else { verdict::COUNTED_RESET };
+    if facts.carried_data() {
+        told.verdicts |= verdict::CARRIED_DATA;
+    }
+    if intent == Intent::Destroyed {
+        told.verdicts |= verdict::DESTROYED;
+    }
+    set_reason(told, reason);
+    fill(told, socket, identity, facts, before);
+    if by_owner {
+        story::owner(told);
+    }
+    story::submit(record, Kind::ResetSent);
+}
+
+/// A reset of our own accord for no connection: of one that was being opened.
+#[inline(never)]
+fn unmeant(identity: &Identity, reason: u32) {
+    let tuple = &identity.tuple;
+    count_namespace(tuple.netns, Counted::Stray);
+    count_port(tuple.local_port, PortCounter::StraySent);
+    if story::is_wanted(Kind::StraySent) {
+        story::tell(Kind::StraySent, NO_SLOT, tuple, |record| {
+            record.state = identity.state;
+            record.active = 1;
+            set_reason(record, reason);
+        });
+    }
 }
 
 /// Told by the socket alone, since reasons for active resets exist only from 6.12 on.
-#[inline(always)]
+#[inline(never)]
 fn intent(socket: Socket, identity: &Identity, facts: &TcpFacts, reason: u32) -> Intent {
     if identity.state != CLOSE {
         if reason == settings().reason_close && reason != NO_REASON {
@@ -188,39 +201,33 @@ fn intent(socket: Socket, identity: &Identity, facts: &TcpFacts, reason: u32) ->
 
 #[inline(never)]
 pub(crate) fn passive(sk: u64, skb: u64, reason: u32) {
-    let segment = Segment::of(skb);
+    let mut room_for_segment = room();
+    let segment = Segment::of(skb, &mut room_for_segment);
     let socket = Socket(sk);
     let (state, netns) = if sk == 0 { (0, segment.netns()) } else { (socket.state(), socket.netns()) };
     if segment.opens() {
         // The cheapest way: scans and floods come here.
         count_port(segment.local_port(), PortCounter::RefusedSent);
         count_namespace(netns, Counted::Refused);
-        if story::is_wanted(Kind::RefusedSent) {
-            story::tell(Kind::RefusedSent, NO_SLOT, &segment.tuple(netns), |record| {
-                answer(record, state, &segment, None, reason);
-            });
+        if !story::is_wanted(Kind::RefusedSent) {
+            return;
         }
-        return;
     }
-    let tuple = segment.tuple(netns);
-    match state {
-        0 | TIME_WAIT | LISTEN => late(socket, state, &tuple, &segment, reason),
-        CLOSE => orphaned(socket, &tuple, &segment, reason),
-        _ if is_live(state) => orphaned(socket, &tuple, &segment, reason),
-        _ => stray(socket, state, &tuple, &segment, reason),
+    let mut room_for_tuple = room();
+    let tuple = segment.tuple(netns, &mut room_for_tuple);
+    if segment.opens() {
+        story::tell(Kind::RefusedSent, NO_SLOT, tuple, |record| answer(record, state, segment, None, reason));
+    } else if !(matches!(state, 0 | TIME_WAIT | LISTEN) && late(socket, state, tuple, segment, reason)) {
+        stray(socket, state, tuple, segment, reason);
     }
 }
 
-/// A segment that met no connection any more, only perhaps our memory of one.
+/// A segment that met no connection any more, only our memory of one. `false` when there is none.
 #[inline(never)]
-fn late(socket: Socket, state: u8, tuple: &Tuple, segment: &Segment, reason: u32) {
-    let Some(memory) = memory::recall(tuple) else {
-        return stray(socket, state, tuple, segment, reason);
-    };
+fn late(socket: Socket, state: u8, tuple: &Tuple, segment: &Segment, reason: u32) -> bool {
+    let Some(memory) = memory::recall(tuple) else { return false };
     // SAFETY: `memory` is a map value; one byte is copied.
-    let Some(role) = Role::from_code(unsafe { (*memory).role }) else {
-        return stray(socket, state, tuple, segment, reason);
-    };
+    let Some(role) = Role::from_code(unsafe { (*memory).role }) else { return false };
     let slot = slot_of(tuple, role, Occasion::Connection);
     let tally = Tally::of(slot);
     tally.add(PeerCounter::ResetsSent, 1);
@@ -231,7 +238,7 @@ fn late(socket: Socket, state: u8, tuple: &Tuple, segment: &Segment, reason: u32
         tally.add(PeerCounter::Reset, 1);
     }
     if !story::is_wanted(Kind::ResetSent) {
-        return;
+        return true;
     }
     story::tell(Kind::ResetSent, slot, tuple, |record| {
         let expected = if state == TIME_WAIT { socket.time_wait_rcv_nxt() } else { None };
@@ -243,22 +250,31 @@ fn late(socket: Socket, state: u8, tuple: &Tuple, segment: &Segment, reason: u32
         // SAFETY: a map value that is valid while the program runs; a concurrent update only mixes two stories.
         story::memory(record, unsafe { &*memory });
     });
+    true
 }
 
-/// Data for a full socket that its application has left: `tcp_reset()` has closed it, and the reset goes out now.
+/// Data for a full socket that its application has left: `tcp_reset()` has closed it, and the reset goes out now. `false` when it
+/// is anything else.
 #[inline(never)]
-fn orphaned(socket: Socket, tuple: &Tuple, segment: &Segment, reason: u32) {
-    let identity = socket.identify();
-    let facts = TcpFacts::of(socket);
-    // It was data and not a reset: receive_reset.rs holds it if it came through there, and has taken the first count.
-    let was_held = HELD.remove(socket.held_key(tuple, facts.rcv_nxt)).is_ok();
-    let state = identity.state;
-    let before = if state == CLOSE { state_before_close(socket.0) } else { Some(state) };
+fn orphaned(sk: u64, skb: u64, reason: u32) -> bool {
+    let socket = Socket(sk);
+    let state = if sk == 0 { 0 } else { socket.state() };
+    if !(state == CLOSE || is_live(state)) || opens(flags_of(skb)) {
+        return false;
+    }
+    let before = if state == CLOSE { state_before_close(sk) } else { Some(state) };
     let state_then = before.unwrap_or(ESTABLISHED);
     if !is_live(state_then) {
-        return stray(socket, state, tuple, segment, reason);
+        return false;
     }
-    let role = socket.role(&identity);
+    let mut room_for_identity = room();
+    let identity = socket.identify(&mut room_for_identity);
+    let mut room_for_facts = room();
+    let facts = TcpFacts::of(socket, &mut room_for_facts);
+    let tuple = &identity.tuple;
+    // It was data and not a reset: receive_reset.rs holds it if it came through there, and has taken the first count.
+    let was_held = HELD.remove(socket.held_key(tuple, facts.rcv_nxt)).is_ok();
+    let role = socket.role(identity);
     let slot = slot_of(tuple, role, Occasion::Connection);
     let tally = Tally::of(slot);
     tally.add(PeerCounter::ResetsSent, 1);
@@ -271,21 +287,23 @@ fn orphaned(socket: Socket, tuple: &Tuple, segment: &Segment, reason: u32) {
         fin_received: identity.fin_received(),
         context: Context::Elsewhere,
     };
-    let counted = memory::count_ending(tuple, &ending, &facts) || was_held;
+    let counted = memory::count_ending(tuple, &ending, facts) || was_held;
     if counted {
         tally.add(PeerCounter::Reset, 1);
     }
     if !story::is_wanted(Kind::ResetSent) {
-        return;
+        return true;
     }
     story::tell(Kind::ResetSent, slot, tuple, |record| {
-        answer(record, state, segment, Some(facts.rcv_nxt), reason);
+        set_reason(record, reason);
+        story::segment_of(record, skb, facts.rcv_nxt);
         record.verdicts |= verdict::CARRIED_DATA;
         if counted {
             record.verdicts |= verdict::COUNTED_RESET;
         }
-        fill(record, socket, &identity, &facts, role, before);
+        fill(record, socket, identity, facts, before);
     });
+    true
 }
 
 /// A segment of no connection we remember.
@@ -308,16 +326,9 @@ fn stray(socket: Socket, state: u8, tuple: &Tuple, segment: &Segment, reason: u3
 
 /// What every reset of a full socket tells. `before` is the state before it moved to CLOSE, if known.
 #[inline(always)]
-fn fill(
-    record: &mut Record,
-    socket: Socket,
-    identity: &Identity,
-    facts: &TcpFacts,
-    role: Role,
-    before: Option<u8>,
-) {
+fn fill(record: &mut Record, socket: Socket, identity: &Identity, facts: &TcpFacts, before: Option<u8>) {
     record.state = identity.state;
-    record.role = role as u8;
+    record.role = socket.role(identity) as u8;
     record.known |= known::ROLE;
     if let Some(before) = before {
         record.known |= known::STATE_BEFORE;
@@ -345,7 +356,7 @@ fn set_reason(record: &mut Record, reason: u32) {
 
 /// The state a socket was in before it moved to CLOSE, if that was one of this CPU's last such moves: it is, unless the
 /// process was moved to another CPU between the two.
-#[inline(always)]
+#[inline(never)]
 fn state_before_close(sk: u64) -> Option<u8> {
     let last = LAST_CLOSE.get_ptr_mut(0)?;
     // SAFETY: `last` is a map value of this CPU.

@@ -7,8 +7,9 @@
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use monitor_common::counters::{PeerCounter, Tracepoint};
-use monitor_common::peer::{Ended, Role};
+use monitor_common::peer::{Ended, Role, Side};
 
+use crate::fields::room;
 use crate::idle_close;
 use crate::log::debug_line;
 use crate::maps::{LAST_CLOSE, LAST_CLOSES, LastClose, Rare, ever, note_ever};
@@ -28,7 +29,7 @@ pub(crate) fn set_state(ctx: RawTracePointContext) -> i32 {
     relief::leave_token(Tracepoint::SetState, token(sk, old, new));
     if is_news(old, new) {
         debug_line!(&ctx, "set_state {:x}: {} -> {}", sk, old, new);
-        on_set_state(sk, old, new);
+        on_news(sk, old, new);
     }
     0
 }
@@ -38,7 +39,7 @@ pub(crate) fn relief_state(ctx: RawTracePointContext) -> i32 {
     let (sk, old, new) = arguments(&ctx);
     if relief::is_needed(Tracepoint::SetState, token(sk, old, new)) && is_news(old, new) {
         debug_line!(&ctx, "set_state {:x}: {} -> {}, by the second program", sk, old, new);
-        on_set_state(sk, old, new);
+        on_news(sk, old, new);
     }
     0
 }
@@ -64,46 +65,51 @@ const fn is_news(old: u8, new: u8) -> bool {
         || (!is_live(old) && is_live(new))
 }
 
-/// The logic, for any kind of attachment.
-#[inline(never)]
-fn on_set_state(sk: u64, old: u8, new: u8) {
-    let socket = Socket(sk);
-    if new == CLOSE_WAIT && is_live(old) {
-        if socket.is_tcp() {
-            idle_close::by_peer(socket, old);
-        }
-        return;
+/// The logic, for any kind of attachment. Both ways are functions of the kernel's, so that they have a stack frame each.
+#[inline(always)]
+fn on_news(sk: u64, old: u8, new: u8) {
+    // The usual end of a connection that the peer closes goes without a look at whose it is.
+    if (new != CLOSE_WAIT || !is_live(old)) && on_set_state(sk, old, new) {
+        idle_close::tell(Socket(sk), Side::Local);
     }
-    let identity = socket.identify();
+    if new == CLOSE_WAIT && idle_close::on_peers_fin(sk, old) {
+        idle_close::tell(Socket(sk), Side::Peer);
+    }
+}
+
+/// Whether it ended a quiet connection by our FIN, which is told elsewhere.
+#[inline(never)]
+fn on_set_state(sk: u64, old: u8, new: u8) -> bool {
+    let socket = Socket(sk);
+    let mut room_for_identity = room();
+    let identity = socket.identify(&mut room_for_identity);
     if !identity.tcp {
-        return;
+        return false;
     }
     if old == SYN_SENT && new == SYN_RECV {
         socket.note_crossing();
-        return;
+        return false;
     }
     if !is_live(old) && is_live(new) {
-        opened(socket, &identity, old);
-        if new == CLOSE_WAIT {
-            idle_close::by_peer(socket, old);
-        }
+        opened(socket, identity, old);
     }
     if new == FIN_WAIT1 {
-        closing(socket, &identity, old);
+        return closing(socket, identity, old);
     }
     if new == CLOSE {
         note_close(sk, old);
         if is_live(old) {
             // Its role stays noted: the reset that goes with this close comes after it. The next connection in the same
             // place of memory sets it right.
-            closed(socket, &identity, old);
+            closed(socket, identity, old);
         } else {
             socket.forget_role();
         }
     }
+    false
 }
 
-#[inline(always)]
+#[inline(never)]
 fn opened(socket: Socket, identity: &Identity, old: u8) {
     let role = if old == SYN_RECV && !socket.opened_crossing() { Role::Server } else { Role::Client };
     if role == identity.role_by_ttl() {
@@ -114,10 +120,11 @@ fn opened(socket: Socket, identity: &Identity, old: u8) {
     Tally::of(slot_of(&identity.tuple, role, Occasion::Connection)).add(PeerCounter::Opened, 1);
 }
 
-/// Our FIN is the first.
+/// Our FIN is the first. Whether it ends a quiet connection.
 #[inline(always)]
-fn closing(socket: Socket, identity: &Identity, old: u8) {
-    let facts = TcpFacts::of(socket);
+fn closing(socket: Socket, identity: &Identity, old: u8) -> bool {
+    let mut room_for_facts = room();
+    let facts = TcpFacts::of(socket, &mut room_for_facts);
     let ending = Ending {
         role: socket.role(identity),
         state: ESTABLISHED,
@@ -126,20 +133,19 @@ fn closing(socket: Socket, identity: &Identity, old: u8) {
         fin_received: false,
         context: Context::Owner,
     };
-    memory::write(&identity.tuple, &ending, &facts);
+    memory::write(&identity.tuple, &ending, facts);
     if socket.shutdown() & RCV_SHUTDOWN == 0 {
         note_ever(Rare::HalfClosed);
     }
-    if old == ESTABLISHED {
-        idle_close::by_us(socket, &facts);
-    }
+    old == ESTABLISHED && idle_close::by_us(facts)
 }
 
 #[inline(always)]
 fn closed(socket: Socket, identity: &Identity, old: u8) {
     let (received, sent) = if matches!(old, FIN_WAIT1 | FIN_WAIT2 | CLOSING) && ever(Rare::HalfClosed) {
-        let facts = TcpFacts::of(socket);
-        memory::refresh(&identity.tuple, &facts, identity.fin_received(), old);
+        let mut room_for_facts = room();
+        let facts = TcpFacts::of(socket, &mut room_for_facts);
+        memory::refresh(&identity.tuple, facts, identity.fin_received(), old);
         (facts.data_segs_in, facts.data_segs_out)
     } else {
         (socket.data_segs_in(), socket.data_segs_out())

@@ -1,10 +1,12 @@
 //! What a full TCP socket tells. Never to be used on a TIME_WAIT or request socket, which end early.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::helpers::bpf_get_current_task;
 use monitor_common::peer::{HeldKey, Role, Tuple};
 use monitor_common::places::{COMMON_BYTES, COMMONS, Common, INET_BYTES, INETS, Inet, ZEROS};
 
-use crate::fields::{Copied, field, is_mapped, mapped_words, number};
+use crate::fields::{Copied, clear, field, is_mapped, mapped_words, number};
 use crate::maps::{PLACES, PROTOCOL_PLACES, PROTOCOLS, ROLES, Rare, ever, note_ever};
 
 pub(crate) const ESTABLISHED: u8 = 1;
@@ -53,6 +55,7 @@ pub(crate) struct Identity {
     pub(crate) state: u8,
     /// Not the parent of MPTCP subflows.
     pub(crate) tcp: bool,
+    reserved: [u8; 5],
 }
 
 /// A full socket, by its kernel address.
@@ -81,21 +84,11 @@ impl Socket {
 
     /// Whose connection it is.
     #[inline(always)]
-    pub(crate) fn identify(self) -> Identity {
-        let mut identity = Identity {
-            tuple: Tuple {
-                local_addr: [0; 16],
-                remote_addr: [0; 16],
-                netns: 0,
-                local_port: 0,
-                remote_port: 0,
-            },
-            flags: 0,
-            ttl: 0,
-            state: 0,
-            tcp: false,
-        };
-        read_identity(self.0, &mut identity);
+    pub(crate) fn identify(self, room: &mut MaybeUninit<Identity>) -> &Identity {
+        // SAFETY: integers and a bool.
+        let identity = unsafe { clear(room) };
+        let v4 = read_common(self.0, identity);
+        read_inet(self.0, identity, v4);
         identity
     }
 
@@ -237,14 +230,14 @@ impl Identity {
     }
 }
 
-/// In a frame of its own, for the sake of the stack.
+/// In a frame of its own, for the sake of the stack. Whether the addresses are IPv4.
 #[inline(never)]
-fn read_identity(sk: u64, identity: &mut Identity) {
+fn read_common(sk: u64, identity: &mut Identity) -> bool {
     let part = &raw const PLACES.common;
     let mut copied = Copied::<{ ZEROS + COMMON_BYTES }>::room();
     // SAFETY: `part` points into PLACES.
     if !unsafe { copied.fill(sk, part) } {
-        return;
+        return false;
     }
     macro_rules! pick {
         ($field:ident as $number:ty) => {
@@ -266,10 +259,11 @@ fn read_identity(sk: u64, identity: &mut Identity) {
     identity.flags = pick!(Flags as u64);
     identity.state = pick!(State as u8);
     identity.tcp = is_tcp(sk, pick!(Prot as u64));
-    read_inet(sk, identity, is_mapped(remote));
+    is_mapped(remote)
 }
 
-#[inline(always)]
+/// Likewise.
+#[inline(never)]
 fn read_inet(sk: u64, identity: &mut Identity, v4: bool) {
     let part = &raw const PLACES.inet;
     let mut copied = Copied::<{ ZEROS + INET_BYTES }>::room();

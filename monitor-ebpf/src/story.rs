@@ -2,14 +2,14 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_comm, bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_ns,
+    bpf_get_current_comm, bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_ns, bpf_ringbuf_submit,
 };
 use monitor_common::counters::{CpuTotals, Kind, PeerCounter};
 use monitor_common::peer::{ClosedMemory, Ended, Role, Side, Tuple};
 use monitor_common::record::{NO_SLOT, RECORD_BYTES, RECORD_VERSION, Record, known, verdict};
 
 use crate::baseline;
-use crate::fields::{add, cpu_totals, field, number, settings};
+use crate::fields::{add, cpu_totals, field, number, room, settings};
 use crate::maps::{EVENTS, LIMITS};
 use crate::memory;
 use crate::peer_fin;
@@ -78,7 +78,7 @@ pub(crate) static EMPTY: Record = Record {
 };
 
 /// Accounts for one event. Whether its story is to be told: always, or within the rate of its kind.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn is_wanted(kind: Kind) -> bool {
     let Some(totals) = cpu_totals() else { return false };
     count(totals, Account::Seen, kind);
@@ -92,18 +92,42 @@ pub(crate) fn is_wanted(kind: Kind) -> bool {
 /// Tells the story of an event that is wanted, if there is room.
 #[inline(always)]
 pub(crate) fn tell(kind: Kind, slot: u32, tuple: &Tuple, fill: impl FnOnce(&mut Record)) {
-    let Some(totals) = cpu_totals() else { return };
-    let Some(mut entry) = EVENTS.reserve::<Record>(0) else {
-        count(totals, Account::Lost, kind);
-        untold(kind, slot);
+    let record = begin(kind, slot, tuple);
+    if record.is_null() {
         return;
+    }
+    // SAFETY: reserved in the ring for us, and cleared; all bits zero is a valid record.
+    fill(unsafe { &mut *record });
+    submit(record, kind);
+}
+
+/// A cleared record in the ring, with what every record has. Null when there is no room, which is counted. In a frame of its own,
+/// as is everything here that fills one: old kernels allow the functions under way 512 bytes of stack together.
+#[inline(never)]
+pub(crate) fn begin(kind: Kind, slot: u32, tuple: &Tuple) -> *mut Record {
+    let Some(mut entry) = EVENTS.reserve::<Record>(0) else {
+        if let Some(totals) = cpu_totals() {
+            count(totals, Account::Lost, kind);
+        }
+        untold(kind, slot);
+        return core::ptr::null_mut();
     };
-    let record = clear(entry.as_mut_ptr());
-    start(record, kind, slot, tuple);
-    fill(record);
-    count(totals, Account::Submitted, kind);
-    let time_ns = record.time_ns;
-    entry.submit(wake(time_ns));
+    let record = entry.as_mut_ptr();
+    // It is handed in by `submit`.
+    core::mem::forget(entry);
+    start(clear(record), kind, slot, tuple);
+    record
+}
+
+#[inline(never)]
+pub(crate) fn submit(record: *mut Record, kind: Kind) {
+    if let Some(totals) = cpu_totals() {
+        count(totals, Account::Submitted, kind);
+    }
+    // SAFETY: reserved by `begin`, and not handed in yet.
+    let time_ns = unsafe { (*record).time_ns };
+    // SAFETY: as above; nobody uses it afterwards.
+    unsafe { bpf_ringbuf_submit(record.cast(), wake(time_ns)) };
 }
 
 /// An empty record, word by word: a copy of one would be made byte by byte.
@@ -224,7 +248,7 @@ fn within_rate(kind: Kind) -> bool {
 }
 
 /// Fills in what a full socket tells. Role and state before must be there already.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn socket(record: &mut Record, socket: Socket, identity: &Identity, facts: &TcpFacts) {
     record.known |= known::SOCKET | known::BYTES | known::SRTT;
     record.bytes_in = facts.payload_in(identity.fin_received());
@@ -273,7 +297,7 @@ pub(crate) fn baseline(record: &mut Record, ttl: Option<u8>) {
 }
 
 /// Fills in whose FIN was first, and how quiet it was then, for a connection that was in `state`.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn first_fin(record: &mut Record, sk: u64, facts: &TcpFacts, tuple: &Tuple, state: u8) {
     if matches!(state, CLOSE_WAIT | LAST_ACK) {
         record.fin_by = Side::Peer as u8;
@@ -323,7 +347,7 @@ pub(crate) fn fin_ages(record: &mut Record, jiffies: u32, lsndtime: u32, lrcvtim
 }
 
 /// Fills in what the closed memory tells.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn memory(record: &mut Record, memory: &ClosedMemory) {
     record.known |= known::MEMORY | known::ROLE | known::STATE_BEFORE | known::BYTES | known::SRTT;
     record.role = memory.role;
@@ -342,7 +366,7 @@ pub(crate) fn memory(record: &mut Record, memory: &ClosedMemory) {
 }
 
 /// Fills in what the provoking segment tells. `expected` is the sequence number that would have been next.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn segment(record: &mut Record, segment: &Segment, expected: Option<u32>) {
     record.known |= known::SEGMENT;
     record.segment_flags = segment.flags();
@@ -355,20 +379,22 @@ pub(crate) fn segment(record: &mut Record, segment: &Segment, expected: Option<u
     }
 }
 
-/// Fills in a received reset itself, in a frame of its own for the sake of the stack.
+/// The same, read here.
 #[inline(never)]
-pub(crate) fn received_segment(record: &mut Record, skb: u64, expected: u32) {
-    segment(record, &Segment::of(skb), Some(expected));
+pub(crate) fn segment_of(record: &mut Record, skb: u64, expected: u32) {
+    let mut room_for_segment = room();
+    segment(record, Segment::of(skb, &mut room_for_segment), Some(expected));
 }
 
 /// The same of a reset that refuses: nothing was expected yet.
 #[inline(never)]
 pub(crate) fn refusing_segment(record: &mut Record, skb: u64) {
-    segment(record, &Segment::of(skb), None);
+    let mut room_for_segment = room();
+    segment(record, Segment::of(skb, &mut room_for_segment), None);
 }
 
 /// Fills in the current task. Only where it is known to be the owner.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn owner(record: &mut Record) {
     let id = bpf_get_current_pid_tgid();
     record.known |= known::OWNER;

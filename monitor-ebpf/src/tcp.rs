@@ -1,9 +1,11 @@
 //! What `tcp_sock` and `inet_connection_sock` tell, read part by part and not field by field.
 
+use core::mem::MaybeUninit;
+
 use monitor_common::peer::Role;
 use monitor_common::places::{PART_BYTES, Part, TCP_PARTS, TCPS, Tcp, ZEROS};
 
-use crate::fields::Copied;
+use crate::fields::{Copied, clear};
 use crate::maps::PLACES;
 use crate::socket::{FIN_WAIT2, Socket};
 
@@ -27,31 +29,15 @@ pub(crate) struct TcpFacts {
     pub(crate) reserved: u32,
 }
 
-const NOTHING: TcpFacts = TcpFacts {
-    bytes_in: 0,
-    bytes_out: 0,
-    lsndtime: 0,
-    lrcvtime: 0,
-    rcv_tstamp: 0,
-    data_segs_in: 0,
-    data_segs_out: 0,
-    srtt_us: 0,
-    rcv_nxt: 0,
-    copied_seq: 0,
-    snd_nxt: 0,
-    snd_una: 0,
-    probes_out: 0,
-    reserved: 0,
-};
-
 impl TcpFacts {
     /// Of a full socket.
     #[inline(always)]
-    pub(crate) fn of(socket: Socket) -> Self {
-        let mut facts = NOTHING;
+    pub(crate) fn of(socket: Socket, room: &mut MaybeUninit<Self>) -> &Self {
+        // SAFETY: nothing but integers.
+        let facts = unsafe { clear(room) };
         let mut part = 0;
         while part < TCP_PARTS {
-            if !read_part(socket.0, part as u32, &mut facts) {
+            if !read_part(socket.0, part as u32, facts) {
                 break;
             }
             part += 1;

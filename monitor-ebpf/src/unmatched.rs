@@ -12,7 +12,7 @@ use monitor_common::record::{NO_SLOT, verdict};
 use monitor_common::settings::NO_REASON;
 
 use crate::entry::on_entry;
-use crate::fields::{field, number, settings};
+use crate::fields::{field, number, room, settings};
 use crate::memory;
 use crate::peers::{Occasion, Tally, count_port, slot_of};
 use crate::segment::{RST, Segment, flags_of};
@@ -67,14 +67,14 @@ fn route(skb: u64) -> u64 {
 /// A reset that no socket takes: of a connection we remember, or of none.
 #[inline(never)]
 fn received(skb: u64) {
-    let segment = Segment::of(skb);
-    let tuple = segment.tuple(segment.netns());
-    if !belated(&tuple, &segment) {
+    let mut room_for_segment = room();
+    let segment = Segment::of(skb, &mut room_for_segment);
+    let mut room_for_tuple = room();
+    let tuple = segment.tuple(segment.netns(), &mut room_for_tuple);
+    if !belated(tuple, segment) {
         count_port(tuple.local_port, PortCounter::StrayReceived);
         if story::is_wanted(Kind::StrayReceived) {
-            story::tell(Kind::StrayReceived, NO_SLOT, &tuple, |record| {
-                story::segment(record, &segment, None)
-            });
+            story::tell(Kind::StrayReceived, NO_SLOT, tuple, |record| story::segment(record, segment, None));
         }
     }
 }

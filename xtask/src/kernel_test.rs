@@ -11,7 +11,7 @@ mod verdicts;
 
 use std::collections::VecDeque;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
+use self::machine::Files;
 use self::verdicts::Verdicts;
 use crate::bpf::Programs;
 use crate::build::kernel_programs;
@@ -37,6 +38,9 @@ const DIRECTORY: &str = "guest";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The profile in the workspace's manifest.
 const PROFILE: &str = "guest";
+/// How much of a message is shown.
+const MOST_LINES: usize = 30;
+const MOST_CHARACTERS: usize = 400;
 /// How many of a kernel's last lines are shown when its machine went wrong.
 const LAST_WORDS: usize = 30;
 
@@ -170,7 +174,7 @@ impl Job {
                 scope.spawn(|| {
                     while let Some(kernel) = next() {
                         let outcome = self.run(&kernel);
-                        outcome.tell(&self.console(kernel.series));
+                        outcome.tell(&self.files(kernel.series));
                         outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
                     }
                 });
@@ -189,16 +193,19 @@ impl Job {
     }
 
     fn boot(&self, kernel: &Kernel) -> Result<Verdicts> {
-        let initramfs = self.directory.join(format!("{}.initramfs", kernel.series.name));
+        let files = self.files(kernel.series);
         let image = image::make(&self.trials, &self.arguments, &self.guest, kernel)?;
-        fs::write(&initramfs, image).with_context(|| format!("cannot write {}", initramfs.display()))?;
-        let verdicts = machine::run(&self.emulator, kernel, &initramfs, &self.console(kernel.series));
-        fs::remove_file(&initramfs).with_context(|| format!("cannot remove {}", initramfs.display()))?;
+        fs::write(&files.initramfs, image)
+            .with_context(|| format!("cannot write {}", files.initramfs.display()))?;
+        let verdicts = machine::run(&self.emulator, kernel, &files);
+        fs::remove_file(&files.initramfs)
+            .with_context(|| format!("cannot remove {}", files.initramfs.display()))?;
         verdicts
     }
 
-    fn console(&self, series: Series) -> PathBuf {
-        self.directory.join(format!("{}.console", series.name))
+    fn files(&self, series: Series) -> Files {
+        let file = |kind| self.directory.join(format!("{}.{kind}", series.name));
+        Files { initramfs: file("initramfs"), console: file("console"), said: file("said") }
     }
 }
 
@@ -208,7 +215,7 @@ impl Outcome {
     }
 
     /// What went wrong, in full.
-    fn tell(&self, console: &Path) {
+    fn tell(&self, files: &Files) {
         note(&self.summary());
         let Ok(verdicts) = &self.verdicts else { return };
         for (name, message) in &verdicts.failed {
@@ -218,6 +225,9 @@ impl Outcome {
         for gap in &gaps {
             note(&format!("Linux {}: FAILED: {gap}", self.name));
         }
+        if !self.is_good() {
+            note(&format!("Linux {}: in full in {}", self.name, files.said.display()));
+        }
         if !self.is_good() && !verdicts.remarks.is_empty() {
             note(&format!(
                 "Linux {}: said:\n{}",
@@ -226,7 +236,7 @@ impl Outcome {
             ));
         }
         if !gaps.is_empty() {
-            let words = machine::last_words(console, LAST_WORDS);
+            let words = machine::last_words(&files.console, LAST_WORDS);
             note(&format!(
                 "Linux {}: its kernel's last words:\n{}",
                 self.name,
@@ -256,8 +266,16 @@ impl Outcome {
     }
 }
 
+/// The beginnings of the first lines: events fill pages, and the file has them all.
 fn indented<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
-    lines.into_iter().map(|line| format!("        {line}")).collect::<Vec<_>>().join("\n")
+    let mut lines = lines.into_iter();
+    let mut shown: Vec<_> =
+        lines.by_ref().take(MOST_LINES).map(|line| format!("        {line:.MOST_CHARACTERS$}")).collect();
+    let rest = lines.count();
+    if rest > 0 {
+        shown.push(format!("        and {rest} lines more"));
+    }
+    shown.join("\n")
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use monitor_common::layout::{Field, Layout};
 use monitor_common::places::{
-    COMMON_BYTES, COMMONS, Common, INET_BYTES, INETS, Inet, PART_BYTES, Part, Places, SKBS, Skb, TCPS, Tcp,
-    ZEROS,
+    COMMON_BYTES, COMMONS, Common, INET_BYTES, INETS, Inet, PART_BYTES, Part, Places, SKB_PART_BYTES, SKBS,
+    Skb, TCPS, Tcp, ZEROS,
 };
 
 /// A field to be picked, and the bytes that the kernel side takes for it.
@@ -20,7 +20,7 @@ pub fn places(layout: &Layout) -> Option<Places> {
         common,
         inet,
         tcp: group::<TCPS, _>(&tcp(layout), PART_BYTES)?,
-        skb: group::<SKBS, _>(&skb(layout), PART_BYTES)?,
+        skb: group::<SKBS, _>(&skb(layout), SKB_PART_BYTES)?,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Where the trials run: on a machine as it is, or in a virtual one that holds nothing else (`guest.rs`).
 
+use std::io::{Write as _, stdout};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -18,6 +19,14 @@ pub(crate) fn is_virtual() -> bool {
 /// The daemon's binary.
 pub(crate) fn daemon() -> &'static str {
     if is_virtual() { DAEMON } else { env!("CARGO_BIN_EXE_reset-monitor") }
+}
+
+/// Says which trial begins, so that one that never ends can be named. Outside virtual machines somebody is there to look.
+pub(crate) fn announce(trial: &str) {
+    if is_virtual() {
+        // Without a stdout there is nobody to tell.
+        drop(writeln!(stdout(), "begun: {trial}"));
+    }
 }
 
 /// Whether this process is to be the daemon, by the name it was called by.

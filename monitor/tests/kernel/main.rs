@@ -157,15 +157,19 @@ fn shared(
 static MACHINE: RwLock<()> = RwLock::new(());
 
 fn beside_others(name: impl Into<String>, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
-    Trial::test(name, || {
+    let name = name.into();
+    Trial::test(name.clone(), move || {
         let _machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        machine::announce(&name);
         with_own_files(run).map_err(failed)
     })
 }
 
 fn alone(name: impl Into<String>, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
-    Trial::test(name, || {
+    let name = name.into();
+    Trial::test(name.clone(), move || {
         let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+        machine::announce(&name);
         with_own_files(run).map_err(failed)
     })
 }

@@ -156,7 +156,9 @@ fn enough(_: &Api) -> Result<()> {
     let (code, words) = recording.end()?;
     ensure!(code == Some(0) && words.starts_with("recorded 5 records"), "exit code {code:?}: {words}");
     let (code, replayed, complaint) = recording.replay(&["-o", "json"])?;
-    ensure!(code == Some(0) && replayed == recording.live()?, "exit code {code:?}: {complaint}\n{replayed}");
+    let live = recording.live()?;
+    ensure!(code == Some(0), "exit code {code:?}: {complaint}");
+    ensure!(live == replayed, "the replay differs:\n{live}\n---\n{replayed}");
     let (_, all, _) = recording.replay(&["-o", "json", "--idle-closes"])?;
     let told: BTreeSet<_> = events(&all)?.into_iter().map(|event| event.id).collect();
     ensure!(told.len() == RECORDS, "{all}");

@@ -26,9 +26,15 @@ pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Result<Probe<T>>) 
         match probe()? {
             Ok(value) => return Ok(value),
             Err(reason) if begin.elapsed() > deadline() => bail!("waited in vain for {what}: {reason}"),
-            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            Err(_) => std::thread::sleep(pause()),
         }
     }
+}
+
+/// Between two looks. Most of them ask a daemon, which on an emulated processor would do nothing else but answer: looking every
+/// 5 ms there took a quarter of all time.
+fn pause() -> Duration {
+    Duration::from_millis(if machine::is_virtual() { 60 } else { 5 })
 }
 
 /// [`until`] for a plain yes or no.

@@ -1,8 +1,8 @@
 //! One virtual machine: started, listened to, and never left behind.
 
-use std::fs;
-use std::io::{BufRead as _, BufReader, Read};
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -36,13 +36,20 @@ const MACHINE: [&str; 13] = [
     "-append",
 ];
 
-/// Runs a kernel with an initramfs to its end, and listens. `console` gets the kernel's messages.
-pub(super) fn run(
-    emulator: &Emulator,
-    kernel: &Kernel,
-    initramfs: &Path,
-    console: &Path,
-) -> Result<Verdicts> {
+/// Files of a machine.
+#[derive(Debug)]
+pub(super) struct Files {
+    /// What it starts with.
+    pub(super) initramfs: PathBuf,
+    /// What its kernel says.
+    pub(super) console: PathBuf,
+    /// What its trials say.
+    pub(super) said: PathBuf,
+}
+
+/// Runs a kernel to its end, and listens.
+pub(super) fn run(emulator: &Emulator, kernel: &Kernel, files: &Files) -> Result<Verdicts> {
+    let Files { initramfs, console, said } = files;
     let mut command = emulator.command();
     command.args(MACHINE).arg(KERNEL_ARGUMENTS);
     command.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initramfs);
@@ -56,7 +63,8 @@ pub(super) fn run(
     thread::spawn(move || pass_on(output, &line));
     thread::spawn(move || pass_on(complaints, &other));
     let mut verdicts = Verdicts::default();
-    if !listen(&lines, &mut verdicts) {
+    let mut said = File::create(said).with_context(|| format!("cannot create {}", said.display()))?;
+    if !listen(&lines, &mut said, &mut verdicts)? {
         verdicts.remarks.push(format!("killed: nothing was said for {SILENCE:?}"));
     }
     Ok(verdicts)
@@ -94,12 +102,15 @@ fn pass_on(output: impl Read, line: &SyncSender<String>) {
 }
 
 /// Until the machine ends; `false` if it was silent for too long.
-fn listen(lines: &Receiver<String>, verdicts: &mut Verdicts) -> bool {
+fn listen(lines: &Receiver<String>, said: &mut impl Write, verdicts: &mut Verdicts) -> Result<bool> {
     loop {
         match lines.recv_timeout(SILENCE) {
-            Ok(line) => verdicts.hear(&line),
-            Err(RecvTimeoutError::Disconnected) => return true,
-            Err(RecvTimeoutError::Timeout) => return false,
+            Ok(line) => {
+                verdicts.hear(&line);
+                said.write_all(line.as_bytes()).context("cannot keep what was said")?;
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(true),
+            Err(RecvTimeoutError::Timeout) => return Ok(false),
         }
     }
 }
