@@ -64,7 +64,8 @@ fn is_peer_overflow(event: &Event) -> bool {
 
 /// kernel: `tcp_reset()` sets the error by the state, and `tcp_recvmsg()` looks for the peer's FIN before it looks for an error.
 fn app_saw(event: &Event) -> Option<AppSaw> {
-    if event.orphan || event.fileless {
+    // A connection that had ended before has no socket to see it with.
+    if event.orphan || event.fileless || event.ended.is_some() {
         return Some(AppSaw::Nothing);
     }
     let state = event.state?;

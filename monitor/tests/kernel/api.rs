@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use monitor::view::listeners::ListenersView;
-use monitor::view::{EventsView, PeersView, StatusView};
+use monitor::view::{EventsView, PeersView, SignalsView, StatusView};
 use serde::de::DeserializeOwned;
 
 use crate::netns::Namespace;
@@ -107,6 +107,11 @@ impl Api {
     /// The daemon's own account.
     pub(crate) fn status(&self) -> Result<StatusView> {
         self.json("/api/v1/status")
+    }
+
+    /// What serves each signal.
+    pub(crate) fn signals(&self) -> Result<SignalsView> {
+        self.json("/api/v1/signals")
     }
 
     /// Events that match a query string.

@@ -13,24 +13,50 @@ use socket2::Socket;
 use crate::clock::Bounds;
 use crate::ledger::Role;
 use crate::owner::Owner;
+use crate::signals::{Sight, Signal, reason_here};
 
 /// What a field must be.
 #[derive(Clone, Debug)]
 enum Want {
     Is(Value),
+    OneOf(Vec<Value>),
     Between(f64, f64),
     Known,
+    /// This value where a function hook serves the signal, null where none does.
+    Seen(Signal, Box<Self>),
+    /// The kernel's own reason, where it has one.
+    Reason(&'static str),
 }
 
 impl Want {
-    fn is_met_by(&self, found: &Value) -> bool {
+    fn seen(signal: Signal, value: Value) -> Self {
+        Self::Seen(signal, Box::new(Self::Is(value)))
+    }
+
+    /// Another value than so far; nothing stays nothing.
+    fn become_value(&mut self, other: &Value) {
         match self {
+            Self::Is(value) if !value.is_null() => value.clone_from(other),
+            Self::Seen(_, want) => want.become_value(other),
+            Self::OneOf(values) => {
+                values.iter_mut().filter(|value| !value.is_null()).for_each(|value| value.clone_from(other));
+            }
+            Self::Is(_) | Self::Between(..) | Self::Known | Self::Reason(_) => {}
+        }
+    }
+
+    fn is_met_by(&self, found: &Value, sight: &Sight) -> Result<bool> {
+        Ok(match self {
             Self::Is(value) => value == found,
+            Self::OneOf(values) => values.contains(found),
             Self::Between(least, most) => {
                 found.as_f64().is_some_and(|found| *least <= found && found <= *most)
             }
             Self::Known => !found.is_null(),
-        }
+            Self::Seen(signal, want) if sight.has(*signal) => want.is_met_by(found, sight)?,
+            Self::Seen(..) => found.is_null(),
+            Self::Reason(name) => found.as_str() == reason_here(name)?,
+        })
     }
 }
 
@@ -80,8 +106,53 @@ impl End {
 
     /// It receives a reset from an end on this host, which names the cause.
     pub(crate) fn received(self, cause: &str) -> Expected {
-        let expected = self.of_peer("reset_received").cause(cause);
-        expected.known("other_end").with("active", json!(false)).with("owner", Value::Null)
+        let expected = self.of_peer("reset_received").cause(cause).of_segment(Signal::Received);
+        let expected = expected.known("other_end").with("active", json!(false)).with("owner", Value::Null);
+        expected.want("segment.sequence_distance", Want::seen(Signal::Received, json!(0)))
+    }
+
+    /// The same at the minisock that `close()` has left. Only functions tell of it.
+    pub(crate) fn received_by_minisock(self, cause: &str) -> Expected {
+        let expected = self.received(cause).of_segment(Signal::TimeWait);
+        expected
+            .in_sequence()
+            .state("TIME_WAIT", "ESTABLISHED")
+            .fin("local")
+            .remembered("our_fin")
+            .app_saw("nothing")
+            .only_with(Signal::TimeWait)
+    }
+
+    /// It receives a reset though its connection has `ended` in this way already. Only functions tell of it.
+    pub(crate) fn received_belated(self, ended: &str) -> Expected {
+        let expected = self.received("other").any_cause().of_segment(Signal::Stray);
+        expected
+            .no_sequence()
+            .no_socket()
+            .remembered(ended)
+            .uncounted()
+            .app_saw("nothing")
+            .without("other_end")
+            .only_with(Signal::Stray)
+    }
+
+    /// It receives a reset, at a local port, that no connection it remembers is about. Only functions tell of it.
+    pub(crate) fn stray_received(self, signal: Signal) -> Expected {
+        let expected = self.of_port("stray_received").cause("other").possible().of_segment(signal);
+        expected.without("segment.flags").only_with(signal)
+    }
+
+    /// A listener's accept queue is full for it, with its SYN or with its last ACK. Only functions tell of it.
+    pub(crate) fn listen_overflow(self, signal: Signal) -> Expected {
+        let (stage, flags) = if signal == Signal::OverflowSyn { ("syn", "S") } else { ("ack", ".") };
+        let expected = self.of_port("listen_overflow").cause("listen_overflow").certain().listening();
+        expected.segment(flags, 0).no_sequence().with("stage", json!(stage)).only_with(signal)
+    }
+
+    /// netfilter resets in its name, for a rule. Only functions tell of it.
+    pub(crate) fn reject_sent(self) -> Expected {
+        let expected = self.of_port("reject_sent").cause("netfilter_reject").certain();
+        expected.no_socket().no_sequence().only_with(Signal::Reject)
     }
 
     /// Its SYN is refused.
@@ -92,7 +163,11 @@ impl End {
             .with("app_saw", json!("ECONNREFUSED"))
             .with("state", json!("SYN_SENT"))
             .with("counted", Value::Null)
-            .with("baseline_ttl", Value::Null)
+            .of_segment(Signal::Refusal)
+            .want("segment.flags", Want::seen(Signal::Refusal, json!("R.")))
+            .no_sequence()
+            // That of the host's last SYN-ACK, if it ever sent one.
+            .want("baseline_ttl", Want::OneOf(vec![Value::Null, json!(64)]))
             .with("idle", Value::Null)
     }
 
@@ -139,11 +214,14 @@ impl End {
         };
         let peer = json!({ "peer": self.remote.ip(), "port": service, "role": self.role.name() });
         // The kernel keeps the TTL of the handshake in accepted sockets only.
-        let baseline = if self.role == Role::Server { json!(64) } else { Value::Null };
+        let baseline = match self.role {
+            Role::Server => Want::Is(json!(64)),
+            Role::Client => Want::seen(Signal::SynAck, json!(64)),
+        };
         self.any(kind)
             .with("peer", peer)
             .with("counted", json!("reset"))
-            .with("baseline_ttl", baseline)
+            .want("baseline_ttl", baseline)
             .with("ended_by", Value::Null)
             .with("since_close_seconds", Value::Null)
     }
@@ -159,15 +237,16 @@ impl End {
         let end = |end: SocketAddr| json!({ "addr": end.ip(), "port": end.port() });
         let direction = if kind.ends_with("_sent") { "sent" } else { "received" };
         let family = if matches!(remote.ip(), IpAddr::V4(_)) { "ipv4" } else { "ipv6" };
-        let expected = Expected { kind, local, remote, fields: BTreeMap::new() }
-            .with("direction", json!(direction))
-            .with("family", json!(family))
-            .with("local", end(local))
-            .with("remote", end(remote))
-            .with("final", json!(true))
-            .with("fin", Value::Null)
-            .with("owner", Value::Null)
-            .with("backlog", Value::Null);
+        let expected =
+            Expected { kind, local, remote, fields: BTreeMap::new(), needed: None, optional: false }
+                .with("direction", json!(direction))
+                .with("family", json!(family))
+                .with("local", end(local))
+                .with("remote", end(remote))
+                .with("final", json!(true))
+                .with("fin", Value::Null)
+                .with("owner", Value::Null)
+                .with("backlog", Value::Null);
         let facts = ["active", "orphan", "fileless", "destroyed"];
         facts.into_iter().fold(expected, |expected, fact| expected.with(fact, json!(false)))
     }
@@ -181,6 +260,10 @@ pub(crate) struct Expected {
     remote: SocketAddr,
     /// By the path in the JSON.
     fields: BTreeMap<&'static str, Want>,
+    /// What must be seen for it to be told at all.
+    needed: Option<Signal>,
+    /// It may not happen.
+    optional: bool,
 }
 
 impl Expected {
@@ -203,30 +286,95 @@ impl Expected {
     pub(crate) fn expected_cause(&self) -> Option<&str> {
         match self.fields.get("cause") {
             Some(Want::Is(Value::String(cause))) => Some(cause),
-            Some(Want::Is(_) | Want::Between(..) | Want::Known) | None => None,
+            Some(
+                Want::Is(_)
+                | Want::OneOf(_)
+                | Want::Between(..)
+                | Want::Known
+                | Want::Seen(..)
+                | Want::Reason(_),
+            )
+            | None => None,
         }
     }
 
     /// What of an event is not as stated. `is_same_cause` decides about another cause than the stated one.
-    pub(crate) fn differences(&self, event: &Value, is_same_cause: impl Fn(&str) -> bool) -> Vec<String> {
+    pub(crate) fn differences(
+        &self,
+        event: &Value,
+        sight: &Sight,
+        is_same_cause: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>> {
         let mut wrong = Vec::new();
         for (path, want) in &self.fields {
             let found = at(event, path);
             let excused = *path == "cause" && found.as_str().is_some_and(&is_same_cause);
-            if !want.is_met_by(found) && !excused {
+            if !want.is_met_by(found, sight)? && !excused {
                 wrong.push(format!("{path}: expected {want:?}, found {found}"));
             }
         }
-        wrong
+        Ok(wrong)
     }
 
-    fn with(mut self, path: &'static str, value: Value) -> Self {
-        self.fields.insert(path, Want::Is(value));
+    /// Whether a daemon with this sight tells of it at all.
+    pub(crate) fn is_told(&self, sight: &Sight) -> bool {
+        self.needed.is_none_or(|signal| sight.has(signal))
+    }
+
+    /// Whether it may not happen at all.
+    pub(crate) const fn is_optional(&self) -> bool {
+        self.optional
+    }
+
+    /// It depends on the moment whether it happens. Expected after those with the same key that do.
+    pub(crate) const fn perhaps(mut self) -> Self {
+        self.optional = true;
         self
     }
 
-    fn known(mut self, path: &'static str) -> Self {
-        self.fields.insert(path, Want::Known);
+    /// Nothing is told of it unless this is seen.
+    const fn only_with(mut self, signal: Signal) -> Self {
+        self.needed = Some(signal);
+        self
+    }
+
+    fn want(mut self, path: &'static str, want: Want) -> Self {
+        self.fields.insert(path, want);
+        self
+    }
+
+    fn with(self, path: &'static str, value: Value) -> Self {
+        self.want(path, Want::Is(value))
+    }
+
+    fn known(self, path: &'static str) -> Self {
+        self.want(path, Want::Known)
+    }
+
+    /// The received reset itself, where the hook of the signal has it. Which of the two flags it is, the sender's event tells.
+    fn of_segment(self, signal: Signal) -> Self {
+        let flags = Want::OneOf(vec![json!("R"), json!("R.")]);
+        self.want("segment.flags", Want::Seen(signal, Box::new(flags)))
+            .want("segment.bytes", Want::seen(signal, json!(0)))
+            .want("segment.ttl", Want::seen(signal, json!(64)))
+            .want("segment.ifindex", Want::Seen(signal, Box::new(Want::Known)))
+    }
+
+    /// The received reset itself came with this TTL.
+    pub(crate) fn ttl(self, ttl: u8) -> Self {
+        self.instead("segment.ttl", &json!(ttl))
+    }
+
+    /// What comes from the other end has this TTL.
+    pub(crate) fn from_afar(self, ttl: u8) -> Self {
+        self.ttl(ttl).instead("baseline_ttl", &json!(ttl))
+    }
+
+    /// Another value, if any is wanted.
+    fn instead(mut self, path: &'static str, value: &Value) -> Self {
+        if let Some(want) = self.fields.get_mut(path) {
+            want.become_value(value);
+        }
         self
     }
 
@@ -278,6 +426,11 @@ impl Expected {
         self.with("state", json!(state)).with("state_before", json!(before))
     }
 
+    /// A connection that is not one yet.
+    pub(crate) fn in_handshake(self) -> Self {
+        self.with("state", json!("NEW_SYN_RECV")).with("state_before", Value::Null)
+    }
+
     /// A listener.
     pub(crate) fn listening(self) -> Self {
         self.with("state", json!("LISTEN")).with("state_before", Value::Null)
@@ -322,8 +475,8 @@ impl Expected {
     }
 
     /// The kernel's own reason.
-    pub(crate) fn reason(self, name: &str) -> Self {
-        self.with("reason.name", json!(name))
+    pub(crate) fn reason(self, name: &'static str) -> Self {
+        self.want("reason.name", Want::Reason(name))
     }
 
     /// What the application on this end saw, by the trial's own sockets.

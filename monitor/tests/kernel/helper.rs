@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use caps::CapSet;
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -14,6 +15,8 @@ use crate::sockets::{Place, receive, send};
 
 /// First argument: run the rest of the arguments as a command that dies with its parent.
 const DIE_WITH_PARENT: &str = "die-with-parent";
+/// First argument: run the rest without the capabilities that the second names.
+const WITHOUT: &str = "without-capabilities";
 /// First argument: a server that accepts, answers once each, and then neither reads nor closes.
 const SERVE_AND_HOLD: &str = "serve-and-hold";
 
@@ -22,6 +25,7 @@ pub(crate) fn dispatch() -> Option<Result<()>> {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some(DIE_WITH_PARENT) => Some(die_with_parent(arguments.get(2..).unwrap_or_default())),
+        Some(WITHOUT) => Some(run_without(arguments.get(2..).unwrap_or_default())),
         Some(SERVE_AND_HOLD) => Some(serve_and_hold(arguments.get(2..).unwrap_or_default())),
         _ => None,
     }
@@ -39,6 +43,23 @@ fn die_with_parent(arguments: &[String]) -> Result<()> {
         bail!("usage: {DIE_WITH_PARENT} PID COMMAND...")
     };
     bind_life_to(parent)?;
+    Err(Command::new(program).args(arguments).exec()).with_context(|| format!("cannot run {program}"))
+}
+
+/// A command of root's that lacks these capabilities for good.
+pub(crate) fn without_capabilities(names: &[&str], program: &str, arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args([WITHOUT, &names.join(","), program]).args(arguments);
+    Ok(command)
+}
+
+fn run_without(arguments: &[String]) -> Result<()> {
+    let [names, program, arguments @ ..] = arguments else { bail!("usage: {WITHOUT} NAME,... COMMAND...") };
+    for name in names.split(',') {
+        // What is not in the bounding set does not come back with the next program.
+        let capability = name.parse().with_context(|| format!("no capability {name}"))?;
+        caps::drop(None, CapSet::Bounding, capability)?;
+    }
     Err(Command::new(program).args(arguments).exec()).with_context(|| format!("cannot run {program}"))
 }
 

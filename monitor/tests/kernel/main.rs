@@ -6,7 +6,9 @@
 
 mod scenarios;
 
+mod backends;
 mod budget;
+mod checks;
 mod format;
 mod lifecycle;
 mod listeners;
@@ -22,6 +24,7 @@ mod oracle;
 mod story;
 
 mod api;
+mod capture;
 mod clock;
 mod daemon;
 mod exposition;
@@ -34,6 +37,7 @@ mod netns;
 mod owner;
 mod packets;
 mod scripted;
+mod signals;
 mod sockets;
 mod wait;
 mod watch;
@@ -124,17 +128,18 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
             selection.add(scenario.need, trial);
         }
     }
-    for (name, run) in [scenarios::JOINED, recording::TRIALS].concat() {
+    for (name, run) in [scenarios::JOINED, scenarios::FORGED, scenarios::TWINS, recording::TRIALS].concat() {
         selection.add(None, beside_others(name, shared(daemon, run)));
     }
-    for (name, run) in [lifecycle::TRIALS, listeners::TRIALS].concat() {
+    for (name, run) in [lifecycle::TRIALS, checks::TRIALS, backends::TRIALS, listeners::TRIALS].concat() {
         selection.add(None, beside_others(name, run));
     }
     let storms = [volume::TRIALS, format::TRIALS, overload::TRIALS_WITH_SHARED, budget::TRIALS].concat();
     for (name, need, run) in storms {
         selection.add(need, alone(name, shared(daemon, run)));
     }
-    for (name, need, run) in [overload::TRIALS, retire::TRIALS, spoof::TRIALS].concat() {
+    let own = [overload::TRIALS, retire::TRIALS, spoof::TRIALS, checks::TRIALS_ALONE, backends::TRIALS_ALONE];
+    for (name, need, run) in own.concat() {
         selection.add(need, alone(name, run));
     }
     selection

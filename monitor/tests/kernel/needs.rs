@@ -17,13 +17,16 @@ pub(crate) enum Need {
     Promtool,
     /// A processor of its own, for a storm that takes an emulated one minutes.
     Pace,
+    /// Modules of the kernel that nobody else loads, and `nft`.
+    Modules,
 }
 
 impl Need {
-    /// Whether this machine has it. Outside virtual machines everything is: what is missing there must be seen to be.
+    /// Whether this machine has it. Outside virtual machines every program is: what is missing there must be seen to be.
     pub(crate) fn is_met(self) -> bool {
         match self {
             Self::Python | Self::Promtool | Self::Pace => !machine::is_virtual(),
+            Self::Modules => machine::is_virtual(),
         }
     }
 }
@@ -33,6 +36,7 @@ impl fmt::Display for Need {
         formatter.write_str(match self {
             Self::Python => "Python",
             Self::Promtool => "promtool",
+            Self::Modules => "modules to load",
             Self::Pace => "the pace of a real processor",
         })
     }

@@ -180,3 +180,63 @@ impl Joined {
         Ok(())
     }
 }
+
+/// A client and a server with a router between them.
+#[derive(Debug)]
+pub(crate) struct Routed {
+    /// Has [`Routed::CLIENT`].
+    pub(crate) client: Namespace,
+    /// Forwards, and so lowers TTLs by one.
+    pub(crate) router: Namespace,
+    /// Has [`Routed::SERVER`].
+    pub(crate) server: Namespace,
+}
+
+impl Routed {
+    /// The client's IPv4 and IPv6 address.
+    pub(crate) const CLIENT: [&str; 2] = ["10.77.0.1", "fd77::1:1"];
+    /// The server's.
+    pub(crate) const SERVER: [&str; 2] = ["10.77.0.129", "fd77::2:1"];
+    /// The router's towards each of them.
+    const ROUTER: [[&str; 2]; 2] = [["10.77.0.2", "fd77::1:2"], ["10.77.0.130", "fd77::2:2"]];
+    /// The two networks.
+    const NETWORKS: [[&str; 2]; 2] = [["10.77.0.0/25", "fd77::1:0/112"], ["10.77.0.128/25", "fd77::2:0/112"]];
+
+    /// Makes and joins them.
+    pub(crate) fn create() -> Result<Self> {
+        let routed =
+            Self { client: Namespace::create()?, router: Namespace::create()?, server: Namespace::create()? };
+        let [near, far] = Self::NETWORKS;
+        routed.attach(&routed.client, "client", [Self::CLIENT, Self::ROUTER[0]], far)?;
+        routed.attach(&routed.server, "server", [Self::SERVER, Self::ROUTER[1]], near)?;
+        routed.router.enter(|| {
+            sysctl("ipv4/ip_forward", "1")?;
+            sysctl("ipv6/conf/all/forwarding", "1")
+        })?;
+        Ok(routed)
+    }
+
+    /// Joins an end to the router by a cable with this name on both sides, through which it reaches the `other` network.
+    fn attach(
+        &self,
+        end: &Namespace,
+        name: &str,
+        [ours, routers]: [[&str; 2]; 2],
+        other: [&str; 2],
+    ) -> Result<()> {
+        let path = end.path();
+        let addresses = |[v4, v6]: [&str; 2]| {
+            format!("addr add {v4}/25 dev {name}\naddr add {v6}/112 dev {name} nodad\nlink set {name} up\n")
+        };
+        self.router.enter(|| {
+            ip(&format!("link add {name} type veth peer name {name} netns {path}\n{}", addresses(routers)))?;
+            until_local(routers[1])
+        })?;
+        end.enter(|| {
+            ip(&addresses(ours))?;
+            until_local(ours[1])?;
+            let routes = other.iter().zip(routers);
+            routes.map(|(network, router)| ip(&format!("route add {network} via {router}\n"))).collect()
+        })
+    }
+}

@@ -16,6 +16,7 @@ pub(crate) mod state {
     pub(crate) const SYN_SENT: u8 = 2;
     pub(crate) const FIN_WAIT1: u8 = 4;
     pub(crate) const FIN_WAIT2: u8 = 5;
+    pub(crate) const TIME_WAIT: u8 = 6;
     pub(crate) const CLOSE_WAIT: u8 = 8;
 }
 
@@ -77,6 +78,11 @@ impl Netstat {
             listen_drops: self.listen_drops - earlier.listen_drops,
         }
     }
+}
+
+/// One counter of the line `TcpExt:`.
+pub(crate) fn counter(name: &str) -> Result<u64> {
+    number(&counters("netstat", "TcpExt: ")?, name)
 }
 
 /// Two lines of a file in `/proc/net` that begin with a word: names and values.

@@ -1,9 +1,9 @@
 //! TCP segments built by hand, for what no socket would send: spoofed handshakes, backscatter, strays.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::BitOr;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::net::{SendFlags, sendto};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -16,9 +16,17 @@ impl Flags {
     pub(crate) const SYN: Self = Self(0x02);
     pub(crate) const RST: Self = Self(0x04);
     pub(crate) const ACK: Self = Self(0x10);
-}
 
-impl Flags {
+    /// As a header has them.
+    pub(crate) const fn of(bits: u8) -> Self {
+        Self(bits)
+    }
+
+    /// Whether all of these are set.
+    pub(crate) const fn has(self, flags: Self) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+
     /// The bits, as a filter compares them.
     pub(crate) fn bits(self) -> u32 {
         self.0.into()
@@ -36,45 +44,75 @@ impl BitOr for Flags {
 /// A segment without payload, from anyone to anyone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
-    pub(crate) from: Ipv4Addr,
+    pub(crate) from: IpAddr,
     pub(crate) from_port: u16,
-    pub(crate) to: Ipv4Addr,
+    pub(crate) to: IpAddr,
     pub(crate) port: u16,
     pub(crate) flags: Flags,
 }
 
-const IP_HEADER: usize = 20;
-const TCP_HEADER: usize = 20;
+/// What else a segment says. Nothing is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Numbers {
+    /// Its sequence number.
+    pub(crate) sequence: u32,
+    /// TTL or hop limit.
+    pub(crate) ttl: u8,
+}
+
+impl Numbers {
+    /// What any host of ours would set.
+    const TTL: u8 = 64;
+
+    /// With the usual TTL.
+    pub(crate) const fn at(sequence: u32) -> Self {
+        Self { sequence, ttl: Self::TTL }
+    }
+}
+
+const TCP: u8 = 6;
+const TCP_LENGTH: u8 = 20;
 
 impl Segment {
-    /// The packet; the kernel fills in its identification and the IP checksum.
-    fn to_packet(self, sequence: u32) -> [u8; IP_HEADER + TCP_HEADER] {
-        const PACKET_LENGTH: u16 = 40;
-        const TCP_LENGTH: u16 = 20;
-        const TCP: u8 = 6;
-        let mut tcp = Vec::with_capacity(TCP_HEADER);
+    /// From one end of a connection to the other.
+    pub(crate) const fn between(from: SocketAddr, to: SocketAddr, flags: Flags) -> Self {
+        Self { from: from.ip(), from_port: from.port(), to: to.ip(), port: to.port(), flags }
+    }
+
+    /// The packet; for IPv4 the kernel fills in its identification and the IP checksum.
+    fn to_packet(self, numbers: Numbers) -> Result<Vec<u8>> {
+        match (self.from, self.to) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                const PACKET_LENGTH: u8 = 40;
+                let mut packet = vec![0x45, 0, 0, PACKET_LENGTH, 0, 0, 0, 0, numbers.ttl, TCP, 0, 0];
+                packet.extend(from.octets().into_iter().chain(to.octets()));
+                packet.extend(self.tcp(numbers, &from.octets(), &to.octets()));
+                Ok(packet)
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                let mut packet = vec![0x60, 0, 0, 0, 0, TCP_LENGTH, TCP, numbers.ttl];
+                packet.extend(from.octets().into_iter().chain(to.octets()));
+                packet.extend(self.tcp(numbers, &from.octets(), &to.octets()));
+                Ok(packet)
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
+                bail!("a packet between two families: {self:?}")
+            }
+        }
+    }
+
+    fn tcp(self, numbers: Numbers, from: &[u8], to: &[u8]) -> Vec<u8> {
+        let mut tcp = Vec::with_capacity(TCP_LENGTH.into());
         tcp.extend(self.from_port.to_be_bytes());
         tcp.extend(self.port.to_be_bytes());
-        tcp.extend(sequence.to_be_bytes());
+        tcp.extend(numbers.sequence.to_be_bytes());
         tcp.extend([0; 4]); // acknowledgement
         tcp.extend([5 << 4, self.flags.0]); // header length in words, flags
         tcp.extend([0xff, 0xff, 0, 0, 0, 0]); // window, checksum, urgent pointer
-
-        let pseudo_header = [0, TCP].into_iter().chain(TCP_LENGTH.to_be_bytes());
-        let summed = self.from.octets().into_iter().chain(self.to.octets()).chain(pseudo_header);
-        let checksum = checksum(summed.chain(tcp.iter().copied()));
-
-        let mut packet = [0; IP_HEADER + TCP_HEADER];
-        let (ip_part, tcp_part) = packet.split_at_mut(IP_HEADER);
-        tcp_part.copy_from_slice(&tcp);
-        tcp_part[16..18].copy_from_slice(&checksum.to_be_bytes());
-        ip_part[0] = 0x45; // version and header length in words
-        ip_part[2..4].copy_from_slice(&PACKET_LENGTH.to_be_bytes());
-        ip_part[8] = 64; // time to live
-        ip_part[9] = TCP;
-        ip_part[12..16].copy_from_slice(&self.from.octets());
-        ip_part[16..20].copy_from_slice(&self.to.octets());
-        packet
+        let pseudo_header = [from, to, &[0, TCP, 0, TCP_LENGTH]].concat();
+        let checksum = checksum(pseudo_header.into_iter().chain(tcp.iter().copied()));
+        tcp[16..18].copy_from_slice(&checksum.to_be_bytes());
+        tcp
     }
 }
 
@@ -92,30 +130,34 @@ fn checksum(bytes: impl Iterator<Item = u8>) -> u16 {
     !u16::from_be_bytes([upper, lower])
 }
 
-/// A raw socket that sends whole packets.
+/// Raw sockets that send whole packets.
 #[derive(Debug)]
-pub(crate) struct RawSocket(Socket);
+pub(crate) struct RawSocket {
+    v4: Socket,
+    v6: Socket,
+}
 
 impl RawSocket {
-    /// Opens one in the calling thread's namespace.
+    /// Opens them in the calling thread's namespace.
     pub(crate) fn open() -> Result<Self> {
         // IPPROTO_RAW: the packets bring their IP headers, and nothing is received.
-        let socket =
-            Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255))).context("no raw socket")?;
-        Ok(Self(socket))
+        let open =
+            |domain| Socket::new(domain, Type::RAW, Some(Protocol::from(255))).context("no raw socket");
+        Ok(Self { v4: open(Domain::IPV4)?, v6: open(Domain::IPV6)? })
     }
 
     /// Sends a segment, with a sequence number that fits nothing.
     pub(crate) fn send(&self, segment: Segment) -> Result<()> {
         const SEQUENCE: u32 = 0x1000_0000;
-        self.send_at(segment, SEQUENCE)
+        self.send_with(segment, Numbers::at(SEQUENCE))
     }
 
-    /// Sends a segment with a sequence number.
-    pub(crate) fn send_at(&self, segment: Segment, sequence: u32) -> Result<()> {
-        let packet = segment.to_packet(sequence);
-        let to = SocketAddrV4::new(segment.to, 0);
-        let sent = sendto(&self.0, &packet, SendFlags::empty(), &to).context("cannot send a raw packet")?;
+    /// Sends a segment with these numbers.
+    pub(crate) fn send_with(&self, segment: Segment, numbers: Numbers) -> Result<()> {
+        let packet = segment.to_packet(numbers)?;
+        let (socket, to) =
+            (if segment.to.is_ipv4() { &self.v4 } else { &self.v6 }, SocketAddr::new(segment.to, 0));
+        let sent = sendto(socket, &packet, SendFlags::empty(), &to).context("cannot send a raw packet")?;
         ensure!(sent == packet.len(), "a raw packet was cut");
         Ok(())
     }

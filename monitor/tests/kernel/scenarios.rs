@@ -2,25 +2,35 @@
 
 mod abort;
 mod closing;
+mod forged;
 mod idle;
 mod joined;
 mod late;
 mod orphan;
+mod overflow;
 mod plain;
 mod process;
+mod reject;
+mod stray;
 pub(crate) mod told;
 
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
 
+pub(crate) use self::forged::SCENARIOS as FORGED;
 pub(crate) use self::joined::SCENARIOS as JOINED;
+pub(crate) use self::reject::REJECTS;
 
+use crate::WithShared;
 use crate::api::Api;
 use crate::expected::{Ends, Expected};
 use crate::ledger::Ledger;
 use crate::needs::Need;
-use crate::netns::Namespace;
+use crate::netns::{Namespace, with_own_files};
+use crate::signals::Sight;
 use crate::sockets::{Family, Place};
 use crate::story::Story;
 use crate::wait;
@@ -30,6 +40,8 @@ use crate::wait;
 pub(crate) struct Stage<'a> {
     pub(crate) place: Place,
     pub(crate) ledger: Ledger<'a>,
+    /// What is seen here, and so what to expect.
+    pub(crate) sight: Sight,
     story: Story<'a>,
 }
 
@@ -91,16 +103,42 @@ impl Scenario {
 
     /// Plays it on loopback in a new namespace, balances the book and compares the story.
     pub(crate) fn run(&self, api: &Api, family: Family) -> Result<()> {
+        self.run_at(api, Place::on_loopback(family))
+    }
+
+    /// The same at a place that another namespace may have, too.
+    fn run_at(&self, api: &Api, place: Place) -> Result<()> {
         let namespace = Namespace::create()?;
         namespace.enter(|| {
-            let place = Place::on_loopback(family);
             let (ledger, story) = (Ledger::open(api, &namespace)?, Story::open(api, &namespace)?);
-            let mut stage = Stage { place, ledger, story };
+            let mut stage = Stage { place, ledger, sight: Sight::of(api)?, story };
             (self.play)(&mut stage)?;
             stage.ledger.balance()?;
             stage.story.compare()
         })
     }
+}
+
+/// Two namespaces in which the same happens at the same time, at places with the same addresses and ports.
+pub(crate) const TWINS: &[WithShared] = &[
+    ("two namespaces overflow at once, and each is told of its own (IPv4)", |api| twins(api, Family::V4)),
+    ("two namespaces overflow at once, and each is told of its own (IPv6)", |api| twins(api, Family::V6)),
+];
+
+fn twins(api: &Api, family: Family) -> Result<()> {
+    let place = Place::on_loopback(family);
+    let play = || with_own_files(|| overflow::AT_SYN.run_at(api, place));
+    thread::scope(|scope| {
+        let (one, two) = (scope.spawn(play), scope.spawn(play));
+        let [one, two] = [one, two].map(|side| side.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        one.and(two)
+    })
+}
+
+/// A few that take every hook, on IPv4 and IPv6.
+pub(crate) fn for_any_backend() -> Vec<Scenario> {
+    [stray::SCENARIOS, overflow::SCENARIOS, &[plain::CLOSED_PORT, abort::BY_CLIENT, closing::OF_CLOSED]]
+        .concat()
 }
 
 /// Scenarios on loopback.
@@ -112,6 +150,8 @@ pub(crate) fn on_loopback() -> Vec<Scenario> {
         late::SCENARIOS,
         orphan::SCENARIOS,
         process::SCENARIOS,
+        overflow::SCENARIOS,
+        stray::SCENARIOS,
     ]
     .concat()
     .into_iter()

@@ -98,7 +98,13 @@ fn spoofed() -> Result<()> {
 }
 
 fn spoof(number: u32, port: u16, flags: Flags) -> Result<Segment> {
-    Ok(Segment { from: source(number), from_port: source_port(number)?, to: SERVER, port, flags })
+    Ok(Segment {
+        from: source(number).into(),
+        from_port: source_port(number)?,
+        to: SERVER.into(),
+        port,
+        flags,
+    })
 }
 
 /// Waits until both ends of a connection have told of its reset.

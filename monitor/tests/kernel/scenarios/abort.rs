@@ -17,7 +17,7 @@ use crate::sockets::{Family, Pair, abort, lose_everything, receive, saw_reset, s
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on_all("closing with unread data is a reset, by the server", unread_by_server),
     Scenario::on_all("closing with unread data is a reset, by the client", unread_by_client),
-    Scenario::on_all("closing with SO_LINGER 0 is an abort, by the client", linger_by_client),
+    BY_CLIENT,
     Scenario::on_all("closing with SO_LINGER 0 is an abort, by the server", linger_by_server),
     Scenario::on_all("unread data weighs more than SO_LINGER 0", linger_with_unread),
     Scenario::on_all("a client that really sends TTL 1 is still a server's peer", one_hop),
@@ -32,6 +32,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     Scenario::on_all("a silent peer is reset by the keep-alive timer", keepalive),
 ];
+
+/// One reset, sent and received.
+pub(super) const BY_CLIENT: Scenario =
+    Scenario::on_all("closing with SO_LINGER 0 is an abort, by the client", linger_by_client);
 
 /// The sender's and the receiver's counts of a reset that counts as reset.
 fn reset(exchanges: u64) -> (CountsView, CountsView) {

@@ -12,6 +12,7 @@ use crate::ledger::ended;
 use crate::oracle::{self, state};
 use crate::owner::Owner;
 use crate::packets::{Flags, RawSocket, Segment};
+use crate::signals::Signal;
 use crate::sockets::{Family, abort, lose, receive, receive_end, send, wait_for_data};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -21,10 +22,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "an unread request of a half-closed client is a reset on both sides",
         unread_in_close_wait,
     ),
-    Scenario::on_all(
-        "an unread request of a closed client is a reset where anybody is left",
-        unread_of_closed,
-    ),
+    OF_CLOSED,
     Scenario::on_all("an abort that gets lost is sent again and counts once", abort_lost),
     Scenario::on_all("a reset that gets lost is sent again and counts once", reset_lost),
     Scenario::on(
@@ -33,6 +31,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         peer_first,
     ),
 ];
+
+/// A reset that meets a minisock.
+pub(super) const OF_CLOSED: Scenario = Scenario::on_all(
+    "an unread request of a closed client is a reset where anybody is left",
+    unread_of_closed,
+);
 
 fn linger_after_shutdown(stage: &mut Stage<'_>) -> Result<()> {
     let pair = stage.place.listen()?.pair()?;
@@ -111,10 +115,14 @@ fn unread_of_closed(stage: &mut Stage<'_>) -> Result<()> {
     drop(pair.server);
     oracle::until_gone(pair.client_port, pair.service_port)?;
     let ends = stage.ends(pair.client_port);
-    stage.expect([unread(ends.server())?.state("CLOSE", "CLOSE_WAIT").fin("peer").unread(7)]);
+    stage.expect([
+        unread(ends.server())?.state("CLOSE", "CLOSE_WAIT").fin("peer").unread(7),
+        ends.client().received_by_minisock("unread_data").certain().owner(&Owner::me()?),
+    ]);
     stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: 1, ..ended(0) });
     // Only a minisock was left of the client, and no tracepoint tells that a reset reached it.
-    stage.ledger.client(&stage.place, ended(0));
+    let reset = stage.sight.count(Signal::TimeWait, 1);
+    stage.ledger.client(&stage.place, CountsView { reset, resets_received: reset, ..ended(0) });
     Ok(())
 }
 

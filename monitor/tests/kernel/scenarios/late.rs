@@ -6,13 +6,16 @@ use anyhow::{Result, ensure};
 use monitor::view::CountsView;
 use socket2::Protocol;
 
-use super::told::{late, late_without_socket, lingering, received_after_end, received_by_orphan};
+use super::told::{
+    late, late_without_socket, lingering, received_after_end, received_by_orphan, received_in_vain,
+};
 use super::{Scenario, Stage};
-use crate::expected::{End, Expected};
+use crate::expected::{End, Ends, Expected};
 use crate::ledger::{ended, times};
 use crate::netns::sysctl;
 use crate::oracle;
 use crate::owner::Owner;
+use crate::signals::Signal;
 use crate::sockets::{Family, Left, abort, saw_reset, send};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -107,13 +110,20 @@ fn after_timeout(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 /// Each segment of the request may draw a reset of its own; the client accepts the first.
-fn note_many(stage: &mut Stage<'_>, first: Expected, others: &Expected, saw: Expected) -> Result<()> {
+fn note_many(
+    stage: &mut Stage<'_>,
+    ends: Ends,
+    first: Expected,
+    others: &Expected,
+    saw: Expected,
+) -> Result<()> {
     let drawn = stage.ledger.resets_by_kernel()?;
     ensure!(drawn > 1, "the request drew {drawn} resets, so it shows nothing");
     stage.expect([first, saw]);
     stage.expect((1..drawn).map(|_| others.clone()));
     stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: drawn, ..ended(1) });
     stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
+    received_in_vain(stage, ends.client(), drawn - 1);
     Ok(())
 }
 
@@ -129,7 +139,7 @@ fn many_segments(stage: &mut Stage<'_>) -> Result<()> {
         ends.server().sent("late_data").certain().fin("local").remembered("our_fin").owner(&Owner::me()?);
     let first = server.clone().state("TIME_WAIT", "ESTABLISHED").reason("TCP_TIMEWAIT_SOCKET").in_sequence();
     let others = server.no_socket().reason("NO_SOCKET").no_sequence().uncounted();
-    note_many(stage, first, &others, saw)
+    note_many(stage, ends, first, &others, saw)
 }
 
 fn many_segments_without_socket(stage: &mut Stage<'_>) -> Result<()> {
@@ -144,7 +154,7 @@ fn many_segments_without_socket(stage: &mut Stage<'_>) -> Result<()> {
     let server =
         ends.server().sent("late_data").certain().fin("local").remembered("our_fin").owner(&Owner::me()?);
     let first = server.no_socket().reason("NO_SOCKET").no_sequence();
-    note_many(stage, first.clone(), &first.uncounted(), saw)
+    note_many(stage, ends, first.clone(), &first.uncounted(), saw)
 }
 
 fn with_its_end(stage: &mut Stage<'_>) -> Result<()> {
@@ -205,10 +215,14 @@ fn reset_to_minisock(stage: &mut Stage<'_>) -> Result<()> {
     let left = pair.close_server()?;
     abort(left.client)?;
     oracle::until_gone(left.service_port, left.client_port)?;
-    let client = stage.ends(left.client_port).client();
-    stage.expect([lingering(client)?.state("CLOSE", "CLOSE_WAIT").fin("peer")]);
+    let ends = stage.ends(left.client_port);
+    stage.expect([
+        lingering(ends.client())?.state("CLOSE", "CLOSE_WAIT").fin("peer"),
+        ends.server().received_by_minisock("linger_abort").certain().owner(&Owner::me()?),
+    ]);
     // The server's connection had ended before; that a reset reached its minisock no tracepoint tells.
-    stage.ledger.server(&stage.place, ended(1));
+    let reset = stage.sight.count(Signal::TimeWait, 1);
+    stage.ledger.server(&stage.place, CountsView { reset, resets_received: reset, ..ended(1) });
     stage.ledger.client(&stage.place, CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
     Ok(())
 }

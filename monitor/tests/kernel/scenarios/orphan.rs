@@ -4,7 +4,9 @@
 use anyhow::Result;
 use monitor::view::CountsView;
 
-use super::told::{late_to_orphan, lingering, received, received_after_end, received_by_orphan};
+use super::told::{
+    late_to_orphan, lingering, received, received_after_end, received_by_orphan, received_in_vain,
+};
 use super::{Scenario, Stage};
 use crate::ledger::ended;
 use crate::netns::sysctl;
@@ -125,6 +127,7 @@ fn many_segments_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
     stage.expect((1..drawn).map(|_| others.clone()));
     stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: drawn, ..ended(1) });
     stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
+    received_in_vain(stage, ends.client(), drawn - 1);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use crate::ledger::{ended, times};
 use crate::netns::sysctl;
 use crate::oracle::{self, state};
 use crate::packets::{Flags, RawSocket, Segment};
+use crate::signals::Signal;
 use crate::sockets::{
     Family, Place, abort, error_name, lose, lose_everything, port_of, receive, receive_end, send,
     wait_for_reset,
@@ -19,21 +20,21 @@ use crate::sockets::{
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on_all("requests and responses are exchanges and no reset", exchanges),
     Scenario::on_all("a half-closed connection that ends well is no reset", half_close),
-    Scenario::on_all("a closed port refuses, and both sides count it", closed_port),
-    Scenario::on(&[Family::V4], "segments of no connection are strays of their port", strays),
+    CLOSED_PORT,
+    Scenario::on(&[Family::V4, Family::V6], "segments of no connection are strays of their port", strays),
     Scenario::on(&[Family::V4], "a reset that answers a bad SYN-ACK is a stray", bad_answer),
     Scenario::on(&[Family::V4], "a spoofed reset that misses its connection counts nothing", missing_reset),
-    Scenario::on(
-        &[Family::V4, Family::V6],
-        "a reset for want of room in the accept queue is a stray",
-        no_room,
-    ),
+    Scenario::on_all("a reset for want of room in the accept queue is a stray", no_room),
     Scenario::on(&[Family::V4, Family::V6], "an MPTCP connection counts its TCP subflow once", mptcp),
     Scenario::on(&[Family::V4], "an aborted MPTCP connection counts its TCP subflow once", mptcp_abort),
     Scenario::on(&[Family::V4, Family::V6], "a socket connected to itself is one connection", self_connect),
     Scenario::on(&[Family::V4], "a connection with data in its SYN counts as any other", fast_open),
     Scenario::on(&[Family::V4, Family::Mapped], "an IPv4 and a v4-mapped client are one peer", one_peer),
 ];
+
+/// Refusals, sent and received.
+pub(super) const CLOSED_PORT: Scenario =
+    Scenario::on_all("a closed port refuses, and both sides count it", closed_port);
 
 fn exchanges(stage: &mut Stage<'_>) -> Result<()> {
     let service = stage.place.listen()?;
@@ -75,22 +76,16 @@ fn closed_port(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 fn strays(stage: &mut Stage<'_>) -> Result<()> {
-    let closed = Place::on_loopback(Family::V4);
+    let closed = Place::on_loopback(stage.place.family);
     let raw = RawSocket::open()?;
-    let segment = |port, flags| Segment {
-        from: [127, 0, 0, 3].into(),
-        from_port: 9,
-        to: [127, 0, 0, 2].into(),
-        port,
-        flags,
-    };
+    let segment = |place: Place, flags| Segment::between(place.ends(9).client, place.ends(9).server, flags);
     // To a port without a socket.
-    raw.send(segment(closed.port, Flags::ACK))?;
-    raw.send(segment(closed.port, Flags::FIN | Flags::ACK))?;
+    raw.send(segment(closed, Flags::ACK))?;
+    raw.send(segment(closed, Flags::FIN | Flags::ACK))?;
     stage.ledger.stray_sent(closed.port, 2);
     // To a listener: an ACK that completes no handshake.
     let service = stage.place.listen()?;
-    raw.send(segment(stage.place.port, Flags::ACK))?;
+    raw.send(segment(stage.place, Flags::ACK))?;
     stage.ledger.stray_sent(stage.place.port, 1);
     let stray = |place: Place| place.ends(9).server().stray_sent("other").possible();
     stage.expect([
@@ -98,9 +93,11 @@ fn strays(stage: &mut Stage<'_>) -> Result<()> {
         stray(closed).no_socket().reason("NO_SOCKET").segment("F.", 0),
         stray(stage.place).listening().reason("TCP_FLAGS").segment(".", 0).backlog(0, 1024),
     ]);
-    // An RST for nothing is answered by nothing.
-    raw.send(segment(closed.port, Flags::RST))?;
-    raw.send(segment(stage.place.port, Flags::RST))?;
+    // An RST for nothing is answered by nothing; one that meets a listener is not even looked at.
+    raw.send(segment(closed, Flags::RST))?;
+    raw.send(segment(stage.place, Flags::RST))?;
+    stage.expect([closed.ends(9).server().stray_received(Signal::Stray).no_socket().no_sequence()]);
+    stage.ledger.stray_received(Signal::Stray, closed.port, 1);
     drop(service);
     Ok(())
 }
@@ -166,6 +163,7 @@ fn no_room(stage: &mut Stage<'_>) -> Result<()> {
             .reason("INVALID_SYN")
             .segment(".", 0)
             .backlog(2, 1),
+        ends.server().listen_overflow(Signal::OverflowAck).backlog(2, 1),
         received(ends.client(), "listen_overflow", &late)?.aborted().segments(0, 0),
     ]);
     for client in others {

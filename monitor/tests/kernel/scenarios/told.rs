@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use socket2::Socket;
 
+use super::Stage;
 use crate::expected::{End, Expected, inode_of};
 use crate::owner::Owner;
 use crate::sockets::{Pair, saw_reset};
@@ -59,6 +60,12 @@ pub(crate) fn received_after_end(end: End, cause: &str, socket: &Socket) -> Resu
 /// The other end has closed before it comes, and nobody sees it.
 pub(crate) fn received_by_orphan(end: End, cause: &str, state: &str) -> Expected {
     end.received(cause).state(state, state).orphan().app_saw("nothing")
+}
+
+/// So many more resets may reach a client that the first one has ended.
+pub(crate) fn received_in_vain(stage: &mut Stage<'_>, client: End, number: u64) {
+    stage.expect((0..number).map(|_| client.received_belated("peers_reset").perhaps()));
+    stage.ledger.perhaps_belated(&stage.place, number);
 }
 
 /// Data for a connection of which a minisock is left, closed by the calling thread.

@@ -9,7 +9,7 @@ use crate::expected::Ends;
 use crate::ledger::ended;
 use crate::needs::Need;
 use crate::oracle::{self, state};
-use crate::packets::{Flags, RawSocket, Segment};
+use crate::packets::{Flags, Numbers, RawSocket, Segment};
 use crate::scenarios::told::{late, received, received_after_end};
 use crate::scenarios::{Scenario, Stage};
 use crate::scripted::Scripted;
@@ -146,7 +146,7 @@ fn reset_from_elsewhere(stage: &mut Stage<'_>, mut used: Used, cause: &str) -> R
         flags: Flags::RST,
     };
     let ((), reset) = Moment::of(|| {
-        RawSocket::open()?.send_at(segment, sequence)?;
+        RawSocket::open()?.send_with(segment, Numbers::at(sequence))?;
         poll_for_reset(&used.client)
     })?;
     stage.expect([received(used.ends.client(), cause, &used.client)?

@@ -1,0 +1,131 @@
+//! `check`: what it says of hosts that lack something, and that it leaves nothing behind.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use monitor::view::SignalsView;
+
+use crate::helper::without_capabilities;
+use crate::machine;
+use crate::{AloneWithOwn, WithOwn};
+
+pub(crate) const TRIALS: &[WithOwn] = &[
+    ("check says in one line each what is not served as designed", lines),
+    ("check names the capability that is missing", capabilities),
+    ("check without BTF says so", without_btf),
+    ("check needs no tracefs", without_tracefs),
+];
+
+pub(crate) const TRIALS_ALONE: &[AloneWithOwn] = &[("check leaves nothing behind", None, nothing_left)];
+
+/// What may be forced.
+const BACKENDS: [&str; 4] = ["auto", "fentry", "kprobe", "tracepoint"];
+
+/// Runs to its end: the exit code, stdout and stderr.
+fn run(mut command: Command) -> Result<(Option<i32>, String, String)> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
+    let text = |bytes| String::from_utf8(bytes).context("not UTF-8");
+    Ok((output.status.code(), text(output.stdout)?, text(output.stderr)?))
+}
+
+fn check(arguments: &[&str]) -> Command {
+    let mut command = Command::new(machine::daemon());
+    command.arg("check").args(arguments);
+    command
+}
+
+/// It must succeed; what it says, as JSON.
+fn says(command: Command) -> Result<SignalsView> {
+    let (code, stdout, stderr) = run(command)?;
+    ensure!(code == Some(0), "exit code {code:?}: {stderr}");
+    serde_json::from_str(&stdout).context("not the JSON of signals")
+}
+
+/// It must refuse with exit code 3 and these words.
+fn refuses(command: Command, words: &[&str]) -> Result<()> {
+    let (code, stdout, stderr) = run(command)?;
+    ensure!(code == Some(3), "exit code {code:?}, expected 3: {stderr}");
+    ensure!(
+        stdout.is_empty() && stderr.trim_end().lines().count() == 1,
+        "expected one line: {stdout}{stderr}"
+    );
+    for word in words {
+        ensure!(stderr.contains(word), "no {word:?} in: {stderr}");
+    }
+    Ok(())
+}
+
+fn lines() -> Result<()> {
+    for backend in BACKENDS {
+        let view = says(check(&["--backend", backend, "-o", "json"]))?;
+        for signal in &view.signals {
+            let why = signal.why.as_deref().unwrap_or_default();
+            ensure!(signal.status == "works" || !why.is_empty(), "no reason: {signal:?}");
+            ensure!(signal.status != "missing" || signal.hook == "none", "{signal:?}");
+            let advice = signal.advice.as_deref().unwrap_or_default();
+            ensure!(!why.contains('\n') && !advice.contains('\n'), "more than a line: {signal:?}");
+        }
+        let (code, table, stderr) = run(check(&["--backend", backend]))?;
+        ensure!(code == Some(0), "exit code {code:?}: {stderr}");
+        // The kernel, and the titles.
+        let expected = view.signals.len() + 2;
+        ensure!(table.lines().count() == expected, "expected {expected} lines:\n{table}");
+    }
+    Ok(())
+}
+
+fn capabilities() -> Result<()> {
+    let arguments = ["check", "-o", "json"];
+    // One of the two stands in for it.
+    let whole = says(check(&["-o", "json"]))?;
+    let view = says(without_capabilities(&["CAP_SYS_ADMIN"], machine::daemon(), &arguments)?)?;
+    ensure!(view.signals.len() == whole.signals.len(), "{view:?}");
+    for lacking in ["CAP_BPF", "CAP_PERFMON"] {
+        refuses(
+            without_capabilities(&["CAP_SYS_ADMIN", lacking], machine::daemon(), &arguments)?,
+            &[lacking],
+        )?;
+    }
+    let none = ["CAP_SYS_ADMIN", "CAP_BPF", "CAP_PERFMON"];
+    refuses(without_capabilities(&none, machine::daemon(), &arguments)?, &["CAP_BPF", "CAP_PERFMON"])
+}
+
+/// `check` in a mount namespace of its own, after these commands of a shell.
+fn after(script: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &format!("{script} && exec \"$@\""), "sh", machine::daemon()]);
+    command.args(["check", "-o", "json"]);
+    command
+}
+
+fn without_btf() -> Result<()> {
+    refuses(
+        after("mount -t tmpfs none /sys/kernel/btf"),
+        &["/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"],
+    )
+}
+
+fn without_tracefs() -> Result<()> {
+    let hidden =
+        "for place in tracing debug; do mount -t tmpfs none /sys/kernel/$place || exit 9; done; true";
+    let (whole, without) = (says(check(&["-o", "json"]))?, says(after(hidden))?);
+    ensure!(whole == without, "{whole:?}\nwithout tracefs: {without:?}");
+    Ok(())
+}
+
+fn nothing_left() -> Result<()> {
+    for backend in BACKENDS {
+        let before = programs()?;
+        says(check(&["--backend", backend, "-o", "json"]))?;
+        let left: Vec<_> = programs()?.difference(&before).copied().collect();
+        // On a machine that is not ours alone others may come and go.
+        ensure!(left.is_empty() || !machine::is_virtual(), "{backend}: programs {left:?} are still there");
+    }
+    Ok(())
+}
+
+/// Ids of all loaded BPF programs.
+fn programs() -> Result<BTreeSet<u32>> {
+    aya::programs::loaded_programs().map(|program| Ok(program?.id())).collect()
+}

@@ -1,0 +1,134 @@
+//! Resets that a router forges in the name of an end: how they look beside genuine ones.
+
+use anyhow::{Result, ensure};
+use monitor::view::CountsView;
+
+use super::told::{lingering, received};
+use crate::WithShared;
+use crate::api::Api;
+use crate::capture::Capture;
+use crate::ledger::{Ledger, Role, ended};
+use crate::netns::{Namespace, Routed};
+use crate::packets::{Flags, Numbers, RawSocket, Segment};
+use crate::signals::Signal;
+use crate::sockets::{Place, Service, abort};
+use crate::story::Story;
+
+pub(crate) const SCENARIOS: &[WithShared] = &[
+    ("a forged reset has another TTL than its connection, at the client (IPv4)", |api| {
+        play(api, 0, Role::Client)
+    }),
+    ("a forged reset has another TTL than its connection, at the client (IPv6)", |api| {
+        play(api, 1, Role::Client)
+    }),
+    ("a forged reset has another TTL than its connection, at the server (IPv4)", |api| {
+        play(api, 0, Role::Server)
+    }),
+    ("a forged reset has another TTL than its connection, at the server (IPv6)", |api| {
+        play(api, 1, Role::Server)
+    }),
+];
+
+/// What is left of 64 behind one router.
+const AFAR: u8 = 63;
+/// Of a device further away.
+const FORGED: u8 = 40;
+
+/// One end, with its book and its story.
+struct Side<'a> {
+    namespace: &'a Namespace,
+    ledger: Ledger<'a>,
+    story: Story<'a>,
+}
+
+impl<'a> Side<'a> {
+    fn open(api: &'a Api, namespace: &'a Namespace) -> Result<Self> {
+        let (ledger, story) = (Ledger::open(api, namespace)?, Story::open(api, namespace)?);
+        Ok(Self { namespace, ledger, story })
+    }
+}
+
+fn play(api: &Api, family: usize, victim: Role) -> Result<()> {
+    let routed = Routed::create()?;
+    let place = Place::between(Routed::SERVER[family].parse()?, Routed::CLIENT[family].parse()?);
+    let (client, server) = (Side::open(api, &routed.client)?, Side::open(api, &routed.server)?);
+    let service = routed.server.enter(|| place.listen())?;
+    let (mut hit, mut other) = match victim {
+        Role::Client => (client, server),
+        Role::Server => (server, client),
+    };
+    genuine(&service, &routed, victim, &mut hit, &mut other)?;
+    forged(&service, &routed, victim, &mut hit, &mut other)?;
+    drop(service);
+    for Side { namespace: _, ledger, story } in [hit, other] {
+        ledger.balance()?;
+        story.compare()?;
+    }
+    Ok(())
+}
+
+/// The other end resets: the victim receives it with the TTL of its handshake.
+fn genuine(
+    service: &Service,
+    routed: &Routed,
+    victim: Role,
+    hit: &mut Side<'_>,
+    other: &mut Side<'_>,
+) -> Result<()> {
+    let place = service.place;
+    let pair = routed.client.enter(|| service.pair())?;
+    pair.exchange(1)?;
+    let ends = place.ends(pair.client_port);
+    let (theirs, aborting) = pair.split(victim);
+    let sent = other.namespace.enter(|| {
+        let sent = lingering(ends.of(victim.other()))?;
+        abort(aborting)?;
+        Ok(sent.from_afar(AFAR))
+    })?;
+    other.story.expect([sent]);
+    hit.story.expect([received(ends.of(victim), "linger_abort", &theirs)?.from_afar(AFAR)]);
+    other.ledger.end(&place, victim.other(), CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
+    hit.ledger.end(&place, victim, CountsView { reset: 1, resets_received: 1, ..ended(1) });
+    Ok(())
+}
+
+/// The router resets in the other end's name, which still holds its connection.
+fn forged(
+    service: &Service,
+    routed: &Routed,
+    victim: Role,
+    hit: &mut Side<'_>,
+    other: &mut Side<'_>,
+) -> Result<()> {
+    let place = service.place;
+    let pair = routed.client.enter(|| service.pair())?;
+    let ends = place.ends(pair.client_port);
+    let (from, to) = match victim {
+        Role::Client => (ends.server, ends.client),
+        Role::Server => (ends.client, ends.server),
+    };
+    let capture = routed.router.enter(Capture::open)?;
+    pair.exchange(1)?;
+    let data = capture.next(|passed| passed.from == from && passed.bytes > 0)?;
+    ensure!(data.to == to, "{data:?} is of another connection");
+    routed.router.enter(|| {
+        let numbers = Numbers { sequence: data.next, ttl: FORGED };
+        RawSocket::open()?.send_with(Segment::between(from, to, Flags::RST), numbers)
+    })?;
+    let (theirs, aborting) = pair.split(victim);
+    let saw = received(ends.of(victim), "peer_abort", &theirs)?;
+    // Verdicts on it may know more; here it is about the facts.
+    hit.story.expect([saw.any_cause().alone().from_afar(AFAR).ttl(FORGED)]);
+    hit.ledger.end(&place, victim, CountsView { reset: 1, resets_received: 1, ..ended(1) });
+    // What the other end says then comes too late.
+    let sent = other.namespace.enter(|| {
+        let sent = lingering(ends.of(victim.other()))?;
+        abort(aborting)?;
+        Ok(sent.from_afar(AFAR))
+    })?;
+    other.story.expect([sent]);
+    other.ledger.end(&place, victim.other(), CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
+    hit.story.expect([ends.of(victim).received_belated("peers_reset").from_afar(AFAR)]);
+    hit.ledger.received_belated(&place, victim, Signal::Stray, 1);
+    Ok(())
+}
