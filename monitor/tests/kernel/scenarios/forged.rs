@@ -58,8 +58,7 @@ fn play(api: &Api, family: usize, victim: Role) -> Result<()> {
         Role::Server => (server, client),
     };
     genuine(&service, &routed, victim, &mut hit, &mut other)?;
-    forged(&service, &routed, victim, &mut hit, &mut other)?;
-    drop(service);
+    forged(service, &routed, victim, &mut hit, &mut other)?;
     for Side { namespace: _, ledger, story } in [hit, other] {
         ledger.balance()?;
         story.compare()?;
@@ -94,7 +93,7 @@ fn genuine(
 
 /// The router resets in the other end's name, which still holds its connection.
 fn forged(
-    service: &Service,
+    service: Service,
     routed: &Routed,
     victim: Role,
     hit: &mut Side<'_>,
@@ -102,6 +101,8 @@ fn forged(
 ) -> Result<()> {
     let place = service.place;
     let pair = routed.client.enter(|| service.pair())?;
+    // A listener would take what comes too late, and say nothing.
+    drop(service);
     let ends = place.ends(pair.client_port);
     let (from, to) = match victim {
         Role::Client => (ends.server, ends.client),
