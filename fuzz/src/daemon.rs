@@ -19,6 +19,7 @@ use monitor::http::{AppState, Settings, router};
 use monitor::kernel::listening::ListeningReading;
 use monitor::kernel::truth::{Budgets, SlotReading, TotalsReading};
 use monitor::publish::{self, Publisher};
+use monitor::snapshot::hooked::Hooked;
 use monitor::snapshot::{PeerRow, Snapshot};
 use monitor_common::counters::KINDS;
 use monitor_common::peer::{PeerKey, Role, SCOPE_ADDRESS, SCOPE_OTHER, SCOPE_V4_NETWORK, SCOPE_V6_NETWORK};
@@ -139,6 +140,7 @@ fn snapshot(events: &[Arc<Told>]) -> Snapshot {
         namespaces: vec![],
         programs: vec![],
         listening: ListeningReading::default(),
+        hooked: Hooked::default(),
     };
     let ports = PORTS.into_iter().map(|port| (port, monitor::counts::PortCounts::default()));
     aggregator.snapshot(slots().into_iter(), ports, Duration::from_secs(1), rest, true)

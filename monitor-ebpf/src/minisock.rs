@@ -46,7 +46,7 @@ fn on_request(request: u64, skb: u64) {
     if story::is_wanted(Kind::StrayReceived) {
         story::tell(Kind::StrayReceived, NO_SLOT, tuple, |record| {
             record.state = socket.state();
-            story::segment(record, segment, Some(expected));
+            story::segment_expected(record, segment, expected);
         });
     }
 }
@@ -73,7 +73,7 @@ fn on_time_wait(tw: u64, skb: u64) {
         if story::is_wanted(Kind::StrayReceived) {
             story::tell(Kind::StrayReceived, NO_SLOT, tuple, |record| {
                 record.state = TIME_WAIT;
-                story::segment(record, segment, Some(expected));
+                story::segment_expected(record, segment, expected);
             });
         }
         return;
@@ -98,7 +98,7 @@ fn on_time_wait(tw: u64, skb: u64) {
         if counted {
             record.verdicts |= if carried_data { verdict::COUNTED_RESET } else { verdict::COUNTED_ABORTED };
         }
-        story::segment(record, segment, Some(expected));
+        story::segment_expected(record, segment, expected);
         // SAFETY: a map value that is valid while the program runs; a concurrent update only mixes two stories.
         story::memory(record, unsafe { &*memory });
     });

@@ -100,7 +100,7 @@ fn tell(skb: u64, netns: u32, stage: Stage, queue: Queue) {
         record.known |= known::BACKLOG;
         record.backlog = queue.waiting;
         record.backlog_limit = queue.limit;
-        story::segment(record, segment, None);
+        story::segment(record, segment);
     });
 }
 

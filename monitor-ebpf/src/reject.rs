@@ -30,6 +30,6 @@ fn on_reject(net: u64, skb: u64) {
     count_port(tuple.local_port, PortCounter::RejectSent);
     count_namespace(netns, Counted::Reject);
     if story::is_wanted(Kind::RejectSent) {
-        story::tell(Kind::RejectSent, NO_SLOT, tuple, |record| story::segment(record, segment, None));
+        story::tell(Kind::RejectSent, NO_SLOT, tuple, |record| story::segment(record, segment));
     }
 }

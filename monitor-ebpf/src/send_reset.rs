@@ -137,26 +137,21 @@ fn active(socket: Socket, reason: u32) {
     if !story::is_wanted(Kind::ResetSent) {
         return;
     }
-    let record = story::begin(Kind::ResetSent, slot, tuple);
-    if record.is_null() {
-        return;
-    }
-    // SAFETY: reserved in the ring for us, and cleared; all bits zero is a valid record.
-    let told = unsafe { &mut *record };
-    told.active = 1;
-    told.verdicts |= if aborted { verdict::COUNTED_ABORTED } else { verdict::COUNTED_RESET };
-    if facts.carried_data() {
-        told.verdicts |= verdict::CARRIED_DATA;
-    }
-    if intent == Intent::Destroyed {
-        told.verdicts |= verdict::DESTROYED;
-    }
-    set_reason(told, reason);
-    fill(told, socket, identity, facts, before);
-    if by_owner {
-        story::owner(told);
-    }
-    story::submit(record, Kind::ResetSent);
+    story::tell(Kind::ResetSent, slot, tuple, |told| {
+        told.active = 1;
+        told.verdicts |= if aborted { verdict::COUNTED_ABORTED } else { verdict::COUNTED_RESET };
+        if facts.carried_data() {
+            told.verdicts |= verdict::CARRIED_DATA;
+        }
+        if intent == Intent::Destroyed {
+            told.verdicts |= verdict::DESTROYED;
+        }
+        set_reason(told, reason);
+        fill(told, socket, identity, facts, before);
+        if by_owner {
+            story::owner(told);
+        }
+    });
 }
 
 /// A reset of our own accord for no connection: of one that was being opened.
@@ -216,7 +211,7 @@ pub(crate) fn passive(sk: u64, skb: u64, reason: u32) {
     let mut room_for_tuple = room();
     let tuple = segment.tuple(netns, &mut room_for_tuple);
     if segment.opens() {
-        story::tell(Kind::RefusedSent, NO_SLOT, tuple, |record| answer(record, state, segment, None, reason));
+        story::tell(Kind::RefusedSent, NO_SLOT, tuple, |record| answer(record, state, segment, reason));
     } else if !(matches!(state, 0 | TIME_WAIT | LISTEN) && late(socket, state, tuple, segment, reason)) {
         stray(socket, state, tuple, segment, reason);
     }
@@ -241,8 +236,12 @@ fn late(socket: Socket, state: u8, tuple: &Tuple, segment: &Segment, reason: u32
         return true;
     }
     story::tell(Kind::ResetSent, slot, tuple, |record| {
-        let expected = if state == TIME_WAIT { socket.time_wait_rcv_nxt() } else { None };
-        answer(record, state, segment, expected, reason);
+        answer(record, state, segment, reason);
+        if state == TIME_WAIT
+            && let Some(expected) = socket.time_wait_rcv_nxt()
+        {
+            story::distance(record, segment, expected);
+        }
         record.verdicts |= verdict::CARRIED_DATA;
         if counted {
             record.verdicts |= verdict::COUNTED_RESET;
@@ -315,7 +314,7 @@ fn stray(socket: Socket, state: u8, tuple: &Tuple, segment: &Segment, reason: u3
         return;
     }
     story::tell(Kind::StraySent, NO_SLOT, tuple, |record| {
-        answer(record, state, segment, None, reason);
+        answer(record, state, segment, reason);
         if state == LISTEN {
             record.known |= known::BACKLOG;
             record.backlog = number(socket.0, field!(sk_ack_backlog)) as u32;
@@ -340,10 +339,10 @@ fn fill(record: &mut Record, socket: Socket, identity: &Identity, facts: &TcpFac
 
 /// What every answer to a segment tells.
 #[inline(always)]
-fn answer(record: &mut Record, state: u8, segment: &Segment, expected: Option<u32>, reason: u32) {
+fn answer(record: &mut Record, state: u8, segment: &Segment, reason: u32) {
     record.state = state;
     set_reason(record, reason);
-    story::segment(record, segment, expected);
+    story::segment(record, segment);
 }
 
 #[inline(always)]

@@ -92,35 +92,35 @@ pub(crate) fn is_wanted(kind: Kind) -> bool {
 /// Tells the story of an event that is wanted, if there is room.
 #[inline(always)]
 pub(crate) fn tell(kind: Kind, slot: u32, tuple: &Tuple, fill: impl FnOnce(&mut Record)) {
-    let record = begin(kind, slot, tuple);
-    if record.is_null() {
-        return;
-    }
+    // Reserved here and not in a function that returns it: old verifiers do not see there that it is not null.
+    let Some(mut entry) = EVENTS.reserve::<Record>(0) else { return lost(kind, slot) };
+    let record = entry.as_mut_ptr();
+    // It is handed in by `submit`.
+    core::mem::forget(entry);
+    begin(record, kind, slot, tuple);
     // SAFETY: reserved in the ring for us, and cleared; all bits zero is a valid record.
     fill(unsafe { &mut *record });
     submit(record, kind);
 }
 
-/// A cleared record in the ring, with what every record has. Null when there is no room, which is counted. In a frame of its own,
-/// as is everything here that fills one: old kernels allow the functions under way 512 bytes of stack together.
+/// There was no room.
 #[inline(never)]
-pub(crate) fn begin(kind: Kind, slot: u32, tuple: &Tuple) -> *mut Record {
-    let Some(mut entry) = EVENTS.reserve::<Record>(0) else {
-        if let Some(totals) = cpu_totals() {
-            count(totals, Account::Lost, kind);
-        }
-        untold(kind, slot);
-        return core::ptr::null_mut();
-    };
-    let record = entry.as_mut_ptr();
-    // It is handed in by `submit`.
-    core::mem::forget(entry);
+fn lost(kind: Kind, slot: u32) {
+    if let Some(totals) = cpu_totals() {
+        count(totals, Account::Lost, kind);
+    }
+    untold(kind, slot);
+}
+
+/// Clears a record and writes what every one has. In a frame of its own, as is everything here that fills one: old kernels allow
+/// the functions under way 512 bytes of stack together.
+#[inline(never)]
+fn begin(record: *mut Record, kind: Kind, slot: u32, tuple: &Tuple) {
     start(clear(record), kind, slot, tuple);
-    record
 }
 
 #[inline(never)]
-pub(crate) fn submit(record: *mut Record, kind: Kind) {
+fn submit(record: *mut Record, kind: Kind) {
     if let Some(totals) = cpu_totals() {
         count(totals, Account::Submitted, kind);
     }
@@ -365,32 +365,42 @@ pub(crate) fn memory(record: &mut Record, memory: &ClosedMemory) {
     closed_by(record, memory);
 }
 
-/// Fills in what the provoking segment tells. `expected` is the sequence number that would have been next.
+/// Fills in what a segment tells.
 #[inline(never)]
-pub(crate) fn segment(record: &mut Record, segment: &Segment, expected: Option<u32>) {
+pub(crate) fn segment(record: &mut Record, segment: &Segment) {
     record.known |= known::SEGMENT;
     record.segment_flags = segment.flags();
     record.segment_bytes = segment.payload();
     record.segment_ttl = segment.ttl();
     record.ifindex = segment.ifindex;
-    if let Some(expected) = expected {
-        record.known |= known::DISTANCE;
-        record.sequence_distance = segment.sequence().wrapping_sub(expected);
-    }
+}
+
+/// The same with how far it is from the sequence number that would have been next.
+#[inline(always)]
+pub(crate) fn segment_expected(record: &mut Record, segment: &Segment, expected: u32) {
+    self::segment(record, segment);
+    distance(record, segment, expected);
+}
+
+/// How far a segment is from the sequence number that would have been next.
+#[inline(always)]
+pub(crate) fn distance(record: &mut Record, segment: &Segment, expected: u32) {
+    record.known |= known::DISTANCE;
+    record.sequence_distance = segment.sequence().wrapping_sub(expected);
 }
 
 /// The same, read here.
 #[inline(never)]
 pub(crate) fn segment_of(record: &mut Record, skb: u64, expected: u32) {
     let mut room_for_segment = room();
-    segment(record, Segment::of(skb, &mut room_for_segment), Some(expected));
+    segment_expected(record, Segment::of(skb, &mut room_for_segment), expected);
 }
 
 /// The same of a reset that refuses: nothing was expected yet.
 #[inline(never)]
 pub(crate) fn refusing_segment(record: &mut Record, skb: u64) {
     let mut room_for_segment = room();
-    segment(record, Segment::of(skb, &mut room_for_segment), None);
+    segment(record, Segment::of(skb, &mut room_for_segment));
 }
 
 /// Fills in the current task. Only where it is known to be the owner.

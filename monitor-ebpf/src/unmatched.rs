@@ -74,7 +74,7 @@ fn received(skb: u64) {
     if !belated(tuple, segment) {
         count_port(tuple.local_port, PortCounter::StrayReceived);
         if story::is_wanted(Kind::StrayReceived) {
-            story::tell(Kind::StrayReceived, NO_SLOT, tuple, |record| story::segment(record, segment, None));
+            story::tell(Kind::StrayReceived, NO_SLOT, tuple, |record| story::segment(record, segment));
         }
     }
 }
@@ -90,7 +90,7 @@ fn belated(tuple: &Tuple, segment: &Segment) -> bool {
     if story::is_wanted(Kind::ResetReceived) {
         story::tell(Kind::ResetReceived, slot, tuple, |record| {
             record.verdicts |= verdict::CARRIED_DATA;
-            story::segment(record, segment, None);
+            story::segment(record, segment);
             // SAFETY: a map value that is valid while the program runs; a concurrent update only mixes two stories.
             story::memory(record, unsafe { &*memory });
         });

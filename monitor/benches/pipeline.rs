@@ -17,6 +17,7 @@ use monitor::kernel::listening::ListeningReading;
 use monitor::kernel::truth::{Budgets, TotalsReading};
 use monitor::publish::{Published, Publisher, channel};
 use monitor::settle::Settled;
+use monitor::snapshot::hooked::Hooked;
 use monitor::story::Stages;
 use monitor_common::counters::Kind;
 use monitor_common::peer::Role;
@@ -77,6 +78,7 @@ impl Pipeline {
             namespaces: vec![],
             programs: vec![],
             listening: ListeningReading::default(),
+            hooked: Hooked::default(),
         };
         let wall = WallClock::from_pair(Timestamp::UNIX_EPOCH, Duration::ZERO);
         let timebase = Timebase { wall, hz: 250 };

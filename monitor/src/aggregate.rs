@@ -4,6 +4,7 @@
 //! came before: sums over peers equal the totals, no published number goes down, and a peer that has series of its
 //! own keeps them until it is retired.
 
+mod challenges;
 mod coverage;
 mod growing;
 mod idle;
@@ -13,6 +14,8 @@ mod overflows;
 mod peers;
 mod ports;
 mod series;
+mod stages;
+mod unattributed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +35,7 @@ use crate::kernel::truth::{Budgets, SlotReading, TotalsReading};
 
 use crate::kernel::listening::ListeningReading;
 use crate::kernel::sock_diag::MOST_SOCKETS;
+use crate::snapshot::hooked::Hooked;
 use crate::snapshot::{self, Fill, NamespaceRow, ProgramRow, Snapshot};
 use crate::story::Account;
 
@@ -67,6 +71,8 @@ pub struct Rest {
     pub programs: Vec<ProgramRow>,
     /// Listeners, and tables that fill up.
     pub listening: ListeningReading,
+    /// What function hooks count on this kernel.
+    pub hooked: Hooked,
 }
 
 /// State of the pipeline that outlives one event.
@@ -148,14 +154,16 @@ impl Aggregator {
         rest: Rest,
         with_peers: bool,
     ) -> Snapshot {
-        let Rest { taken, started, uptime, totals, namespaces, programs, listening } = rest;
+        let Rest { taken, started, uptime, totals, mut namespaces, programs, listening, hooked } = rest;
         let mut peers = with_peers.then(Vec::new);
         let total = self.peers.read(slots, now, peers.as_mut());
         let series = self.peers.series();
         let port_rows: Vec<_> = ports.collect();
         let ports = self.ports.read(&port_rows);
         let ports_total = port_rows.iter().map(|(_, counts)| *counts).sum();
-        let unattributed = namespaces.iter().filter_map(|row| row.unattributed).map(i64::unsigned_abs).sum();
+        let unattributed = unattributed::resets(&namespaces).unwrap_or(0);
+        let unattributed_overflows = unattributed::overflows(&listening.namespaces);
+        unattributed::join_overflows(&mut namespaces, &listening.namespaces);
         let listening = self.listening.read(&listening);
         let fills = self.fills(namespaces.len(), &listening);
         Snapshot {
@@ -170,8 +178,10 @@ impl Aggregator {
             total,
             kernel_total: totals.peers,
             ports_total,
+            unattributed_overflows,
             namespaces,
             unattributed,
+            hooked,
             stories: self.stories(totals.stories),
             reasons: self
                 .reasons
@@ -223,6 +233,11 @@ impl Aggregator {
             fill("published_peers", Some(self.peers.published()), published_peers as u64),
             fill("namespaces", Some(namespaces), monitor_common::counters::NAMESPACES.into()),
             fill("listening_sockets", listening.found(), MOST_SOCKETS as u64),
+            fill(
+                "overflowed_listeners",
+                listening.overflows.as_ref().map(|overflows| overflows.rows.len()),
+                monitor_common::counters::LISTENERS.into(),
+            ),
             fill("closed_memory", None, closed_memory.into()),
             fill("ring_bytes", None, ring_bytes.into()),
         ]

@@ -50,8 +50,9 @@ pub struct Page {
 pub fn encode(page: Page, format: Format) -> Result<String, fmt::Error> {
     let lines = 200
         + page.snapshot.series.len() * 10
-        + page.snapshot.ports.len() * 3
-        + page.snapshot.listening.series.len() * 3;
+        + page.snapshot.ports.len() * 4
+        + page.snapshot.listening.series.len() * 3
+        + page.snapshot.listening.overflows.as_ref().map_or(0, |overflows| overflows.series.len() * 2);
     let mut process = Registry::default();
     if let Some(row) = page.process {
         process.register_collector(Box::new(row));
@@ -75,7 +76,7 @@ impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
         peers::encode(encoder, &self.snapshot.series)?;
-        ports::encode(encoder, &self.snapshot.ports)?;
+        ports::encode(encoder, &self.snapshot.ports, self.snapshot.hooked)?;
         stories::encode(encoder, &self.snapshot)?;
         listening::encode(encoder, &self.snapshot.listening)?;
         daemon::encode(encoder, self)

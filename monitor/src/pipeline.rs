@@ -26,6 +26,7 @@ use crate::publish::{Published, Publisher, RefreshRequest, channel};
 use crate::recording::{RecordError, Recorder, Written};
 use crate::settle::Settled;
 use crate::snapshot::Snapshot;
+use crate::snapshot::hooked::Hooked;
 use crate::source::Source;
 use crate::story::Stages;
 
@@ -98,6 +99,8 @@ impl Pipeline {
         let Loaded { mut programs, ring, truth } = loaded;
         let Settings { limits, enricher, hz } = settings;
         let (started, started_monotonic) = (clock::now(), clock::monotonic());
+        let signals = programs.signals();
+        listening.set_hooked(Hooked::of(&signals));
         let mut namespaces = Namespaces::start(&truth, started_monotonic);
         let mut aggregator = Aggregator::new(limits);
         let rest = rest(
@@ -110,7 +113,7 @@ impl Pipeline {
             started_monotonic,
         );
         let first = aggregator.snapshot(truth.slots(), truth.ports(), started_monotonic, rest, false);
-        let (publisher, published, requests) = channel(Arc::new(first), programs.signals());
+        let (publisher, published, requests) = channel(Arc::new(first), signals);
         let pipeline = Self {
             source: Source::new(ring)?,
             programs,
@@ -187,7 +190,9 @@ impl Pipeline {
     /// Attaches to modules that have been loaded. With the last of them, no capability is needed for it any more.
     fn attach_awaited(&mut self) {
         if self.programs.is_awaiting() && self.programs.attach_awaited() {
-            self.publisher.signals(self.programs.signals());
+            let signals = self.programs.signals();
+            self.listening.set_hooked(Hooked::of(&signals));
+            self.publisher.signals(signals);
             if !self.programs.is_awaiting() {
                 privileges::drop_all_but_needed(&self.programs);
             }
@@ -353,6 +358,7 @@ fn rest(
         namespaces: namespaces.compare(truth, now),
         programs: programs.rows(|at| truth.relieved(at)),
         // After the comparison, which looks for new namespaces.
-        listening: listening.read(namespaces),
+        listening: listening.read(namespaces, truth),
+        hooked: listening.hooked(),
     }
 }

@@ -3,6 +3,7 @@
 //! The pipeline builds a snapshot from one reading of the kernel's maps and shares it behind an `Arc`; the metrics
 //! page, the API and the page at `/` only read it. Sums over peers in it always equal its totals.
 
+pub mod hooked;
 pub mod listening;
 
 use std::net::IpAddr;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use monitor_common::peer::Role;
 
+use self::hooked::Hooked;
 use self::listening::Listening;
 use crate::cause::{CAUSES, Cause};
 use crate::counts::{PeerCounts, PortCounts, Stories};
@@ -181,13 +183,39 @@ pub struct NamespaceRow {
     pub kernel_out_resets: Option<u64>,
     /// Ours minus the kernel's; `None` as above.
     pub unattributed: Option<i64>,
+    /// Connections that met a full accept queue with their SYN, where that is hooked.
+    pub overflows_syn: u64,
+    /// Those that met one with the last ACK of their handshake, likewise.
+    pub overflows_ack: u64,
+    /// Both minus the kernel's `TcpExt: ListenOverflows` since we attached; `None` as above, and where they are not hooked.
+    pub unattributed_overflows: Option<i64>,
+    /// Resets that netfilter sent, where that is hooked.
+    pub reject_sent: u64,
+}
+
+impl NamespaceRow {
+    /// One in which nothing happened.
+    pub const fn of(netns: u32) -> Self {
+        Self {
+            netns,
+            resets_sent: 0,
+            refused_sent: 0,
+            stray_sent: 0,
+            kernel_out_resets: None,
+            unattributed: None,
+            overflows_syn: 0,
+            overflows_ack: 0,
+            unattributed_overflows: None,
+            reject_sent: 0,
+        }
+    }
 }
 
 /// How full a bounded thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fill {
     /// Its name: `client_peers`, `server_peers`, `refused_peers`, `networks`, `closed_memory`, `namespaces`,
-    /// `listening_sockets`, `ring_bytes`.
+    /// `listening_sockets`, `overflowed_listeners`, `ring_bytes`.
     pub name: &'static str,
     /// Used entries; `None` where the kernel does not tell.
     pub used: Option<u64>,
@@ -268,10 +296,14 @@ pub struct Snapshot {
     pub kernel_total: PeerCounts,
     /// Sum over all local ports.
     pub ports_total: PortCounts,
-    /// Namespaces with resets sent.
+    /// Namespaces with resets sent or overflows.
     pub namespaces: Vec<NamespaceRow>,
     /// Sum of the absolute `unattributed` of all namespaces.
     pub unattributed: u64,
+    /// The same of `unattributed_overflows`; `None` where no namespace has it.
+    pub unattributed_overflows: Option<u64>,
+    /// What function hooks count on this kernel.
+    pub hooked: Hooked,
     /// Stories.
     pub stories: Stories,
     /// Sent and received resets per kernel reason name.

@@ -114,7 +114,7 @@ pub struct BacklogView {
     pub limit: u32,
 }
 
-/// The segment that provoked a sent reset.
+/// A segment: what provoked a sent reset or met a full accept queue, or a received reset itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Segment")]
 pub struct SegmentView {
@@ -146,7 +146,8 @@ pub struct OwnerView {
     pub exit_signal: Option<u8>,
 }
 
-/// A reset that was sent or received, or an idle close: what the kernel told, and our verdict.
+/// A reset that was sent or received, a connection that met a full accept queue, or an idle close: what the kernel told, and our
+/// verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "Event")]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, as JSON has them")]
@@ -173,7 +174,8 @@ pub struct EventView {
     pub local: EndView,
     /// The other end.
     pub remote: EndView,
-    /// The peer it is counted for; `null` for refusals and strays, which are counted by local port.
+    /// The peer it is counted for; `null` for refusals, strays and rejections, which are counted by local port, and for overflows, which
+    /// are counted by listener.
     pub peer: Option<EventPeerView>,
     /// TCP state in the hook; `null` without a socket.
     pub state: Option<String>,
@@ -317,8 +319,9 @@ pub struct PortView {
     pub stray_sent: u64,
     /// Resets received for no remembered connection.
     pub stray_received: u64,
-    /// Resets that netfilter sent for a REJECT rule; the port is the one that was asked for.
-    pub reject_sent: u64,
+    /// Resets that netfilter sent for a REJECT rule; the port is the one that was asked for. `null` where no function hook counts
+    /// them.
+    pub reject_sent: Option<u64>,
 }
 
 /// `/api/v1/peers`. The server writes peers one by one instead of collecting them first.
@@ -336,7 +339,7 @@ pub struct PeersView<P = Vec<PeerView>> {
     pub ports: Vec<PortView>,
 }
 
-/// Ours against the kernel's `OutRsts`, per namespace.
+/// Ours against the kernel's `OutRsts` and `ListenOverflows`, per namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceView {
     /// Inode number.
@@ -351,6 +354,14 @@ pub struct NamespaceView {
     pub kernel_out_resets: Option<u64>,
     /// Ours minus the kernel's.
     pub unattributed: Option<i64>,
+    /// Connections that met a full accept queue with their SYN; `null` where no function hook counts them.
+    pub overflows_syn: Option<u64>,
+    /// Connections that met one with the last ACK of their handshake; `null` likewise.
+    pub overflows_ack: Option<u64>,
+    /// Both minus the kernel's `TcpExt: ListenOverflows` since we attached; `null` likewise.
+    pub unattributed_overflows: Option<i64>,
+    /// Resets that netfilter sent, which `OutRsts` does not count; `null` where no function hook counts them.
+    pub reject_sent: Option<u64>,
 }
 
 /// The account of one kind of story.
@@ -396,6 +407,16 @@ pub struct StatusView {
     pub ports_total: PortView,
     /// Sum of the absolute differences to `OutRsts`.
     pub unattributed: u64,
+    /// Sum of the absolute differences to `ListenOverflows`; `null` where no function hook counts overflows.
+    pub unattributed_overflows: Option<u64>,
+    /// Connections that met a full accept queue with their SYN; `null` likewise.
+    pub overflows_syn: Option<u64>,
+    /// Connections that met one with the last ACK of their handshake; `null` likewise.
+    pub overflows_ack: Option<u64>,
+    /// Connections that the connection-tracking table had no room for; `null` where no function hook counts them.
+    pub conntrack_full: Option<u64>,
+    /// Challenge ACKs sent other than for a SYN, at least; `null` where the kernel's counters cannot be read.
+    pub challenge_acks: Option<u64>,
     /// Per namespace.
     pub namespaces: Vec<NamespaceView>,
     /// Per kind.

@@ -13,10 +13,10 @@ use crate::kernel::sock_diag::{Dump, ListenSocket};
 use crate::snapshot::listening::{ListenerRow, ListenerSeries, Queue};
 
 /// Listeners that get series of their own as they come: more than the services of a usual host.
-const EASY: usize = 80;
+pub(super) const EASY: usize = 80;
 /// Listeners that get series of their own at all, three series each. Those beyond [`EASY`] must have dropped something or be full, so
 /// that a program that opens ports without end cannot hide a service in trouble.
-const MOST: usize = 100;
+pub(super) const MOST: usize = 100;
 /// Closed sockets that are remembered. A socket may come back (`shutdown()` and `listen()` again), or may have been missed
 /// in an answer that is put together while the table changes; its old drops must not count twice.
 const CLOSED_SOCKETS: usize = 1_024;

@@ -3,6 +3,7 @@
 use super::growing::Growing;
 use super::listeners::Listeners;
 use super::overflows::{Overflows, Sums};
+use super::stages::Stages;
 use crate::kernel::listening::{ConntrackReading, ListeningReading};
 use crate::snapshot::listening::{self, ConntrackRow};
 
@@ -11,6 +12,7 @@ use crate::snapshot::listening::{self, ConntrackRow};
 pub(super) struct Listening {
     listeners: Listeners,
     overflows: Overflows,
+    stages: Stages,
     conntrack_drops: Option<Growing>,
     /// The first reading is over: a table that comes later began at zero.
     begun: bool,
@@ -19,9 +21,11 @@ pub(super) struct Listening {
 impl Listening {
     /// One reading.
     pub(super) fn read(&mut self, reading: &ListeningReading) -> listening::Listening {
-        let ListeningReading { dump, namespaces, conntrack } = reading;
+        let ListeningReading { dump, namespaces, conntrack, overflows, conntrack_full } = reading;
         let (sockets, series) = self.listeners.read(dump.as_ref());
-        let Sums { rows, listen_overflows, listen_drops, time_wait } = self.overflows.read(namespaces);
+        let overflows = overflows.as_ref().map(|reading| self.stages.read(reading, &series));
+        let Sums { rows, listen_overflows, listen_drops, challenge_acks, time_wait } =
+            self.overflows.read(namespaces);
         let conntrack = self.conntrack(conntrack);
         self.begun = true;
         listening::Listening {
@@ -29,12 +33,15 @@ impl Listening {
             beyond: dump.as_ref().map_or(0, |dump| dump.beyond),
             series,
             namespaces: rows,
+            overflows,
             listen_overflows,
             listen_drops,
+            challenge_acks,
             time_wait,
             // The same number in every namespace.
             orphans: namespaces.iter().find_map(|counters| counters.orphans),
             conntrack,
+            conntrack_full: *conntrack_full,
         }
     }
 
@@ -54,6 +61,9 @@ impl Listening {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::listening::OverflowReading;
+    use crate::kernel::truth::ListenerReading;
+    use crate::snapshot::listening::StageCounts;
 
     fn reading(drops: Option<u64>) -> ListeningReading {
         let conntrack = ConntrackReading { entries: drops.map(|_| 7), limit: drops.map(|_| 100), drops };
@@ -64,6 +74,29 @@ mod tests {
     fn nothing_readable_is_unknown_everywhere() {
         let mut listening = Listening::default();
         assert_eq!(listening.read(&ListeningReading::default()), listening::Listening::default());
+    }
+
+    #[test]
+    fn overflows_of_hooks_and_those_of_counters_are_told_side_by_side() {
+        let mut listening = Listening::default();
+        let listener = |netns, syn| ListenerReading {
+            netns,
+            addr: [0, 0, 0, 0].into(),
+            port: 80,
+            overflows_syn: syn,
+            overflows_ack: 1,
+        };
+        let hooked = |listeners| ListeningReading {
+            overflows: Some(OverflowReading { own: Some(1), listeners, beyond: 0 }),
+            conntrack_full: Some(2),
+            ..ListeningReading::default()
+        };
+        let read = listening.read(&hooked(vec![listener(1, 4), listener(2, 1)]));
+        let overflows = read.overflows.unwrap();
+        assert_eq!((overflows.total().sum(), read.conntrack_full, read.listen_overflows), (7, Some(2), None));
+        // Namespace 2 has ended: its listener stays, as the kernel side never forgets one.
+        let later = listening.read(&hooked(vec![listener(1, 5), listener(2, 1)])).overflows.unwrap();
+        assert_eq!(later.total(), StageCounts { syn: 6, ack: 2 });
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use super::challenges::Challenges;
 use super::growing::Growing;
 use crate::kernel::namespaces::NamespaceCounters;
 use crate::snapshot::listening::ListenNamespaceRow;
@@ -16,8 +17,8 @@ const ENDED: usize = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct Overflows {
     accounts: HashMap<u32, Account>,
-    /// Counts of namespaces that were forgotten: overflows, drops.
-    folded: [u64; 2],
+    /// Counts of namespaces that were forgotten: overflows, drops, challenge ACKs.
+    folded: [u64; 3],
     reading: u64,
 }
 
@@ -26,6 +27,7 @@ pub(super) struct Overflows {
 struct Account {
     listen_overflows: Option<Growing>,
     listen_drops: Option<Growing>,
+    challenges: Option<Challenges>,
     time_wait: Option<u64>,
     /// The last reading it was in.
     seen: u64,
@@ -38,6 +40,7 @@ pub(super) struct Sums {
     pub(super) rows: Vec<ListenNamespaceRow>,
     pub(super) listen_overflows: Option<u64>,
     pub(super) listen_drops: Option<u64>,
+    pub(super) challenge_acks: Option<u64>,
     pub(super) time_wait: Option<u64>,
 }
 
@@ -53,22 +56,41 @@ impl Overflows {
     }
 
     fn account(&mut self, counters: &NamespaceCounters) {
-        let NamespaceCounters { netns, older, listen_overflows, listen_drops, orphans: _, time_wait } =
-            *counters;
-        let new = Account { listen_overflows: None, listen_drops: None, time_wait: None, seen: 0 };
+        let NamespaceCounters {
+            netns,
+            older,
+            listen_overflows,
+            overflow_difference: _,
+            listen_drops,
+            challenge_acks,
+            syn_challenges,
+            orphans: _,
+            time_wait,
+        } = *counters;
+        let new = Account {
+            listen_overflows: None,
+            listen_drops: None,
+            challenges: None,
+            time_wait: None,
+            seen: 0,
+        };
         let account = self.accounts.entry(netns).or_insert(new);
         account.seen = self.reading;
         account.time_wait = time_wait;
         // What a namespace counted before the daemon started is not ours to tell; a newer one began at zero. A known number that
         // came back may be another namespace: if it counted less than the old one it is, else what it counted more is new
         // either way.
-        let base = |now: u64| Growing::since(if older { now } else { 0 });
+        let base = |now: u64| if older { now } else { 0 };
         for (counter, now) in
             [(&mut account.listen_overflows, listen_overflows), (&mut account.listen_drops, listen_drops)]
         {
             if let Some(now) = now {
-                counter.get_or_insert(base(now)).read(now);
+                counter.get_or_insert(Growing::since(base(now))).read(now);
             }
+        }
+        if let Some((sent, for_syns)) = challenge_acks.zip(syn_challenges) {
+            let new = Challenges::since(base(sent), base(for_syns));
+            account.challenges.get_or_insert(new).read(sent, for_syns);
         }
     }
 
@@ -78,7 +100,8 @@ impl Overflows {
         ended.sort_unstable();
         for (_, netns) in ended.iter().rev().skip(ENDED) {
             if let Some(account) = self.accounts.remove(netns) {
-                let [overflows, drops] = &mut self.folded;
+                let [overflows, drops, challenges] = &mut self.folded;
+                *challenges += account.challenges.map_or(0, Challenges::sum);
                 *overflows += account.listen_overflows.map_or(0, Growing::sum);
                 *drops += account.listen_drops.map_or(0, Growing::sum);
             }
@@ -94,30 +117,35 @@ impl Overflows {
         for (&netns, account) in &self.accounts {
             let listen_overflows = account.listen_overflows.map(Growing::sum);
             let listen_drops = account.listen_drops.map(Growing::sum);
+            let challenge_acks = account.challenges.map(Challenges::sum);
             let time_wait = account.time_wait.filter(|_| account.seen == self.reading);
             sums.listen_overflows = plus(sums.listen_overflows, listen_overflows);
             sums.listen_drops = plus(sums.listen_drops, listen_drops);
+            sums.challenge_acks = plus(sums.challenge_acks, challenge_acks);
             sums.time_wait = plus(sums.time_wait, time_wait);
             // One that ended is told for what it counted only.
-            let counted = listen_overflows.unwrap_or(0) + listen_drops.unwrap_or(0) > 0;
+            let counted = [listen_overflows, listen_drops, challenge_acks].iter().any(|sum| *sum > Some(0));
             if account.seen == self.reading || counted {
                 sums.rows.push(ListenNamespaceRow {
                     netns: Some(netns),
                     listen_overflows,
                     listen_drops,
+                    challenge_acks,
                     time_wait,
                 });
             }
         }
         sums.rows.sort_unstable_by_key(|row| row.netns);
-        let [overflows, drops] = self.folded;
-        if overflows + drops > 0 {
+        let [overflows, drops, challenge_acks] = self.folded;
+        if overflows + drops + challenge_acks > 0 {
             sums.listen_overflows = plus(sums.listen_overflows, Some(overflows));
             sums.listen_drops = plus(sums.listen_drops, Some(drops));
+            sums.challenge_acks = plus(sums.challenge_acks, Some(challenge_acks));
             sums.rows.push(ListenNamespaceRow {
                 netns: None,
                 listen_overflows: Some(overflows),
                 listen_drops: Some(drops),
+                challenge_acks: Some(challenge_acks),
                 time_wait: None,
             });
         }
@@ -135,6 +163,9 @@ mod tests {
             older,
             listen_overflows: Some(overflows),
             listen_drops: Some(2 * overflows),
+            challenge_acks: Some(5 * overflows),
+            syn_challenges: Some(2 * overflows),
+            overflow_difference: None,
             orphans: None,
             time_wait: Some(1),
         }
@@ -142,6 +173,7 @@ mod tests {
 
     fn overflows(sums: &Sums) -> Option<u64> {
         assert_eq!(sums.listen_drops, sums.listen_overflows.map(|overflows| 2 * overflows));
+        assert_eq!(sums.challenge_acks, sums.listen_overflows.map(|overflows| 3 * overflows));
         sums.listen_overflows
     }
 

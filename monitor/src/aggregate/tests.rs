@@ -33,6 +33,7 @@ fn rest() -> Rest {
         namespaces: vec![],
         programs: vec![],
         listening: ListeningReading::default(),
+        hooked: Hooked::default(),
     }
 }
 

@@ -225,7 +225,7 @@ async fn follow(
                 .context("an event of the stream is not what this version knows")
         };
         let reader = match message.event.as_str() {
-            "reset" | "idle_close" => printer.print(&event()?)?,
+            "reset" | "idle_close" | "listen_overflow" => printer.print(&event()?)?,
             "verdict" => match event()? {
                 old if old.id < first => Reader::Listens,
                 revised => printer.print_verdict(&revised)?,

@@ -8,7 +8,7 @@ use crate::snapshot::listening::Queue;
 use crate::terminal::{
     Align, Cell, Column, Output, Style, Table, colour_stdout, ends_quietly, printable_json,
 };
-use crate::view::listeners::{ConntrackView, ListenTotalView, ListenerView, ListenersView};
+use crate::view::listeners::{ConntrackView, ListenTotalView, ListenerView, ListenersView, OverflowView};
 
 /// Used percents of a queue from which on it is marked: a burst of the size of what is in it already would fill it.
 const NOTABLE_PERCENT: u64 = 50;
@@ -62,35 +62,63 @@ pub fn message(answer: &ListenersView, filter: &ListenerFilter) -> Option<String
     }
 }
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     Column { title: "LISTENER", align: Align::Left, width: 0 },
     Column { title: "BACKLOG", align: Align::Right, width: 0 },
     Column { title: "LIMIT", align: Align::Right, width: 0 },
     Column { title: "FULL", align: Align::Right, width: 0 },
+    OVERFLOWS,
     Column { title: "DROPS", align: Align::Right, width: 0 },
     Column { title: "UID", align: Align::Right, width: 0 },
     Column { title: "INODE", align: Align::Right, width: 0 },
 ];
+
+/// Only where function hooks count them.
+const OVERFLOWS: Column = Column { title: "OVERFLOWS(SYN/ACK)", align: Align::Right, width: 0 };
+/// Its place.
+const OVERFLOWS_AT: usize = 4;
 
 /// Prints an answer of the API.
 pub fn print(answer: &ListenersView, output: Output, colour: bool, out: &mut impl Write) -> io::Result<()> {
     match output {
         Output::Json => writeln!(out, "{}", printable_json(&serde_json::to_string(answer)?)),
         Output::Table => {
-            let mut table = Table::new(&COLUMNS, colour);
-            let rows = answer.listeners.as_deref().unwrap_or_default();
-            for listener in rows {
-                table.fit(&cells(listener));
+            let hooked = answer.overflows.is_some();
+            let mut table = Table::new(&known(COLUMNS, hooked), colour);
+            let listeners = answer.listeners.iter().flatten().map(cells);
+            let elsewhere = answer.overflows.iter().flatten().filter(|row| row.open != Some(true));
+            let rows: Vec<Vec<Cell>> =
+                listeners.chain(elsewhere.map(cells_elsewhere)).map(|cells| known(cells, hooked)).collect();
+            for cells in &rows {
+                table.fit(cells);
             }
-            rows.iter().try_for_each(|listener| table.row(out, &cells(listener)))?;
+            rows.iter().try_for_each(|cells| table.row(out, cells))?;
             let facts = facts(answer);
             if facts.is_empty() { Ok(()) } else { writeln!(out, "{}", facts.join("; ")) }
         }
     }
 }
 
-fn cells(listener: &ListenerView) -> [Cell; 7] {
-    let ListenerView { addr, port, interface, only_v6: _, backlog, limit, drops, inode, uid } = listener;
+/// Without the column of overflows where nobody counts them.
+fn known<T>(all: [T; COLUMNS.len()], hooked: bool) -> Vec<T> {
+    let shown = |(place, _): &(usize, T)| hooked || *place != OVERFLOWS_AT;
+    all.into_iter().enumerate().filter(shown).map(|(_, one)| one).collect()
+}
+
+fn cells(listener: &ListenerView) -> [Cell; 8] {
+    let ListenerView {
+        addr,
+        port,
+        interface,
+        only_v6: _,
+        backlog,
+        limit,
+        drops,
+        overflows_syn,
+        overflows_ack,
+        inode,
+        uid,
+    } = listener;
     let queue = Queue { backlog: *backlog, limit: *limit };
     let fill = match queue.percent() {
         _ if queue.is_full() => Style::Red,
@@ -98,13 +126,12 @@ fn cells(listener: &ListenerView) -> [Cell; 7] {
         _ => Style::Plain,
     };
     let bound = interface.map_or_else(String::new, |index| format!("%{index}"));
-    let name =
-        if addr.contains(':') { format!("[{addr}]{bound}:{port}") } else { format!("{addr}{bound}:{port}") };
     [
-        Cell::new(name),
+        Cell::new(name(addr, &bound, *port)),
         Cell::styled(backlog.to_string(), fill),
         Cell::new(limit.to_string()),
         Cell::styled(format!("{}%", queue.percent()), fill),
+        overflow_cell(overflows_syn.zip(*overflows_ack)),
         Cell::styled(
             drops.map_or_else(String::new, |drops| drops.to_string()),
             if *drops > Some(0) { Style::Yellow } else { Style::Plain },
@@ -114,23 +141,57 @@ fn cells(listener: &ListenerView) -> [Cell; 7] {
     ]
 }
 
+/// A listener without a socket to show: closed, or in another namespace.
+fn cells_elsewhere(row: &OverflowView) -> [Cell; 8] {
+    let OverflowView { netns, addr, port, overflows_syn, overflows_ack, open } = row;
+    let place = match open {
+        Some(_) => " (closed)".to_owned(),
+        None => format!(" (netns {netns})"),
+    };
+    let mut cells = [const { String::new() }; 8].map(Cell::new);
+    cells[0] = Cell::new(name(addr, "", *port) + &place);
+    cells[OVERFLOWS_AT] = overflow_cell(Some((*overflows_syn, *overflows_ack)));
+    cells
+}
+
+fn name(addr: &str, bound: &str, port: u16) -> String {
+    if addr.contains(':') { format!("[{addr}]{bound}:{port}") } else { format!("{addr}{bound}:{port}") }
+}
+
+fn overflow_cell(counts: Option<(u64, u64)>) -> Cell {
+    let text = counts.map_or_else(String::new, |(syn, ack)| format!("{syn}/{ack}"));
+    Cell::styled(text, if counts.is_some_and(|counts| counts != (0, 0)) { Style::Red } else { Style::Plain })
+}
+
 /// What is known besides sockets, in a few words each.
 fn facts(answer: &ListenersView) -> Vec<String> {
-    let ListenTotalView { listen_overflows, listen_drops } = answer.total;
+    let ListenTotalView {
+        listen_overflows,
+        listen_drops,
+        overflows_syn,
+        overflows_ack,
+        overflows_not_listed,
+    } = answer.total;
     let mut facts = Vec::new();
     if let Some(overflows) = listen_overflows {
         let drops =
             listen_drops.map_or_else(String::new, |drops| format!(" and {}", count(drops, "listen drop")));
         let where_ = count(answer.namespaces.len() as u64, "network namespace");
-        facts.push(format!("{}{drops} in {where_}", count(overflows, "listen overflow")));
+        let by_hooks = overflows_syn.zip(overflows_ack).map_or_else(String::new, |(syn, ack)| {
+            let rest = overflows_not_listed.filter(|rest| *rest > 0);
+            let rest = rest.map_or_else(String::new, |rest| format!(", {rest} elsewhere"));
+            format!(" ({syn} at the SYN, {ack} at the last ACK{rest})")
+        });
+        facts.push(format!("{}{by_hooks}{drops} in {where_}", count(overflows, "listen overflow")));
     }
     if let Some(drops) = answer.closed_drops.filter(|drops| *drops > 0) {
         facts.push(format!("{} by sockets closed since", count(drops, "drop")));
     }
-    if let Some(ConntrackView { entries: Some(entries), limit, drops }) = answer.conntrack {
+    if let Some(ConntrackView { entries: Some(entries), limit, drops, full }) = answer.conntrack {
         let limit = limit.map_or_else(String::new, |limit| format!(" of {limit}"));
         let drops = drops.map_or_else(String::new, |drops| format!(", {}", count(drops, "drop")));
-        facts.push(format!("conntrack {entries}{limit}{drops}"));
+        let full = full.map_or_else(String::new, |full| format!(", {full} without a place"));
+        facts.push(format!("conntrack {entries}{limit}{drops}{full}"));
     }
     facts.extend(answer.orphan_sockets.map(|orphans| count(orphans, "orphan socket")));
     facts.extend(answer.time_wait_sockets.map(|sockets| format!("{sockets} in TIME_WAIT")));

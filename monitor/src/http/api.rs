@@ -13,6 +13,7 @@ use super::query::Params;
 use super::{AppState, convert, held};
 use crate::counts::PortCounts;
 use crate::snapshot::PeerRow;
+use crate::snapshot::hooked::Hooked;
 use crate::view::{PeersView, PortView, SignalsView, StatusView};
 
 /// Peers in an answer, when not asked otherwise.
@@ -54,7 +55,7 @@ pub(super) async fn peers(State(state): State<AppState>, Query(pairs): Pairs) ->
     let chosen = filter.select(rows);
     let page = chosen.get(offset..).unwrap_or_default();
     let page = page.get(..limit).unwrap_or(page);
-    let ports = ports(&snapshot.port_rows, limit);
+    let ports = ports(&snapshot.port_rows, limit, snapshot.hooked);
     let places = held::places(&state.rows, page.len() + ports.len(), "long lists")?;
     let view = PeersView {
         time: snapshot.taken.to_string(),
@@ -76,14 +77,14 @@ impl Serialize for OneByOne<'_> {
 }
 
 /// The busiest `limit` ports, then the sum of the rest.
-fn ports(rows: &[(u16, PortCounts)], limit: usize) -> Vec<PortView> {
+fn ports(rows: &[(u16, PortCounts)], limit: usize, hooked: Hooked) -> Vec<PortView> {
     let mut rows: Vec<&(u16, PortCounts)> = rows.iter().collect();
     rows.sort_by_key(|(_, counts)| Reverse(convert::port_sum(counts)));
     let (shown, rest) = rows.split_at(limit.min(rows.len()));
     let mut views: Vec<PortView> =
-        shown.iter().map(|(port, counts)| convert::port_view(Some(*port), counts)).collect();
+        shown.iter().map(|(port, counts)| convert::port_view(Some(*port), counts, hooked)).collect();
     if !rest.is_empty() {
-        views.push(convert::port_view(None, &rest.iter().map(|(_, counts)| *counts).sum()));
+        views.push(convert::port_view(None, &rest.iter().map(|(_, counts)| *counts).sum(), hooked));
     }
     views
 }

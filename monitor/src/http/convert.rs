@@ -15,6 +15,7 @@ use crate::cause::{CAUSES, Cause};
 use crate::counts::{PeerCounts, PortCounts, StoryCounts};
 use crate::event::{Counted, Direction, Owner, Reason, Segment, SocketFacts, TcpState, Told, role_name};
 use crate::idle::Idle;
+use crate::snapshot::hooked::Hooked;
 use crate::snapshot::{Fill, NamespaceRow, PeerRow, SignalRow, Snapshot};
 use crate::view::{
     BacklogView, CountsView, EndView, EventPeerView, EventView, FillView, FinView, IdleView, NamespaceView,
@@ -92,6 +93,9 @@ pub fn event_time(time: Timestamp) -> String {
 
 /// Everything counted, without the peers.
 pub fn status_view(snapshot: &Snapshot, settings: &Settings) -> StatusView {
+    let overflows = |value: fn(&NamespaceRow) -> u64| {
+        snapshot.hooked.overflows.then(|| snapshot.namespaces.iter().map(value).sum())
+    };
     StatusView {
         version: settings.version.clone(),
         kernel: settings.kernel.clone(),
@@ -99,9 +103,14 @@ pub fn status_view(snapshot: &Snapshot, settings: &Settings) -> StatusView {
         uptime_seconds: snapshot.uptime_seconds,
         total: counts_view(&snapshot.total),
         kernel_total: counts_view(&snapshot.kernel_total),
-        ports_total: port_view(None, &snapshot.ports_total),
+        ports_total: port_view(None, &snapshot.ports_total, snapshot.hooked),
         unattributed: snapshot.unattributed,
-        namespaces: snapshot.namespaces.iter().map(namespace_view).collect(),
+        unattributed_overflows: snapshot.unattributed_overflows,
+        overflows_syn: overflows(|row| row.overflows_syn),
+        overflows_ack: overflows(|row| row.overflows_ack),
+        conntrack_full: snapshot.listening.conntrack_full,
+        challenge_acks: snapshot.listening.challenge_acks,
+        namespaces: snapshot.namespaces.iter().map(|row| namespace_view(row, snapshot.hooked)).collect(),
         stories: Kind::ALL
             .iter()
             .map(|kind| (kind.name().to_owned(), story_view(snapshot.stories.of(*kind))))
@@ -139,8 +148,9 @@ pub fn peer_view(row: &PeerRow) -> PeerView {
 }
 
 /// One local port; `None` is the rest.
-pub fn port_view(port: Option<u16>, counts: &PortCounts) -> PortView {
+pub fn port_view(port: Option<u16>, counts: &PortCounts, hooked: Hooked) -> PortView {
     let PortCounts { refused_sent, stray_sent, stray_received, reject_sent } = *counts;
+    let reject_sent = hooked.rejections.then_some(reject_sent);
     PortView { port, refused_sent, stray_sent, stray_received, reject_sent }
 }
 
@@ -159,7 +169,7 @@ pub fn signals_view(signals: &[SignalRow], kernel: &str) -> SignalsView {
             .iter()
             .map(|SignalRow { signal, hook, status, why, advice }| SignalView {
                 signal: (*signal).to_owned(),
-                hook: (*hook).to_owned(),
+                hook: hook.clone(),
                 status: status.name().to_owned(),
                 why: text(why),
                 advice: text(advice),
@@ -198,6 +208,39 @@ pub fn main_cause(peer: &PeerView) -> Option<&str> {
 /// The kernel's reason in one word.
 pub fn reason_text(reason: &ReasonView) -> String {
     reason.name.clone().unwrap_or_else(|| reason.code.to_string())
+}
+
+/// Whether the segment was dropped or rejected before any connection had it.
+pub fn met_no_socket(event: &EventView) -> bool {
+    [Kind::ListenOverflow, Kind::RejectSent].iter().any(|kind| kind.name() == event.kind)
+}
+
+/// Whose event it is: the owner's; of a segment that no connection had, whom it was for, and what it met.
+pub fn whose_text(event: &EventView) -> String {
+    if let Some(owner) = &event.owner {
+        return owner_text(owner);
+    }
+    if !met_no_socket(event) {
+        return String::new();
+    }
+    let mut text = socket_address(&event.local);
+    if let Some(stage) = &event.stage {
+        text.extend([" ", stage, " queue"]);
+    }
+    match (&event.backlog, &event.segment) {
+        (Some(BacklogView { waiting, limit }), _) => {
+            text.extend([" ", &waiting.to_string(), "/", &limit.to_string()]);
+        }
+        (None, Some(segment)) => text.extend([" [", &segment.flags, "]"]),
+        (None, None) => {}
+    }
+    text
+}
+
+/// An address and port as they are typed.
+pub fn socket_address(end: &EndView) -> String {
+    let EndView { addr, port } = end;
+    if addr.contains(':') { format!("[{addr}]:{port}") } else { format!("{addr}:{port}") }
 }
 
 /// The owner as `name[pid]`, with what it was dying of.
@@ -294,9 +337,31 @@ fn owner_view(owner: &Owner) -> OwnerView {
     OwnerView { pid: *pid, tid: *tid, comm: comm.clone(), exiting: *exiting, exit_signal: *exit_signal }
 }
 
-fn namespace_view(row: &NamespaceRow) -> NamespaceView {
-    let NamespaceRow { netns, resets_sent, refused_sent, stray_sent, kernel_out_resets, unattributed } = *row;
-    NamespaceView { netns, resets_sent, refused_sent, stray_sent, kernel_out_resets, unattributed }
+fn namespace_view(row: &NamespaceRow, hooked: Hooked) -> NamespaceView {
+    let NamespaceRow {
+        netns,
+        resets_sent,
+        refused_sent,
+        stray_sent,
+        kernel_out_resets,
+        unattributed,
+        overflows_syn,
+        overflows_ack,
+        unattributed_overflows,
+        reject_sent,
+    } = *row;
+    NamespaceView {
+        netns,
+        resets_sent,
+        refused_sent,
+        stray_sent,
+        kernel_out_resets,
+        unattributed,
+        overflows_syn: hooked.overflows.then_some(overflows_syn),
+        overflows_ack: hooked.overflows.then_some(overflows_ack),
+        unattributed_overflows,
+        reject_sent: hooked.rejections.then_some(reject_sent),
+    }
 }
 
 fn story_view(counts: &StoryCounts) -> StoryView {

@@ -12,6 +12,7 @@ use super::error::ApiError;
 use super::filter::{PeerFilter, PeerSort};
 use super::{AppState, Settings, convert};
 use crate::counts::PortCounts;
+use crate::snapshot::listening::{OverflowRow, StageCounts};
 use crate::snapshot::{PeerRow, SignalRow, SignalStatus, Snapshot};
 use crate::terminal::{is_hostile, percent};
 use crate::view::EventView;
@@ -86,6 +87,7 @@ impl Page<'_> {
         self.health(&mut out)?;
         self.peers(&mut out)?;
         self.ports(&mut out)?;
+        self.listeners(&mut out)?;
         self.events(&mut out)?;
         self.signals(&mut out)?;
         out.write_str("</main></body></html>\n")?;
@@ -116,7 +118,8 @@ impl Page<'_> {
             (count(SignalStatus::Works), count(SignalStatus::Degraded), count(SignalStatus::Missing));
         let lost: u64 = self.snapshot.stories.kinds.iter().map(|kind| kind.lost).sum();
         // Red is for what is wrong now, not for what this kernel cannot show.
-        let class = if lost > 0 || self.snapshot.unattributed > 0 {
+        let overflows = self.snapshot.unattributed_overflows;
+        let class = if lost > 0 || self.snapshot.unattributed > 0 || overflows > Some(0) {
             "bad"
         } else if missing + degraded > 0 {
             "fair"
@@ -125,9 +128,10 @@ impl Page<'_> {
         };
         writeln!(
             out,
-            "<p class=\"health {class}\">Resets sent that the kernel counted differently: {}. Stories lost: {lost}. \
+            "<p class=\"health {class}\">Resets sent that the kernel counted differently: {}{}. Stories lost: {lost}. \
              <a href=\"#signals\">Signals</a>: {works} work, {degraded} degraded, {missing} missing.</p>",
             self.snapshot.unattributed,
+            overflows.map_or_else(String::new, |overflows| format!("; overflows: {overflows}")),
         )
     }
 
@@ -211,6 +215,7 @@ impl Page<'_> {
                 "<p class=\"empty\">None: every SYN met a listener, and no segment came too late.</p>\n",
             );
         }
+        let known = self.snapshot.hooked.rejections;
         open_table(out, &["port", "refused, sent", "stray, sent", "stray, received", "rejected"])?;
         for (port, counts) in rows.into_iter().take(ROWS) {
             row(
@@ -220,9 +225,25 @@ impl Page<'_> {
                     &counts.refused_sent.to_string(),
                     &counts.stray_sent.to_string(),
                     &counts.stray_received.to_string(),
-                    &counts.reject_sent.to_string(),
+                    &if known { counts.reject_sent.to_string() } else { "unknown".to_owned() },
                 ],
             )?;
+        }
+        out.write_str("</tbody></table>\n")
+    }
+
+    /// Nothing to show as long as no queue was full.
+    fn listeners(&self, out: &mut String) -> fmt::Result {
+        let Some(overflows) = self.snapshot.listening.overflows.as_ref().filter(|all| !all.rows.is_empty())
+        else {
+            return Ok(());
+        };
+        out.write_str("<h2>Listeners whose accept queue was full</h2>\n")?;
+        open_table(out, &["listener", "network namespace", "at the SYN", "at the last ACK"])?;
+        for OverflowRow { netns, address, counts: StageCounts { syn, ack } } in
+            overflows.rows.iter().take(ROWS)
+        {
+            row(out, &[&address.to_string(), &netns.to_string(), &syn.to_string(), &ack.to_string()])?;
         }
         out.write_str("</tbody></table>\n")
     }
@@ -235,10 +256,9 @@ impl Page<'_> {
                  <code>reset-monitor events -f</code></p>\n",
             );
         }
-        open_table(out, &["time", "direction", "peer", "port", "cause", "reason", "owner"])?;
+        open_table(out, &["time", "direction", "peer", "port", "cause", "reason", "owner or listener"])?;
         for event in self.events {
             let peer = event.peer.as_ref();
-            let owner = event.owner.as_ref();
             row(
                 out,
                 &[
@@ -248,7 +268,7 @@ impl Page<'_> {
                     &peer.map_or(event.local.port, |peer| peer.port).to_string(),
                     event.cause.as_deref().unwrap_or("idle close"),
                     &event.reason.as_ref().map_or_else(String::new, convert::reason_text),
-                    &owner.map_or_else(String::new, convert::owner_text),
+                    &convert::whose_text(event),
                 ],
             )?;
         }

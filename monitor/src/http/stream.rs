@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
+use monitor_common::counters::Kind;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::api::Pairs;
@@ -163,8 +164,7 @@ impl Reader {
             }
             self.last = told.id;
             if self.filter.matches(&told) {
-                let name = if told.event.kind.is_idle_close() { "idle_close" } else { "reset" };
-                return Some(message(Some(told.id), name, &convert::event_view(&told)));
+                return Some(message(Some(told.id), name(told.event.kind), &convert::event_view(&told)));
             }
         }
     }
@@ -183,6 +183,21 @@ impl Reader {
         }
         self.pending.extend(events);
         !self.pending.is_empty() || before != (self.last, self.revision)
+    }
+}
+
+/// What is no reset has a name of its own.
+const fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::IdleCloseSent | Kind::IdleCloseReceived => "idle_close",
+        Kind::ListenOverflow => "listen_overflow",
+        Kind::ResetSent
+        | Kind::ResetReceived
+        | Kind::RefusedSent
+        | Kind::RefusedReceived
+        | Kind::StraySent
+        | Kind::StrayReceived
+        | Kind::RejectSent => "reset",
     }
 }
 

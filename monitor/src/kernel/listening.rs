@@ -5,6 +5,8 @@
 use super::namespaces::{NamespaceCounters, Namespaces};
 use super::proc_net;
 use super::sock_diag::{Dump, SockDiag, SockDiagError};
+use super::truth::{ListenerReading, Truth};
+use crate::snapshot::hooked::Hooked;
 
 /// What there is to read, `None` for what this kernel or this moment does not tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +17,21 @@ pub struct ListeningReading {
     pub namespaces: Vec<NamespaceCounters>,
     /// Connection tracking of our own namespace.
     pub conntrack: ConntrackReading,
+    /// Overflows by listener, where function hooks count them.
+    pub overflows: Option<OverflowReading>,
+    /// Connections that the table had no room for, likewise.
+    pub conntrack_full: Option<u64>,
+}
+
+/// What function hooks counted of full accept queues, since they were attached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OverflowReading {
+    /// Our own namespace.
+    pub own: Option<u32>,
+    /// Every listener whose queue was ever full.
+    pub listeners: Vec<ListenerReading>,
+    /// Overflows of listeners that had no place of their own.
+    pub beyond: u64,
 }
 
 /// The table of tracked connections.
@@ -34,12 +51,14 @@ pub struct Listening {
     diag: Option<SockDiag>,
     /// One warning per life; the missing series tell the rest.
     warned: bool,
+    /// What the kernel programs count.
+    hooked: Hooked,
 }
 
 impl Listening {
     /// Opens what is kept open, in the calling thread's network namespace. To be called while there are still privileges.
     pub fn open() -> Self {
-        let mut listening = Self { diag: None, warned: false };
+        let mut listening = Self { diag: None, warned: false, hooked: Hooked::default() };
         match SockDiag::open() {
             Ok(diag) => listening.diag = Some(diag),
             Err(error) => listening.warn(error),
@@ -47,8 +66,18 @@ impl Listening {
         listening
     }
 
+    /// Counts of function hooks are read from now on where they are these.
+    pub const fn set_hooked(&mut self, hooked: Hooked) {
+        self.hooked = hooked;
+    }
+
+    /// What function hooks count.
+    pub const fn hooked(&self) -> Hooked {
+        self.hooked
+    }
+
     /// Reads everything once.
-    pub fn read(&mut self, namespaces: &mut Namespaces) -> ListeningReading {
+    pub fn read(&mut self, namespaces: &mut Namespaces, truth: &Truth) -> ListeningReading {
         let dump = match self.diag.as_mut().map(SockDiag::listeners) {
             Some(Ok(dump)) => Some(dump),
             Some(Err(error)) => {
@@ -57,7 +86,20 @@ impl Listening {
             }
             None => None,
         };
-        ListeningReading { dump, namespaces: namespaces.counters(), conntrack: ConntrackReading::now() }
+        let Hooked { overflows, conntrack_full, rejections: _ } = self.hooked;
+        let counters = namespaces.counters(overflows.then_some(truth));
+        let totals = truth.totals();
+        ListeningReading {
+            dump,
+            namespaces: counters,
+            conntrack: ConntrackReading::now(),
+            overflows: overflows.then(|| OverflowReading {
+                own: namespaces.own(),
+                listeners: truth.listeners().collect(),
+                beyond: totals.listeners_over,
+            }),
+            conntrack_full: conntrack_full.then_some(totals.conntrack_full),
+        }
     }
 
     fn warn(&mut self, error: SockDiagError) {

@@ -3,6 +3,7 @@
 //! `/proc/PID/net` shows the namespace of the process, so reading another namespace's counters needs any process in it. Those
 //! are looked up in `/proc`, rarely.
 
+mod baseline;
 mod known;
 mod resets;
 
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::time::Duration;
 
+use self::baseline::{Baselines, TRIES};
 use self::known::Known;
 use self::resets::Comparison;
 use super::proc_net;
@@ -26,6 +28,7 @@ const IN_TURN: usize = 5;
 pub struct Namespaces {
     known: Known,
     comparison: Comparison,
+    overflows: Baselines,
     /// The last reading of each.
     counted: BTreeMap<u32, NamespaceCounters>,
     /// Whose turn was last.
@@ -41,8 +44,14 @@ pub struct NamespaceCounters {
     pub older: bool,
     /// `TcpExt: ListenOverflows`: handshakes dropped because an accept queue was full.
     pub listen_overflows: Option<u64>,
+    /// Overflows as function hooks counted them minus those, both since we attached; `None` where they are not hooked.
+    pub overflow_difference: Option<i64>,
     /// `TcpExt: ListenDrops`: handshakes dropped by a listener for whatever reason, overflows among them.
     pub listen_drops: Option<u64>,
+    /// `TcpExt: TCPChallengeACK`: challenge ACKs sent.
+    pub challenge_acks: Option<u64>,
+    /// `TcpExt: TCPSYNChallenge`: SYNs on a connection, which ask for a challenge ACK whether it may be sent or not.
+    pub syn_challenges: Option<u64>,
     /// Sockets without an owner, of the whole host: this one is not kept per namespace.
     pub orphans: Option<u64>,
     /// Sockets in `TIME_WAIT`.
@@ -55,6 +64,7 @@ impl Namespaces {
         let mut namespaces = Self {
             known: Known::start(now),
             comparison: Comparison::default(),
+            overflows: Baselines::default(),
             counted: BTreeMap::new(),
             turn: 0,
         };
@@ -71,24 +81,63 @@ impl Namespaces {
         self.comparison.rows(&mut self.known, truth, before)
     }
 
-    /// Counters of every namespace with a process in it, by number: those of our own and of new ones as they are now, those of
-    /// others as they were when it was their turn.
-    pub fn counters(&mut self) -> Vec<NamespaceCounters> {
+    /// Inode number of our own.
+    pub const fn own(&self) -> Option<u32> {
+        self.known.own()
+    }
+
+    /// Counters of every namespace with a process in it, by number: those of our own, of new ones and of those in which `ours`
+    /// grew as they are now, those of others as they were when it was their turn. `ours` is where hooks count overflows, if they do.
+    pub fn counters(&mut self, ours: Option<&Truth>) -> Vec<NamespaceCounters> {
         let all: BTreeSet<u32> = self.known.all().collect();
         let mut due: BTreeSet<u32> =
             all.iter().filter(|netns| !self.counted.contains_key(netns)).copied().collect();
         due.extend(self.known.own());
+        let overflows: HashMap<u32, i64> = ours
+            .iter()
+            .flat_map(|truth| truth.namespaces())
+            .map(|row| (row.netns, overflows(&row)))
+            .collect();
+        due.extend(overflows.iter().filter_map(|(netns, sum)| {
+            (all.contains(netns) && !self.overflows.is_settled(*netns, *sum)).then_some(*netns)
+        }));
         for netns in in_turn(&all, self.turn) {
             self.turn = netns;
             due.insert(netns);
         }
         for netns in due {
-            if let Some(counters) = self.counters_of(netns) {
+            let first = overflows.get(&netns).copied().unwrap_or(0);
+            let counters = match ours {
+                Some(truth) => self.compared(netns, truth, first),
+                None => self.counters_of(netns),
+            };
+            if let Some(counters) = counters {
                 self.counted.insert(netns, counters);
             }
         }
         self.counted.retain(|netns, _| self.known.has(*netns));
+        self.overflows.retain(|netns| self.known.has(netns));
         self.counted.values().copied().collect()
+    }
+
+    /// Reads theirs between two readings of ours, `first` being one, until nothing is missing.
+    fn compared(&mut self, netns: u32, truth: &Truth, mut first: i64) -> Option<NamespaceCounters> {
+        let mut compared: Option<NamespaceCounters> = None;
+        for _ in 0..TRIES {
+            let Some(mut counters) = self.counters_of(netns) else { break };
+            let Some(theirs) = counters.listen_overflows else { return Some(counters) };
+            let again = truth.namespaces().find(|row| row.netns == netns);
+            let last = again.map_or(first, |row| overflows(&row));
+            let difference = self.overflows.compare(netns, counters.older, theirs, [first, last]);
+            let difference = difference.map(|compared| compared.difference);
+            counters.overflow_difference = difference.or_else(|| compared?.overflow_difference);
+            compared = Some(counters);
+            if difference == Some(0) {
+                break;
+            }
+            first = last;
+        }
+        compared
     }
 
     fn counters_of(&mut self, netns: u32) -> Option<NamespaceCounters> {
@@ -96,9 +145,13 @@ impl Namespaces {
         let older = self.known.is_older(netns);
         let read = |file: usize, text: &str, counters: &mut NamespaceCounters| match file {
             0 => {
-                let wanted = ["ListenOverflows", "ListenDrops"];
-                [counters.listen_overflows, counters.listen_drops] =
-                    proc_net::counters(text, "TcpExt:", wanted);
+                let wanted = ["ListenOverflows", "ListenDrops", "TCPChallengeACK", "TCPSYNChallenge"];
+                [
+                    counters.listen_overflows,
+                    counters.listen_drops,
+                    counters.challenge_acks,
+                    counters.syn_challenges,
+                ] = proc_net::counters(text, "TcpExt:", wanted);
             }
             _ => {
                 [counters.orphans, counters.time_wait] =
@@ -114,6 +167,10 @@ impl Namespaces {
 fn in_turn(all: &BTreeSet<u32>, last: u32) -> Vec<u32> {
     let after = all.range((Bound::Excluded(last), Bound::Unbounded));
     after.chain(all.range(..=last)).take(IN_TURN).copied().collect()
+}
+
+fn overflows(reading: &NamespaceReading) -> i64 {
+    i64::try_from(reading.overflows_syn + reading.overflows_ack).unwrap_or(i64::MAX)
 }
 
 fn by_namespace(truth: &Truth) -> HashMap<u32, NamespaceReading> {

@@ -12,12 +12,15 @@ use crate::snapshot::SignalRow;
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, page: &Page) -> fmt::Result {
     let Page { snapshot, signals, version, kernel, process: _ } = page;
 
-    Gauge::new(
+    let mut unattributed = Gauge::new(
         encoder,
         "unattributed",
-        "Difference between resets counted here and by the kernel, absolute and summed over network namespaces.",
-    )?
-    .line(&[("counter", "OutRsts")], snapshot.unattributed)?;
+        "Difference between what is counted here and the kernel's counter of the same, absolute and summed over network namespaces.",
+    )?;
+    unattributed.line(&[("counter", "OutRsts")], snapshot.unattributed)?;
+    if let Some(overflows) = snapshot.unattributed_overflows {
+        unattributed.line(&[("counter", "ListenOverflows")], overflows)?;
+    }
 
     let mut info =
         Info::new(encoder, "signal", "How each signal is served on this kernel: its hook and status.")?;

@@ -2,25 +2,32 @@
 
 use std::fmt;
 
+use monitor_common::record::Stage;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{Counter, Gauge};
-use crate::snapshot::listening::{ConntrackRow, Listening, Queue};
+use crate::snapshot::listening::{ConntrackRow, ListenerOverflows, Listening, OverflowSeries, Queue};
 
 /// The label of an overflow whose listener, or stage of the handshake, no counter tells.
 const UNKNOWN: &str = "unknown";
 
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, listening: &Listening) -> fmt::Result {
-    if let Some(overflows) = listening.listen_overflows {
-        Counter::new(
-            encoder,
-            "listen_overflows",
-            "Handshakes dropped because an accept queue was full, over all network namespaces that could be read.",
-        )?
-        .line(&[("listener", UNKNOWN), ("stage", UNKNOWN)], overflows)?;
-    }
+    overflows(encoder, listening)?;
     listeners(encoder, listening)?;
     conntrack(encoder, listening.conntrack.unwrap_or_default())?;
+    counter(
+        encoder,
+        "conntrack_full",
+        "Connections that the connection-tracking table had no room for, over all network namespaces; their packets were dropped.",
+        listening.conntrack_full,
+    )?;
+    counter(
+        encoder,
+        "challenge_acks",
+        "Challenge ACKs (RFC 5961) sent other than for a SYN, over all network namespaces that could be read: in answer to resets \
+         that are in the window but not exact, and to ACKs that are too old or of what was never sent. At least so many: the kernel limits their rate, and counts SYNs even beyond.",
+        listening.challenge_acks,
+    )?;
     gauge(
         encoder,
         "orphan_sockets",
@@ -33,6 +40,31 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, listening: &Listening)
         "Connections in TIME_WAIT, over all network namespaces that could be read.",
         listening.time_wait,
     )
+}
+
+/// With function hooks by listener and stage. Otherwise the kernel's own count of the same, which knows neither.
+fn overflows(encoder: &mut DescriptorEncoder<'_>, listening: &Listening) -> fmt::Result {
+    if listening.overflows.is_none() && listening.listen_overflows.is_none() {
+        return Ok(());
+    }
+    let mut family = Counter::new(
+        encoder,
+        "listen_overflows",
+        "Times that a handshake met a full accept queue, with its SYN or its last ACK; over all network namespaces that could be \
+         read. Without function hooks listener and stage are unknown.",
+    )?;
+    let Some(ListenerOverflows { own: _, rows: _, series, beyond }) = &listening.overflows else {
+        let sum = listening.listen_overflows.unwrap_or_default();
+        return family.line(&[("listener", UNKNOWN), ("stage", UNKNOWN)], sum);
+    };
+    for OverflowSeries { address, counts } in series {
+        let listener = address.map_or_else(|| "other".to_owned(), |address| address.to_string());
+        for (stage, count) in [(Stage::Syn, counts.syn), (Stage::Ack, counts.ack)] {
+            family.line(&[("listener", &listener), ("stage", stage.name())], count)?;
+        }
+    }
+    // Listeners beyond those that the kernel side keeps apart.
+    if *beyond > 0 { family.line(&[("listener", "other"), ("stage", UNKNOWN)], *beyond) } else { Ok(()) }
 }
 
 fn listeners(encoder: &mut DescriptorEncoder<'_>, listening: &Listening) -> fmt::Result {
@@ -87,15 +119,16 @@ fn conntrack(encoder: &mut DescriptorEncoder<'_>, row: ConntrackRow) -> fmt::Res
     let ConntrackRow { entries, limit, drops } = row;
     gauge(encoder, "conntrack_entries", "Connections tracked in the daemon's network namespace.", entries)?;
     gauge(encoder, "conntrack_limit", "Connections that may be tracked.", limit)?;
-    match drops {
-        Some(drops) => Counter::single(
-            encoder,
-            "conntrack_drops",
-            "Packets dropped because their connection could not be tracked, usually since the table was full.",
-            drops,
-        ),
-        None => Ok(()),
-    }
+    counter(
+        encoder,
+        "conntrack_drops",
+        "Packets dropped because their connection could not be tracked, usually since the table was full.",
+        drops,
+    )
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: Option<u64>) -> fmt::Result {
+    value.map_or(Ok(()), |value| Counter::single(encoder, name, help, value))
 }
 
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: Option<u64>) -> fmt::Result {

@@ -7,12 +7,15 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::family::Counter;
 use crate::counts::PortCounts;
 use crate::snapshot::PortSeries;
+use crate::snapshot::hooked::Hooked;
 
 /// A counter of [`PortCounts`].
 struct PortFamily {
     name: &'static str,
     help: &'static str,
     value: fn(&PortCounts) -> u64,
+    /// Whether it is counted here.
+    known: fn(Hooked) -> bool,
 }
 
 const FAMILIES: [PortFamily; 4] = [
@@ -20,26 +23,35 @@ const FAMILIES: [PortFamily; 4] = [
         name: "refused_sent",
         help: "Resets sent in answer to a SYN, by local port.",
         value: |counts| counts.refused_sent,
+        known: |_| true,
     },
     PortFamily {
         name: "stray_sent",
         help: "Resets sent in answer to a segment of no remembered connection, by local port.",
         value: |counts| counts.stray_sent,
+        known: |_| true,
     },
     PortFamily {
         name: "stray_received",
         help: "Resets received for no remembered connection, by local port.",
         value: |counts| counts.stray_received,
+        known: |_| true,
     },
     PortFamily {
         name: "reject_sent",
         help: "Resets that netfilter sent for a REJECT rule, which the kernel's OutRsts does not count, by the port that was asked for.",
         value: |counts| counts.reject_sent,
+        known: |hooked| hooked.rejections,
     },
 ];
 
-pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, ports: &[PortSeries]) -> fmt::Result {
-    for PortFamily { name, help, value } in &FAMILIES {
+pub(super) fn encode(
+    encoder: &mut DescriptorEncoder<'_>,
+    ports: &[PortSeries],
+    hooked: Hooked,
+) -> fmt::Result {
+    for PortFamily { name, help, value, known: _ } in FAMILIES.iter().filter(|family| (family.known)(hooked))
+    {
         let mut family = Counter::new(encoder, name, help)?;
         for PortSeries { port, counts } in ports {
             let port = port.map_or_else(|| "other".to_owned(), |port| port.to_string());

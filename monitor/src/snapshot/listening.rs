@@ -63,6 +63,80 @@ pub struct ListenerSeries {
     pub drops: Option<u64>,
 }
 
+/// How often a queue was full, by the stage of the handshake that met it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageCounts {
+    /// At the SYN.
+    pub syn: u64,
+    /// At the last ACK.
+    pub ack: u64,
+}
+
+impl StageCounts {
+    /// At either stage.
+    pub const fn sum(self) -> u64 {
+        self.syn.saturating_add(self.ack)
+    }
+
+    /// Sum with another's.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { syn: self.syn.saturating_add(other.syn), ack: self.ack.saturating_add(other.ack) }
+    }
+
+    /// What was added since an earlier reading of the same counts.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self { syn: self.syn.saturating_sub(earlier.syn), ack: self.ack.saturating_sub(earlier.ack) }
+    }
+}
+
+impl std::iter::Sum for StageCounts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Self::plus)
+    }
+}
+
+/// A listener, in whichever namespace, whose queue was ever full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverflowRow {
+    /// Inode number of its namespace.
+    pub netns: u32,
+    /// Where it listens, or did.
+    pub address: SocketAddr,
+    /// How often.
+    pub counts: StageCounts,
+}
+
+/// The series of an address and port, over all namespaces; `None` is the label `other`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverflowSeries {
+    /// Where.
+    pub address: Option<SocketAddr>,
+    /// How often.
+    pub counts: StageCounts,
+}
+
+/// Overflows by listener, as function hooks count them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListenerOverflows {
+    /// Our own namespace.
+    pub own: Option<u32>,
+    /// Every listener whose queue was ever full, the most often first.
+    pub rows: Vec<OverflowRow>,
+    /// What the metrics page shows of them: a bounded number of listeners, then the rest.
+    pub series: Vec<OverflowSeries>,
+    /// Overflows of listeners beyond those that are kept apart, whose stage is not known.
+    pub beyond: u64,
+}
+
+impl ListenerOverflows {
+    /// Over all listeners that are kept apart.
+    pub fn total(&self) -> StageCounts {
+        self.rows.iter().map(|row| row.counts).sum()
+    }
+}
+
 /// Listeners of one network namespace, whichever they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenNamespaceRow {
@@ -72,6 +146,8 @@ pub struct ListenNamespaceRow {
     pub listen_overflows: Option<u64>,
     /// Handshakes dropped for whatever reason, overflows among them.
     pub listen_drops: Option<u64>,
+    /// Challenge ACKs sent, those for SYNs left out as far as the kernel tells them apart.
+    pub challenge_acks: Option<u64>,
     /// Sockets in `TIME_WAIT` now; `None` when no process of it is left.
     pub time_wait: Option<u64>,
 }
@@ -98,16 +174,22 @@ pub struct Listening {
     pub series: Vec<ListenerSeries>,
     /// Per namespace, those with something to tell.
     pub namespaces: Vec<ListenNamespaceRow>,
+    /// Overflows by listener; `None` where no function hook counts them.
+    pub overflows: Option<ListenerOverflows>,
     /// Sum over namespaces.
     pub listen_overflows: Option<u64>,
     /// Likewise.
     pub listen_drops: Option<u64>,
+    /// Likewise.
+    pub challenge_acks: Option<u64>,
     /// Sum over namespaces.
     pub time_wait: Option<u64>,
     /// Sockets of the host that no process owns any more.
     pub orphans: Option<u64>,
     /// Connection tracking; `None` where it is not in use.
     pub conntrack: Option<ConntrackRow>,
+    /// Connections that it had no room for, over all namespaces; `None` where no function hook counts them.
+    pub conntrack_full: Option<u64>,
 }
 
 impl Listening {

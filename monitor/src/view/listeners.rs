@@ -19,10 +19,32 @@ pub struct ListenerView {
     pub limit: u32,
     /// Segments and handshakes that it dropped.
     pub drops: Option<u64>,
+    /// How often a SYN met a full queue at this address and port, over all sockets it had; `null` where no function hook counts
+    /// that.
+    pub overflows_syn: Option<u64>,
+    /// The same for the last ACK of a handshake.
+    pub overflows_ack: Option<u64>,
     /// Inode number, as in `/proc/PID/fd`.
     pub inode: u32,
     /// User who made it.
     pub uid: u32,
+}
+
+/// A listener, in whichever namespace, whose accept queue was ever full.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverflowView {
+    /// Inode number of its network namespace.
+    pub netns: u32,
+    /// IP address.
+    pub addr: String,
+    /// TCP port.
+    pub port: u16,
+    /// How often a SYN met a full queue there.
+    pub overflows_syn: u64,
+    /// How often the last ACK of a handshake did.
+    pub overflows_ack: u64,
+    /// Whether a socket listens there now; `null` for other namespaces than the daemon's, whose sockets are not listed.
+    pub open: Option<bool>,
 }
 
 /// What a network namespace counts of its listeners, whichever they are. On hosts with more than a few namespaces those besides the
@@ -35,6 +57,8 @@ pub struct ListenNamespaceView {
     pub listen_overflows: Option<u64>,
     /// Handshakes dropped for whatever reason (`ListenDrops`).
     pub listen_drops: Option<u64>,
+    /// Challenge ACKs sent other than for a SYN, at least (`TCPChallengeACK` less `TCPSYNChallenge`).
+    pub challenge_acks: Option<u64>,
     /// Connections in `TIME_WAIT` now; `null` when the namespace has no process any more.
     pub time_wait_sockets: Option<u64>,
 }
@@ -46,6 +70,12 @@ pub struct ListenTotalView {
     pub listen_overflows: Option<u64>,
     /// `ListenDrops`, over all namespaces.
     pub listen_drops: Option<u64>,
+    /// Overflows at the SYN as function hooks count them, over all namespaces; `null` where there are none.
+    pub overflows_syn: Option<u64>,
+    /// Overflows at the last ACK, likewise.
+    pub overflows_ack: Option<u64>,
+    /// Overflows of listeners in no list, because there are too many, likewise.
+    pub overflows_not_listed: Option<u64>,
 }
 
 /// Connection tracking of the daemon's network namespace.
@@ -57,6 +87,8 @@ pub struct ConntrackView {
     pub limit: Option<u64>,
     /// Packets dropped because their connection could not be tracked.
     pub drops: Option<u64>,
+    /// Connections that the table had no room for, over all network namespaces; `null` where no function hook counts them.
+    pub full: Option<u64>,
 }
 
 /// `/api/v1/listeners`.
@@ -76,6 +108,8 @@ pub struct ListenersView {
     pub listener_drops: Option<u64>,
     /// Those of them that are closed now.
     pub closed_drops: Option<u64>,
+    /// Listeners of all namespaces whose queue was ever full, the most often first; `null` where no function hook counts that.
+    pub overflows: Option<Vec<OverflowView>>,
     /// Per network namespace.
     pub namespaces: Vec<ListenNamespaceView>,
     /// Sums over network namespaces.

@@ -5,11 +5,13 @@ use axum::http::{Method, Request, StatusCode, header};
 use monitor::snapshot::Snapshot;
 use monitor::snapshot::listening::Listening;
 use monitor::view::listeners::ListenersView;
-use monitor::view::{ErrorView, PeerView, PeersView, SignalsView, StatusView};
+use monitor::view::{ErrorView, EventsView, PeerView, PeersView, SignalsView, StatusView};
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::support::{Daemon, long_ago, refusal, request, signals, snapshot};
+use crate::support::{
+    Daemon, hooked_snapshot, long_ago, overflow, refusal, rejection, request, signals, snapshot,
+};
 
 /// Peers of an answer, by name.
 async fn peers(daemon: &Daemon, query: &str) -> Vec<String> {
@@ -132,7 +134,7 @@ async fn an_event_tells_all_that_is_known_and_null_for_the_rest() {
                    "probes": 0, "linger_zero": false, "shutdown": "none"},
         "segment": {"flags": "P.", "bytes": 10, "ttl": 63, "ifindex": 2, "sequence_distance": -3},
         "baseline_ttl": null, "active": true, "orphan": false, "fileless": false, "destroyed": false,
-        "carried_data": true, "backlog": null, "socket_inode": null, "cgroup_id": null,
+        "carried_data": true, "backlog": null, "stage": null, "socket_inode": null, "cgroup_id": null,
         "owner": {"pid": 42, "tid": 43, "comm": "nginx", "exiting": false, "exit_signal": null},
         "since_close_seconds": 1.5,
     });
@@ -176,17 +178,20 @@ async fn a_listener_tells_its_queue_and_unknown_is_null() {
     let answer: Value = Daemon::new().get("/api/v1/listeners?port=443").await.json();
     let expected = serde_json::json!({
         "addr": "::", "port": 443, "interface": 4, "only_v6": true, "backlog": 129, "limit": 128,
-        "drops": 40, "inode": 503, "uid": 33,
+        "drops": 40, "overflows_syn": null, "overflows_ack": null, "inode": 503, "uid": 33,
     });
     assert_eq!(answer["listeners"], Value::Array(vec![expected]));
     assert_eq!(answer["since"], "2026-11-20T02:00:00Z");
     assert_eq!(
         answer["namespaces"][1],
         serde_json::json!(
-            {"netns": 2, "listen_overflows": 4, "listen_drops": 4, "time_wait_sockets": null}
+            {"netns": 2, "listen_overflows": 4, "listen_drops": 4, "challenge_acks": 2, "time_wait_sockets": null}
         )
     );
-    assert_eq!(answer["conntrack"], serde_json::json!({"entries": 900, "limit": 1024, "drops": 3}));
+    assert_eq!(
+        answer["conntrack"],
+        serde_json::json!({"entries": 900, "limit": 1024, "drops": 3, "full": null})
+    );
     assert_eq!((&answer["orphan_sockets"], &answer["time_wait_sockets"]), (&1.into(), &12.into()));
 
     let unknown = Snapshot { listening: Listening::default(), ..snapshot() };
@@ -203,6 +208,74 @@ async fn a_listener_tells_its_queue_and_unknown_is_null() {
         assert_eq!(answer[field], Value::Null, "{field}");
     }
     assert_eq!(answer["total"]["listen_overflows"], Value::Null);
+}
+
+#[tokio::test]
+async fn overflows_by_listener_and_stage_are_told_where_functions_are_hooked_and_null_elsewhere() {
+    let daemon = Daemon::with(hooked_snapshot(), signals());
+    let view: ListenersView = daemon.get("/api/v1/listeners").await.json();
+    let shown: Vec<_> =
+        view.listeners.iter().flatten().map(|row| (row.overflows_syn, row.overflows_ack)).collect();
+    let none = (Some(0), Some(0));
+    assert_eq!(shown, [(Some(30), Some(4)), none, none, none, none], "that of namespace 2 is another's");
+    let overflows: Vec<_> =
+        view.overflows.iter().flatten().map(|row| (row.netns, row.port, row.open)).collect();
+    assert_eq!(overflows, [(1, 443, Some(true)), (2, 80, None), (1, 25, Some(false))]);
+    assert_eq!(view.total.overflows_syn.zip(view.total.overflows_ack), Some((36, 5)));
+    assert_eq!((view.total.overflows_not_listed, view.conntrack.unwrap().full), (Some(2), Some(7)));
+    let one: ListenersView = daemon.get("/api/v1/listeners?port=25").await.json();
+    assert_eq!(one.overflows.map(|rows| rows.len()), Some(1));
+
+    let status: StatusView = daemon.get("/api/v1/status").await.json();
+    assert_eq!((status.overflows_syn, status.overflows_ack), (Some(38), Some(5)));
+    assert_eq!((status.unattributed_overflows, status.conntrack_full), (Some(1), Some(7)));
+    let here = &status.namespaces[0];
+    assert_eq!((here.overflows_syn, here.overflows_ack, here.reject_sent), (Some(34), Some(5), Some(4)));
+    assert_eq!((here.unattributed_overflows, status.ports_total.reject_sent), (Some(1), Some(4)));
+
+    let unhooked = Daemon::new();
+    let status: Value = unhooked.get("/api/v1/status").await.json();
+    for field in ["overflows_syn", "overflows_ack", "unattributed_overflows", "conntrack_full"] {
+        assert_eq!(status[field], Value::Null, "{field}");
+    }
+    for field in ["overflows_syn", "overflows_ack", "unattributed_overflows", "reject_sent"] {
+        assert_eq!(status["namespaces"][0][field], Value::Null, "{field}");
+    }
+    assert_eq!(
+        (&status["challenge_acks"], &status["ports_total"]["reject_sent"]),
+        (&21.into(), &Value::Null)
+    );
+    let listeners: Value = unhooked.get("/api/v1/listeners").await.json();
+    assert_eq!((&listeners["overflows"], &listeners["total"]["overflows_syn"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
+async fn overflows_and_rejections_are_found_by_what_they_are() {
+    let daemon = Daemon::new();
+    daemon.publish([1]);
+    daemon.publisher.event(overflow(2).into());
+    daemon.publisher.event(rejection(3).into());
+    let found = async |query: &str| -> Vec<u64> {
+        let answer: EventsView = daemon.get(&format!("/api/v1/events?{query}")).await.json();
+        answer.events.iter().map(|event| event.id).collect()
+    };
+    for (query, ids) in [
+        ("", vec![1, 2, 3]),
+        ("cause=listen_overflow", vec![2]),
+        ("kind=listen_overflow", vec![2]),
+        ("cause=netfilter_reject", vec![3]),
+        ("kind=reject_sent", vec![3]),
+        ("direction=received", vec![2]),
+        ("direction=sent", vec![1, 3]),
+        ("port=8080", vec![2, 3]),
+        ("port=41234&peer=10.0.0.9", vec![2]),
+    ] {
+        assert_eq!(found(query).await, ids, "{query}");
+    }
+    let answer: Value = daemon.get("/api/v1/events?kind=listen_overflow").await.json();
+    let event = &answer["events"][0];
+    assert_eq!((&event["stage"], &event["peer"]), (&"syn".into(), &Value::Null));
+    assert_eq!(event["backlog"], serde_json::json!({"waiting": 129, "limit": 128}));
 }
 
 #[tokio::test]

@@ -19,7 +19,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::support::{Daemon, finally, owner, provisional, refusal, snapshot, told};
+use crate::support::{
+    Daemon, finally, hooked_snapshot, overflow, owner, provisional, refusal, rejection, snapshot, told,
+};
 
 fn print(output: EventOutput, filter: EventFilter, events: &[Told]) -> String {
     let mut out = Vec::new();
@@ -51,6 +53,27 @@ fn a_compact_line_fits_a_narrow_terminal_and_its_fields_can_be_counted() {
 ";
     assert_eq!(text, expected);
     assert!(text.lines().all(|line| line.split_whitespace().count() == 7 && line.len() <= 100));
+}
+
+#[test]
+fn an_overflow_and_a_rejection_tell_whom_they_were_for_and_what_they_met() {
+    let events = [overflow(1), rejection(2)];
+    let table = print(EventOutput::Table, EventFilter::default(), &events);
+    for (row, parts) in table.lines().skip(1).zip([
+        ["received  10.0.0.9 ", "  8080  ", "listen_overflow", "10.0.0.5:8080 syn queue 129/128"],
+        ["sent      2001:db8::9 ", "  8080  ", "netfilter_reject", "[2001:db8::5]:8080 [S]"],
+    ]) {
+        assert!(parts.iter().all(|part| row.contains(part)), "{parts:?} are not in {row}");
+    }
+    let compact = "\
+2026-11-20T03:00:00.000Z <- 10.0.0.9:41234       -      listen_overflow       - 10.0.0.5:8080 syn queue 129/128
+1970-01-01T00:00:00.000Z -> [2001:db8::9]:41234  -      netfilter_reject       - [2001:db8::5]:8080 [S]
+";
+    assert_eq!(print(EventOutput::Compact, EventFilter::default(), &events), compact);
+    let only = EventFilter { cause: Some(Cause::ListenOverflow), ..EventFilter::default() };
+    let json = print(EventOutput::Json, only, &events);
+    let told: EventView = serde_json::from_str(&json).unwrap();
+    assert_eq!(told, event_view(&overflow(1)));
 }
 
 #[test]
@@ -187,6 +210,24 @@ conntrack 900 of 1024, 3 drops; 1 orphan socket; 12 in TIME_WAIT
     let json = print_listeners(&answer, Output::Json, false);
     assert_eq!(serde_json::from_str::<ListenersView>(&json).unwrap(), answer);
     assert_eq!(listeners::message(&answer, &ListenerFilter::default()), None);
+}
+
+#[test]
+fn overflows_by_stage_have_a_column_where_they_are_counted_and_closed_and_far_listeners_a_row() {
+    let answer = listeners_view(&hooked_snapshot(), &ListenerFilter::default(), 3);
+    let expected = "\
+LISTENER              BACKLOG  LIMIT  FULL  OVERFLOWS(SYN/ACK)  DROPS  UID  INODE
+[::]%4:443                129    128  100%                30/4     40   33    503
+10.0.0.9:8443               3      4   60%                 0/0      0   33    505
+0.0.0.0:80                  0    511    0%                 0/0      2   33    501
+0.0.0.0:80 (netns 2)        -      -     -                 4/0      -    -      -
+10.0.0.9:25 (closed)        -      -     -                 2/1      -    -      -
+43 listen overflows (36 at the SYN, 5 at the last ACK, 2 elsewhere) and 47 listen drops in 3 network namespaces; \
+13 drops by sockets closed since; conntrack 900 of 1024, 3 drops, 7 without a place; 1 orphan socket; 12 in TIME_WAIT
+";
+    assert_eq!(print_listeners(&answer, Output::Table, false), expected);
+    let json = print_listeners(&answer, Output::Json, false);
+    assert_eq!(serde_json::from_str::<ListenersView>(&json).unwrap(), answer);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use monitor::snapshot::Snapshot;
 use monitor::snapshot::listening::Listening;
 use tower::ServiceExt;
 
-use crate::support::{Daemon, request, signals, snapshot};
+use crate::support::{Daemon, hooked_snapshot, request, signals, snapshot};
 
 fn page(snapshot: Snapshot) -> Page {
     Page {
@@ -143,7 +143,7 @@ fn every_line_of_either_format_is_preceded_by_its_own_metadata() {
         (Format::Classic, ["", "_bucket", "_sum", "_count"].as_slice()),
         (Format::OpenMetrics001, &["", "_total", "_info", "_bucket", "_sum", "_count"]),
     ] {
-        let text = encode(page(snapshot()), format).unwrap();
+        let text = encode(page(hooked_snapshot()), format).unwrap();
         let mut seen = BTreeSet::new();
         let mut family = String::new();
         for line in text.lines() {
@@ -169,8 +169,52 @@ fn every_line_of_either_format_is_preceded_by_its_own_metadata() {
 fn what_is_unknown_of_listeners_and_tables_has_no_series() {
     let unknown = Snapshot { listening: Listening::default(), ..snapshot() };
     let text = encode(page(unknown), Format::Classic).unwrap();
-    for name in ["listen_overflows", "listener_", "conntrack_", "orphan_sockets", "time_wait_sockets"] {
+    for name in [
+        "listen_overflows",
+        "listener_",
+        "conntrack_",
+        "challenge_acks",
+        "orphan_sockets",
+        "time_wait_sockets",
+    ] {
         assert!(!text.contains(&format!("reset_monitor_{name}")), "{name}");
+    }
+}
+
+#[test]
+fn what_only_function_hooks_count_has_series_where_they_are() {
+    let unhooked = encode(page(snapshot()), Format::Classic).unwrap();
+    for line in [
+        "reset_monitor_reject_sent_total",
+        "reset_monitor_conntrack_full_total",
+        "reset_monitor_unattributed{counter=\"ListenOverflows\"}",
+    ] {
+        assert!(!unhooked.contains(line), "{line}");
+    }
+    let hooked = encode(page(hooked_snapshot()), Format::Classic).unwrap();
+    for line in [
+        "reset_monitor_listen_overflows_total{listener=\"[::]:443\",stage=\"syn\"} 29",
+        "reset_monitor_listen_overflows_total{listener=\"[::]:443\",stage=\"ack\"} 4",
+        "reset_monitor_listen_overflows_total{listener=\"other\",stage=\"syn\"} 1",
+        "reset_monitor_listen_overflows_total{listener=\"other\",stage=\"ack\"} 0",
+        "reset_monitor_listen_overflows_total{listener=\"other\",stage=\"unknown\"} 2",
+        "reset_monitor_reject_sent_total{port=\"other\"} 4",
+        "reset_monitor_conntrack_full_total 7",
+        "reset_monitor_challenge_acks_total 21",
+        "reset_monitor_unattributed{counter=\"OutRsts\"} 1",
+        "reset_monitor_unattributed{counter=\"ListenOverflows\"} 1",
+    ] {
+        assert!(hooked.lines().any(|shown| shown == line), "{line} is not in {hooked}");
+    }
+    assert!(!hooked.contains("listener=\"unknown\""));
+}
+
+#[test]
+fn overflows_over_listeners_are_the_total_however_they_are_counted() {
+    for (snapshot, total) in [(snapshot(), 43.0), (hooked_snapshot(), 36.0 + 5.0 + 2.0)] {
+        let samples = samples(&encode(page(snapshot), Format::Classic).unwrap());
+        let overflows = samples.iter().filter(|sample| sample.name == "reset_monitor_listen_overflows_total");
+        assert_eq!(overflows.map(|sample| sample.value).sum::<f64>().to_string(), total.to_string());
     }
 }
 
@@ -186,7 +230,7 @@ fn drops_over_listeners_are_the_total_of_the_api() {
 #[test]
 fn no_series_comes_twice() {
     let mut seen = BTreeSet::new();
-    for sample in samples(&encode(page(snapshot()), Format::Classic).unwrap()) {
+    for sample in samples(&encode(page(hooked_snapshot()), Format::Classic).unwrap()) {
         assert!(seen.insert((sample.name.clone(), sample.labels.clone())), "{sample:?}");
     }
 }

@@ -19,6 +19,7 @@ use monitor::kernel::truth::{Budgets, SlotReading, TotalsReading};
 use monitor::metrics::negotiate::Format;
 use monitor::metrics::{Page, encode};
 use monitor::settle::Settled;
+use monitor::snapshot::hooked::Hooked;
 use monitor::story::Stages;
 use monitor::verdict::{Confidence, Fact};
 use monitor_common::counters::Kind;
@@ -117,6 +118,7 @@ fn one_event_from_the_ring_to_the_metrics_page() {
         namespaces: vec![],
         programs: vec![],
         listening: ListeningReading::default(),
+        hooked: Hooked::default(),
     };
     let snapshot = aggregator.snapshot([slot()].into_iter(), std::iter::empty(), Duration::ZERO, rest, true);
     assert_eq!(snapshot.total, snapshot.kernel_total);

@@ -6,7 +6,7 @@ use monitor::event::Event;
 use monitor::event::Told;
 use monitor::snapshot::Snapshot;
 
-use crate::support::{Daemon, owner, signals, snapshot, told};
+use crate::support::{Daemon, hooked_snapshot, overflow, owner, signals, snapshot, told};
 
 #[tokio::test]
 async fn the_page_shows_health_peers_ports_and_events() {
@@ -26,6 +26,26 @@ async fn the_page_shows_health_peers_ports_and_events() {
     ] {
         assert!(page.text.contains(shown), "{shown} is not in {}", page.text);
     }
+}
+
+#[tokio::test]
+async fn the_page_shows_full_queues_and_rejections_where_they_are_counted() {
+    let daemon = Daemon::with(hooked_snapshot(), signals());
+    daemon.publisher.event(Arc::new(overflow(1)));
+    let page = daemon.get("/").await.text;
+    for shown in [
+        "<td>[::]:443</td><td>1</td><td>30</td><td>4</td>",
+        "<td>listen_overflow</td><td></td><td>10.0.0.5:8080 syn queue 129/128</td>",
+        "counted differently: 1; overflows: 1.",
+        "<td>8080</td><td>1</td><td>2</td><td>3</td><td>4</td>",
+    ] {
+        assert!(page.contains(shown), "{shown} is not in {page}");
+    }
+    let unhooked = Daemon::new().get("/").await.text;
+    assert!(
+        !unhooked.contains("accept queue") && unhooked.contains("<td>3</td><td>unknown</td>"),
+        "{unhooked}"
+    );
 }
 
 #[tokio::test]

@@ -13,9 +13,10 @@ use monitor::idle::{Basis, Idle};
 use monitor::verdict::{AppSaw, Confidence, Fact, Verdict};
 use monitor_common::counters::Kind;
 use monitor_common::peer::{Ended, Side};
+use monitor_common::record::Stage;
 use serde_json::{Value, json};
 
-use crate::support::{finally, provisional, refusal, told};
+use crate::support::{finally, overflow, provisional, refusal, rejection, told};
 
 fn committed(path: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -56,6 +57,7 @@ fn known(kind: Kind) -> Told {
         counted: Some(Counted::Aborted),
         baseline_ttl: Some(64),
         backlog: Some((129, 128)),
+        stage: Some(Stage::Ack),
         cgroup_id: Some(u64::MAX),
         socket_inode: Some(4_711),
         owner: Some(Owner { exit_signal: Some(9), exiting: true, ..base.event.owner.clone().unwrap() }),
@@ -98,7 +100,7 @@ fn every_kind_of_event_fits_the_schema_with_everything_known_and_with_nothing() 
         let nothing = Told { id: 1, event: Event::of_kind(kind), verdict: None };
         validate(&validator, &serde_json::to_value(event_view(&nothing)).unwrap());
     }
-    for told in [told(1), refusal(2), provisional(3), finally(4, Cause::Other)] {
+    for told in [told(1), refusal(2), provisional(3), finally(4, Cause::Other), overflow(5), rejection(6)] {
         validate(&validator, &serde_json::to_value(event_view(&told)).unwrap());
     }
 }
@@ -126,6 +128,7 @@ fn an_event_that_says_more_less_or_something_else_does_not_fit() {
         ("/fin/by", json!("remote")),
         ("/ended_by", json!("fin")),
         ("/counted", json!("closed")),
+        ("/stage", json!("fin")),
         ("/socket/shutdown", json!("all")),
         ("/time", json!("yesterday")),
         ("/id", json!(-1)),

@@ -17,8 +17,10 @@ use monitor::event::{Counted, Direction, Event, Owner, Reason, Segment, SocketFa
 use monitor::http::{AppState, Settings, router};
 use monitor::idle::{Basis, Idle};
 use monitor::publish::{self, Publisher};
+use monitor::snapshot::hooked::Hooked;
 use monitor::snapshot::listening::{
-    ConntrackRow, ListenNamespaceRow, ListenerRow, ListenerSeries, Listening, Queue,
+    ConntrackRow, ListenNamespaceRow, ListenerOverflows, ListenerRow, ListenerSeries, Listening, OverflowRow,
+    OverflowSeries, Queue, StageCounts,
 };
 use monitor::snapshot::{
     CauseCounts, Fill, IdleHistogram, NamespaceRow, PeerLabel, PeerRow, PeerSeries, PortSeries, ProgramRow,
@@ -27,6 +29,7 @@ use monitor::snapshot::{
 use monitor::verdict::{Confidence, Fact, Verdict};
 use monitor_common::counters::{KINDS, Kind};
 use monitor_common::peer::Role;
+use monitor_common::record::Stage;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tower::ServiceExt;
@@ -235,8 +238,11 @@ pub(crate) fn snapshot() -> Snapshot {
             stray_sent: 2,
             kernel_out_resets: Some(26),
             unattributed: Some(1),
+            ..NamespaceRow::of(1)
         }],
         unattributed: 1,
+        unattributed_overflows: None,
+        hooked: Hooked::default(),
         stories: Stories { kinds: [story; KINDS], undecodable: 9 },
         reasons: vec![
             (Direction::Received, "TCP_RFC5961".into(), 2),
@@ -278,6 +284,7 @@ pub(crate) fn listening() -> Listening {
         netns,
         listen_overflows: Some(overflows),
         listen_drops: Some(drops),
+        challenge_acks: Some(overflows / 2),
         time_wait,
     };
     Listening {
@@ -301,12 +308,83 @@ pub(crate) fn listening() -> Listening {
             namespace(Some(2), 4, 4, None),
             namespace(None, 1, 2, None),
         ],
+        overflows: None,
         listen_overflows: Some(43),
         listen_drops: Some(47),
+        challenge_acks: Some(21),
         time_wait: Some(12),
         orphans: Some(1),
         conntrack: Some(ConntrackRow { entries: Some(900), limit: Some(1024), drops: Some(3) }),
+        conntrack_full: None,
     }
+}
+
+/// The same on a kernel whose functions are hooked: listeners with overflows here, closed ones, and one in another namespace.
+pub(crate) fn hooked_snapshot() -> Snapshot {
+    let base = snapshot();
+    let counts = |(syn, ack)| StageCounts { syn, ack };
+    let row = |netns, address: &str, stages| OverflowRow {
+        netns,
+        address: self::address(address),
+        counts: counts(stages),
+    };
+    let series = |address: Option<&str>, stages| OverflowSeries {
+        address: address.map(self::address),
+        counts: counts(stages),
+    };
+    let overflows = ListenerOverflows {
+        own: Some(1),
+        rows: vec![row(1, "[::]:443", (30, 4)), row(2, "0.0.0.0:80", (4, 0)), row(1, "10.0.0.9:25", (2, 1))],
+        series: vec![
+            series(Some("0.0.0.0:80"), (4, 0)),
+            series(Some("10.0.0.9:25"), (2, 1)),
+            series(Some("[::]:443"), (29, 4)),
+            series(None, (1, 0)),
+        ],
+        beyond: 2,
+    };
+    let here = NamespaceRow {
+        overflows_syn: 34,
+        overflows_ack: 5,
+        unattributed_overflows: Some(1),
+        reject_sent: 4,
+        ..base.namespaces[0]
+    };
+    let there = NamespaceRow { overflows_syn: 4, unattributed_overflows: Some(0), ..NamespaceRow::of(2) };
+    Snapshot {
+        namespaces: vec![here, there],
+        unattributed_overflows: Some(1),
+        hooked: Hooked { overflows: true, conntrack_full: true, rejections: true },
+        listening: Listening { overflows: Some(overflows), conntrack_full: Some(7), ..base.listening },
+        ..base
+    }
+}
+
+/// A SYN that met a full accept queue.
+pub(crate) fn overflow(id: u64) -> Told {
+    let event = Event {
+        time: "2026-11-20T03:00:00Z".parse().unwrap(),
+        netns: 4_026_531_840,
+        local: address("10.0.0.5:8080"),
+        remote: address("10.0.0.9:41234"),
+        state: Some(TcpState::LISTEN),
+        segment: Some(Segment { flags: 0x02, bytes: 0, ttl: 64, ifindex: 2, sequence_distance: None }),
+        backlog: Some((129, 128)),
+        stage: Some(Stage::Syn),
+        ..Event::of_kind(Kind::ListenOverflow)
+    };
+    Told { id, verdict: classify(&event), event }
+}
+
+/// A SYN that a rule of netfilter rejected.
+pub(crate) fn rejection(id: u64) -> Told {
+    let event = Event {
+        local: address("[2001:db8::5]:8080"),
+        remote: address("[2001:db8::9]:41234"),
+        segment: Some(Segment { flags: 0x02, bytes: 0, ttl: 64, ifindex: 2, sequence_distance: None }),
+        ..Event::of_kind(Kind::RejectSent)
+    };
+    Told { id, verdict: classify(&event), event }
 }
 
 fn idle_times() -> IdleHistogram {

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::http::convert::{owner_text, reason_text};
+use crate::http::convert::{met_no_socket, reason_text, socket_address, whose_text};
 use crate::terminal::{Align, Cell, Column, Style, painted, printable};
-use crate::view::{EventView, IdleView, SocketView};
+use crate::view::{EndView, EventView, IdleView, SocketView};
 
 /// Columns of the table, with the widths that most events need: while following, the next event is not known.
 pub(super) const COLUMNS: [Column; 11] = [
@@ -37,12 +37,12 @@ pub(super) fn cells(event: &EventView) -> [Cell; 11] {
         Cell::new(socket.map_or_else(String::new, |socket| {
             format!("{}/{}", socket.data_segments_in, socket.data_segments_out)
         })),
-        Cell::new(event.owner.as_ref().map_or_else(String::new, owner_text)),
+        Cell::new(whose_text(event)),
     ]
 }
 
 /// An event on one line: time, direction as an arrow, peer and port, role, cause, idle time, owner. What is not known is
-/// `-`, so that the fields can be counted.
+/// `-`, so that the fields can be counted. Where the last field has our end, the peer's port is its own.
 pub(super) fn line(event: &EventView, colour: bool) -> String {
     let arrow = match event.direction.as_str() {
         "sent" => "->",
@@ -50,12 +50,14 @@ pub(super) fn line(event: &EventView, colour: bool) -> String {
         other => other,
     };
     let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
-    let address = address(event);
-    let bracketed = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-    let peer = format!("{bracketed}:{}", port(event));
+    let peer = if met_no_socket(event) {
+        socket_address(&event.remote)
+    } else {
+        socket_address(&EndView { addr: address(event).to_owned(), port: port(event) })
+    };
     // Painted after it is padded: escape sequences have no width.
     let cause = format!("{:<13}", printable(&cause(event)));
-    let owner = or_dash(event.owner.as_ref().map_or_else(String::new, owner_text));
+    let owner = or_dash(whose_text(event));
     let idle = or_dash(event.idle.as_ref().map_or_else(String::new, idle));
     format!(
         "{} {arrow} {:<20} {:<6} {} {idle:>7} {}",

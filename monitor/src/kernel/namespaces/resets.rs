@@ -2,25 +2,16 @@
 
 use std::collections::HashMap;
 
+use super::baseline::{Baselines, Compared, TRIES};
 use super::known::Known;
 use crate::kernel::proc_net;
 use crate::kernel::truth::{NamespaceReading, Truth};
 use crate::snapshot::NamespaceRow;
 
-/// A namespace under load is read again this often to catch a quiet moment.
-const TRIES: usize = 5;
-
 /// Where the comparison of each namespace began.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
-    /// `OutRsts` minus ours when we began to compare, and `OutRsts` then or later.
-    baselines: HashMap<u32, Baseline>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Baseline {
-    offset: i64,
-    last: u64,
+    baselines: Baselines,
 }
 
 impl Comparison {
@@ -36,8 +27,7 @@ impl Comparison {
         }
         let mut rows: Vec<_> =
             before.into_values().filter_map(|first| self.row(known, truth, first)).collect();
-        // Lost sight of: whoever has the number next begins anew.
-        self.baselines.retain(|netns, _| known.has(*netns));
+        self.baselines.retain(|netns| known.has(netns));
         rows.sort_unstable_by_key(|row| row.netns);
         rows
     }
@@ -56,11 +46,9 @@ impl Comparison {
             let first = sum(&reading);
             reading = truth.namespaces().find(|again| again.netns == netns).unwrap_or(reading);
             let last = sum(&reading);
-            let since = self.since_baseline(netns, theirs, last, known.is_older(netns));
-            // Between our two readings theirs may have grown anywhere in between.
-            let difference = last - since.clamp(first, last) - (since - since.clamp(first, last));
-            compared = Some((u64::try_from(since).unwrap_or(0), difference));
-            if difference == 0 {
+            let now = self.baselines.compare(netns, known.is_older(netns), theirs, [first, last]);
+            compared = now.or(compared);
+            if now.is_some_and(|now| now.difference == 0) {
                 break;
             }
         }
@@ -69,25 +57,21 @@ impl Comparison {
             resets_sent: reading.resets_sent,
             refused_sent: reading.refused_sent,
             stray_sent: reading.stray_sent,
-            kernel_out_resets: compared.map(|(theirs, _)| theirs),
-            unattributed: compared.map(|(_, difference)| difference),
+            kernel_out_resets: compared.map(|Compared { theirs, difference: _ }| theirs),
+            unattributed: compared.map(|Compared { theirs: _, difference }| difference),
+            overflows_syn: reading.overflows_syn,
+            overflows_ack: reading.overflows_ack,
+            // Compared where the namespace's other counters are read.
+            unattributed_overflows: None,
+            reject_sent: reading.reject_sent,
         };
-        let silent = sum(&reading) == 0 && row.kernel_out_resets.unwrap_or(0) == 0;
-        (!silent).then_some(row)
-    }
-
-    /// `OutRsts` since the comparison began.
-    fn since_baseline(&mut self, netns: u32, theirs: u64, ours: i64, older: bool) -> i64 {
-        let theirs_signed = i64::try_from(theirs).unwrap_or(i64::MAX);
-        // Ours more than theirs at first sight: the number was another namespace's, and some of ours are its.
-        let offset = if older || ours > theirs_signed { theirs_signed - ours } else { 0 };
-        let baseline = self.baselines.entry(netns).or_insert(Baseline { offset, last: theirs });
-        if theirs < baseline.last {
-            // The number was given to a new namespace.
-            baseline.offset = theirs_signed - ours;
-        }
-        baseline.last = theirs;
-        theirs_signed - baseline.offset
+        let silent = row
+            == NamespaceRow {
+                kernel_out_resets: row.kernel_out_resets,
+                unattributed: row.unattributed,
+                ..NamespaceRow::of(netns)
+            };
+        (!silent || row.kernel_out_resets.unwrap_or(0) > 0).then_some(row)
     }
 }
 
