@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use anyhow::Context as _;
+
 use crate::cli::{CheckArgs, CheckOutput};
 use crate::config::DEFAULT_SIZES;
 use crate::http::convert::signals_view;
@@ -14,8 +16,7 @@ pub fn check(args: CheckArgs) -> anyhow::Result<()> {
     let attached = attach(prepare(&DEFAULT_SIZES, args.backend)?, &DEFAULT_SIZES)?;
     let view = signals_view(&attached.loaded.programs.signals(), &attached.facts.release);
     drop(attached);
-    show(&view, args.output, colour_stdout(), &mut io::stdout().lock())?;
-    Ok(())
+    show(&view, args.output, colour_stdout(), &mut io::stdout().lock()).context("write the answer")
 }
 
 /// Prints how each signal is served. A reader that leaves early, as `head` does, has seen enough.
