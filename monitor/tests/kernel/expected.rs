@@ -456,6 +456,11 @@ impl Expected {
         self.with("fileless", json!(true)).with("socket_inode", Value::Null)
     }
 
+    /// Whether it has a file depends on the kernel.
+    pub(crate) fn any_file(self) -> Self {
+        self.without("fileless")
+    }
+
     /// By `SOCK_DESTROY`.
     pub(crate) fn destroyed(self) -> Self {
         self.with("destroyed", json!(true))
