@@ -6,7 +6,7 @@
 pub enum Cause {
     /// Nothing listens there.
     Refused = 0,
-    /// Accept queue full with `tcp_abort_on_overflow`.
+    /// Accept queue full: the segment was dropped, or answered by a reset with `tcp_abort_on_overflow`.
     ListenOverflow,
     /// A local REJECT rule of netfilter.
     NetfilterReject,

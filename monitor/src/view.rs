@@ -115,7 +115,7 @@ pub struct BacklogView {
     pub limit: u32,
 }
 
-/// The segment that provoked a sent reset.
+/// A segment: what provoked a sent reset or met a full accept queue, or a received reset itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Segment")]
 pub struct SegmentView {
@@ -147,7 +147,8 @@ pub struct OwnerView {
     pub exit_signal: Option<u8>,
 }
 
-/// A reset that was sent or received, or an idle close: what the kernel told, and our verdict.
+/// A reset that was sent or received, a connection that met a full accept queue, or an idle close: what the kernel told, and our
+/// verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "Event")]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, as JSON has them")]
@@ -174,7 +175,8 @@ pub struct EventView {
     pub local: EndView,
     /// The other end.
     pub remote: EndView,
-    /// The peer it is counted for; `null` for refusals and strays, which are counted by local port.
+    /// The peer it is counted for; `null` for refusals, strays and rejections, which are counted by local port, and for overflows, which
+    /// are counted by listener.
     pub peer: Option<EventPeerView>,
     /// TCP state in the hook; `null` without a socket.
     pub state: Option<String>,

@@ -1,8 +1,10 @@
 //! Challenge ACKs that no SYN asked for, from two counters of a namespace.
 //!
-//! kernel: `net/ipv4/tcp_input.c`. `tcp_send_challenge_ack` counts `TCPChallengeACK` for each that is sent, and the rate of those is
-//! limited; `tcp_validate_incoming` counts `TCPSYNChallenge` for every SYN on a connection, sent or not. The difference is therefore a
-//! lower bound, and may even shrink: what was told once stays told.
+//! kernel: `net/ipv4/tcp_input.c`. Asked for by resets (`tcp_validate_incoming`: in the window, but not at its beginning), by ACKs
+//! (`tcp_ack`: older than the largest window; `tcp_rcv_state_process`: whatever is not acceptable) and by SYNs.
+//! `tcp_send_challenge_ack` counts `TCPChallengeACK` for each that is sent, and the rate of those is limited; `tcp_validate_incoming`
+//! counts `TCPSYNChallenge` for every SYN on a connection, sent or not. The difference is therefore a lower bound, and may even
+//! shrink: what was told once stays told.
 
 use super::growing::Growing;
 

@@ -61,6 +61,9 @@ impl Listening {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::listening::OverflowReading;
+    use crate::kernel::truth::ListenerReading;
+    use crate::snapshot::listening::StageCounts;
 
     fn reading(drops: Option<u64>) -> ListeningReading {
         let conntrack = ConntrackReading { entries: drops.map(|_| 7), limit: drops.map(|_| 100), drops };
@@ -71,6 +74,29 @@ mod tests {
     fn nothing_readable_is_unknown_everywhere() {
         let mut listening = Listening::default();
         assert_eq!(listening.read(&ListeningReading::default()), listening::Listening::default());
+    }
+
+    #[test]
+    fn overflows_of_hooks_and_those_of_counters_are_told_side_by_side() {
+        let mut listening = Listening::default();
+        let listener = |netns, syn| ListenerReading {
+            netns,
+            addr: [0, 0, 0, 0].into(),
+            port: 80,
+            overflows_syn: syn,
+            overflows_ack: 1,
+        };
+        let hooked = |listeners| ListeningReading {
+            overflows: Some(OverflowReading { own: Some(1), listeners, beyond: 0 }),
+            conntrack_full: Some(2),
+            ..ListeningReading::default()
+        };
+        let read = listening.read(&hooked(vec![listener(1, 4), listener(2, 1)]));
+        let overflows = read.overflows.unwrap();
+        assert_eq!((overflows.total().sum(), read.conntrack_full, read.listen_overflows), (7, Some(2), None));
+        // Namespace 2 has ended: its listener stays, as the kernel side never forgets one.
+        let later = listening.read(&hooked(vec![listener(1, 5), listener(2, 1)])).overflows.unwrap();
+        assert_eq!(later.total(), StageCounts { syn: 6, ack: 2 });
     }
 
     #[test]

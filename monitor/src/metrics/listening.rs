@@ -25,7 +25,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, listening: &Listening)
         encoder,
         "challenge_acks",
         "Challenge ACKs (RFC 5961) sent other than for a SYN, over all network namespaces that could be read: in answer to resets \
-         and ACKs that are in the window but not exact. At least so many: the kernel limits their rate, and counts SYNs even beyond.",
+         that are in the window but not exact, and to ACKs that are too old or of what was never sent. At least so many: the kernel limits their rate, and counts SYNs even beyond.",
         listening.challenge_acks,
     )?;
     gauge(

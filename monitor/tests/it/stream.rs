@@ -8,12 +8,13 @@ use monitor::publish::history::HISTORY;
 use monitor::view::{EventView, LaggedView};
 use tower::ServiceExt;
 
-use crate::support::{Daemon, finally, provisional, refusal, request};
+use crate::support::{Daemon, finally, overflow, provisional, refusal, rejection, request};
 
 /// One message of a stream.
 #[derive(Debug, PartialEq, Eq)]
 enum Message {
     Reset(u64),
+    Overflow(u64),
     Verdict(u64, Cause),
     Lagged(u64),
 }
@@ -63,12 +64,17 @@ fn parse(text: &str) -> Message {
         let LaggedView { missed } = serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap();
         return Message::Lagged(missed);
     }
-    let (id, rest) = text.strip_prefix("id: ").unwrap().split_once("\nevent: reset\ndata: ").unwrap();
+    let (id, rest) = text.strip_prefix("id: ").unwrap().split_once("\nevent: ").unwrap();
+    let (name, rest) = rest.split_once("\ndata: ").unwrap();
     let data = rest.strip_suffix("\n\n").unwrap();
     assert!(!data.contains('\n'));
     let event: EventView = serde_json::from_str(data).unwrap();
     assert_eq!(event.id.to_string(), id);
-    Message::Reset(event.id)
+    match name {
+        "reset" => Message::Reset(event.id),
+        "listen_overflow" => Message::Overflow(event.id),
+        other => panic!("no message is called {other}"),
+    }
 }
 
 fn resets(ids: impl IntoIterator<Item = u64>) -> Vec<Message> {
@@ -255,4 +261,17 @@ async fn streams_are_bounded_and_their_places_come_back() {
     assert_eq!(daemon.get("/metrics").await.status, StatusCode::OK);
     open.pop();
     Stream::open(&daemon, "", None).await;
+}
+
+#[tokio::test]
+async fn an_overflow_is_no_reset_and_a_rejection_is_one() {
+    let daemon = Daemon::new();
+    daemon.publish([1]);
+    daemon.publisher.event(overflow(2).into());
+    daemon.publisher.event(rejection(3).into());
+    let mut all = Stream::open(&daemon, "after=0", None).await;
+    let told = [Message::Reset(1), Message::Overflow(2), Message::Reset(3)];
+    assert_eq!(all.take(3).await, told);
+    let mut some = Stream::open(&daemon, "after=0&cause=listen_overflow&direction=received", None).await;
+    assert_eq!(some.take(1).await, [Message::Overflow(2)]);
 }

@@ -11,8 +11,18 @@ const ROUNDING: Duration = Duration::from_millis(10);
 
 /// `CLOCK_MONOTONIC` now.
 pub(crate) fn now() -> Duration {
-    let now = clock_gettime(ClockId::Monotonic);
-    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+    read(ClockId::Monotonic)
+}
+
+/// `CLOCK_MONOTONIC`, or less when the kernel is late with its ticks. What it stores then are old jiffies: a virtual processor that
+/// was not run for a while makes that many jiffies of it. The coarse clock advances with them.
+fn as_ticks_know() -> Duration {
+    now().min(read(ClockId::MonotonicCoarse) + jiffy())
+}
+
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// The time system calls took: what they did, they did in between.
@@ -25,7 +35,7 @@ pub(crate) struct Moment {
 impl Moment {
     /// Runs `act` and tells when.
     pub(crate) fn of<T>(act: impl FnOnce() -> Result<T>) -> Result<(T, Self)> {
-        let before = now();
+        let before = as_ticks_know();
         let value = act()?;
         Ok((value, Self { before, after: now() }))
     }

@@ -336,7 +336,9 @@ fn sum(causes: &BTreeMap<String, u64>) -> u64 {
 /// Resets of a local port: refused, strays sent and received, and rejected.
 fn of_port(ports: &[PortView], port: u16) -> [u64; 4] {
     let view = ports.iter().find(|view| view.port == Some(port));
-    view.map_or([0; 4], |view| [view.refused_sent, view.stray_sent, view.stray_received, view.reject_sent])
+    view.map_or([0; 4], |view| {
+        [view.refused_sent, view.stray_sent, view.stray_received, view.reject_sent.unwrap_or(0)]
+    })
 }
 
 /// The rows of peers and networks; the two sums that belong to no namespace are left out.

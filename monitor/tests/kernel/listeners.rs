@@ -36,8 +36,8 @@ pub(crate) const TRIALS: &[WithOwn] = &[
 const TRIED: u64 = 6;
 const ADMITTED: u64 = 2;
 
-/// The metric of overflows, whichever listener and stage.
-const OVERFLOWS: &str = "reset_monitor_listen_overflows_total{listener=\"unknown\",stage=\"unknown\"}";
+/// The metric of overflows.
+const OVERFLOWS: &str = "reset_monitor_listen_overflows_total";
 
 /// Runs a trial inside a namespace of its own. A daemon it starts there ends with this thread.
 fn in_own(trial: impl FnOnce() -> Result<()> + Send) -> Result<()> {
@@ -146,6 +146,51 @@ fn at_rest<T: PartialEq + std::fmt::Debug>(
     })
 }
 
+/// Overflows in all, whichever listeners and stages there are; `None` without any.
+fn overflows(metrics: &str) -> Option<u64> {
+    let value = |line: &str| line.strip_prefix(OVERFLOWS)?.rsplit_once(' ')?.1.parse::<u64>().ok();
+    metrics.lines().filter_map(value).reduce(|sum, more| sum + more)
+}
+
+/// Where functions are hooked: overflows by listener and stage, here all at the SYN, as many as the kernel counted, and their
+/// stories. Where not: nothing of it.
+fn by_listener(api: &Api, view: &ListenersView, metrics: &str, place: &Place, theirs: u64) -> Result<()> {
+    let status = api.status()?;
+    let netns = Namespace::current()?.inum;
+    let here = status.namespaces.iter().find(|row| row.netns == netns);
+    let label = label(place);
+    let series = |stage| {
+        let labels = label.trim_end_matches('}');
+        sample(metrics, &format!("{OVERFLOWS}{labels},stage=\"{stage}\"}}"))
+    };
+    let Some(overflows) = &view.overflows else {
+        let unknown = sample(metrics, &format!("{OVERFLOWS}{{listener=\"unknown\",stage=\"unknown\"}}"));
+        ensure!(unknown >= Some(theirs) && series("syn").is_none(), "{metrics}");
+        ensure!(status.unattributed_overflows.is_none() && status.overflows_syn.is_none(), "{status:?}");
+        return Ok(());
+    };
+    let row = overflows.iter().find(|row| row.netns == netns && row.port == place.port);
+    let row = row.with_context(|| format!("no overflows of the listener in {overflows:?}"))?;
+    ensure!((row.overflows_syn, row.overflows_ack, row.open) == (theirs, 0, Some(true)), "{row:?}, {theirs}");
+    let listener = rows(view, place.port).first().and_then(|row| row.overflows_syn);
+    ensure!(listener == Some(theirs), "{listener:?}, {theirs}");
+    ensure!((series("syn"), series("ack")) == (Some(theirs), Some(0)), "{metrics}");
+    let here = here.context("no row of our namespace")?;
+    ensure!(
+        here.overflows_syn == Some(theirs) && here.unattributed_overflows == Some(0),
+        "{here:?}, {theirs}"
+    );
+    let events = api.events(&format!("limit=1000&kind=listen_overflow&port={}", place.port))?.events;
+    ensure!(!events.is_empty(), "no story of any overflow");
+    for event in events.iter().filter(|event| event.netns == netns) {
+        let queue = event.backlog.map(|queue| (u64::from(queue.waiting), queue.limit));
+        let told = (event.stage.as_deref(), event.cause.as_deref(), queue, event.local.port);
+        let wanted = (Some("syn"), Some("listen_overflow"), Some((ADMITTED, 1)), place.port);
+        ensure!(told == wanted, "{event:?}");
+    }
+    Ok(())
+}
+
 fn own_row(view: &ListenersView) -> Result<&ListenNamespaceView> {
     row_of(view, Namespace::current()?.inum)
 }
@@ -201,9 +246,8 @@ fn overflow(family: Family) -> Result<()> {
             let ours = sample(metrics, &format!("reset_monitor_{name}{label}"));
             ensure!(ours == Some(theirs), "{name} is {ours:?}, ss says {theirs}");
         }
-        let total = sample(metrics, OVERFLOWS);
-        ensure!(total >= Some(netstat.listen_overflows), "{total:?} in all");
-        Ok(())
+        ensure!(overflows(metrics) >= Some(netstat.listen_overflows), "{metrics}");
+        by_listener(&daemon.api, view, metrics, &place, netstat.listen_overflows)
     })?;
     drop((crowd, service));
     daemon.stop(Signal::TERM)
@@ -383,7 +427,13 @@ fn command() -> Result<()> {
     let cells: Vec<_> = line.split_whitespace().collect();
     let name = format!("[{}]:{}", place.server, place.port);
     let drops = queue.drops.to_string();
-    ensure!(cells.get(..5) == Some([&*name, "2", "1", "100%", &drops].as_slice()), "{table}");
+    let mut wanted = vec![&*name, "2", "1", "100%", &*drops];
+    // Every drop of this queue was a full one's.
+    let by_stage = format!("{drops}/0");
+    if table.contains("OVERFLOWS(SYN/ACK)") {
+        wanted.insert(4, &by_stage);
+    }
+    ensure!(cells.get(..wanted.len()) == Some(&*wanted), "{table}");
     ensure!(table.lines().last().is_some_and(|last| last.contains("TIME_WAIT")), "{table}");
     ensure!(message.is_empty() && !table.contains('\x1b'), "{message}{table}");
     let (json, _) = run(&["-o", "json"])?;
@@ -411,8 +461,7 @@ fn namespace_ends(daemon: &Daemon, namespace: &Namespace, process: &mut Holder) 
         ensure!(netstat.listen_overflows >= TRIED - ADMITTED, "{netstat:?}");
         ensure!(row.listen_overflows == Some(netstat.listen_overflows), "{row:?}, {netstat:?}");
         ensure!(row.listen_drops == Some(netstat.listen_drops), "{row:?}, {netstat:?}");
-        let total = sample(metrics, OVERFLOWS);
-        ensure!(total >= Some(netstat.listen_overflows), "{total:?}, {netstat:?}");
+        ensure!(overflows(metrics) >= Some(netstat.listen_overflows), "{netstat:?}, {metrics}");
         Ok(())
     })?;
     let earlier = Counters::parse(&api.metrics()?)?;
