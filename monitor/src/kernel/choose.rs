@@ -55,6 +55,7 @@ impl Chooser<'_> {
                     return Ok(Served { row: row(plan.signal, way, &refusals), hooks: way.hooks.clone() });
                 }
                 Err(refusal) => {
+                    tracing::debug!(signal = plan.signal, hook = way.label, %refusal, "not this way");
                     if !refusals.contains(&refusal) {
                         refusals.push(refusal);
                     }
@@ -209,12 +210,13 @@ fn refusal(program: &'static str, error: &ProgramError) -> Refusal {
             let kind = denied(io_error) && log.trim().is_empty();
             let reason = match objection(&log) {
                 Some(objection) => format!("{io_error}: {program}: {objection}"),
-                None => io_error.to_string(),
+                None => told(io_error, kind),
             };
             Refusal { reason, kind }
         }
         ProgramError::SyscallError(error) => {
-            Refusal { reason: error.io_error.to_string(), kind: denied(&error.io_error) }
+            let kind = denied(&error.io_error);
+            Refusal { reason: told(&error.io_error, kind), kind }
         }
         // Neither the kernel's unit for probes nor the file of tracefs is there.
         ProgramError::KProbeError(_) => Refusal { reason: "this kernel has none".to_owned(), kind: true },
@@ -222,9 +224,15 @@ fn refusal(program: &'static str, error: &ProgramError) -> Refusal {
     }
 }
 
+/// That a whole kind is denied is not for want of a capability: those were looked at before (`plan.rs`).
+fn told(error: &std::io::Error, kind: bool) -> String {
+    if kind { format!("refused although the capabilities are there: {error}") } else { error.to_string() }
+}
+
 /// What the verifier ended its log with, before its statistics.
 fn objection(log: &str) -> Option<&str> {
-    const STATISTICS: [&str; 3] = ["processed ", "verification time ", "stack depth "];
+    // Of 7.2, and of those before it.
+    const STATISTICS: [&str; 4] = ["insns processed ", "processed ", "verification time ", "stack depth "];
     let is_objection = |line: &&str| !STATISTICS.iter().any(|start| line.starts_with(start));
     log.lines().map(str::trim).filter(|line| !line.is_empty()).rfind(is_objection)
 }

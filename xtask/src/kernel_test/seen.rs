@@ -30,7 +30,7 @@ pub(super) fn write(seen: Vec<(String, Seen)>) -> Result<()> {
 
 /// What is said on this machine, which stands for all that take no function hooks.
 pub(super) fn here() -> Result<(String, Seen)> {
-    let daemon = build::daemon(Profile::Release)?;
+    let daemon = build::daemon(Profile::Debug)?;
     let said = capture(Command::new(daemon).args(["check", "-o", "json"]))?;
     let seen: Seen = serde_json::from_str(&said).context("cannot understand what `check` says")?;
     ensure!(
