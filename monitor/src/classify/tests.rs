@@ -178,7 +178,7 @@ fn received_resets_are_told_apart_by_state_quiet_and_what_drew_them() {
         assert_eq!(verdict(received(state, request)).app_saw, Some(AppSaw::EndOfFile), "{state:?}");
     }
     assert_eq!(cause(raced), Cause::IdleReuse);
-    let ended = Event { ended: Some(Ended::OurFin), ..received(TcpState::TIME_WAIT, quiet) };
+    let ended = Event { ended: Some(Ended::OurFin), ..received(TcpState(6), quiet) };
     assert_eq!(verdict(ended).app_saw, Some(AppSaw::Nothing), "nobody has the socket any more");
     let busy = SocketFacts { sent_age: 4 * MS, unacked_bytes: Some(80), ..socket() };
     assert_eq!(cause(peers_fin(received(TcpState::CLOSE_WAIT, busy))), Cause::LateData);

@@ -366,7 +366,7 @@ impl Expected {
     }
 
     /// What comes from the other end has this TTL.
-    pub(crate) fn from_afar(self, ttl: u8) -> Self {
+    pub(crate) fn at_distance(self, ttl: u8) -> Self {
         self.ttl(ttl).instead("baseline_ttl", &json!(ttl))
     }
 

@@ -254,9 +254,23 @@ impl<'a> Ledger<'a> {
         self.namespace.enter(oracle::until_quiet)?;
         self.check_trial()?;
         self.rows.retain(|_, counts| *counts != CountsView::default());
-        wait::until("the daemon's counts to be the trial's", || {
+        let balanced = wait::until("the daemon's counts to be the trial's", || {
             Ok(self.compare()?.map_err(|wrong| wrong.join("\n")))
-        })
+        });
+        balanced.map_err(|error| error.context(self.surroundings()))
+    }
+
+    /// Where a count may have gone instead: rows with a port of ours anywhere, and counts without a row of their own.
+    fn surroundings(&self) -> String {
+        let ports: BTreeSet<u16> = self.rows.keys().map(|(_, port, _)| *port).collect();
+        let rows = self.api.peers().map(|view| {
+            let near = |row: &&PeerView| row.port.is_none_or(|port| ports.contains(&port));
+            view.peers.iter().filter(near).map(|row| format!("{row:?}")).collect::<Vec<_>>().join("\n")
+        });
+        let status = self.api.status().map(|status| {
+            (status.over_budget, status.failed_reads, status.missed_runs, status.total, status.kernel_total)
+        });
+        format!("rows with these ports:\n{rows:?}\nover budget, failed reads, missed runs, sums: {status:?}")
     }
 
     /// Whether the trial did what it says it did.

@@ -9,6 +9,7 @@ use monitor::view::listeners::{ListenNamespaceView, ListenerView, ListenersView}
 use rustix::process::Signal;
 use socket2::{Protocol, Socket};
 
+use self::stages::{at_the_last_ack, by_listener};
 use crate::api::Api;
 use crate::daemon::Daemon;
 use crate::exposition::Counters;
@@ -18,11 +19,19 @@ use crate::oracle::{self, Netstat, Sockstat, listening, state};
 use crate::sockets::{Family, Pair, Place, abort, lose_everything};
 use crate::{WithOwn, machine, wait};
 
+mod stages;
+
 pub(crate) const TRIALS: &[WithOwn] = &[
     ("a full accept queue is told as the kernel counts it (IPv4)", || in_own(|| overflow(Family::V4))),
     ("a full accept queue is told as the kernel counts it (IPv6)", || in_own(|| overflow(Family::V6))),
     ("a full accept queue is told as the kernel counts it (dual-stack)", || {
         in_own(|| overflow(Family::Mapped))
+    }),
+    ("a full accept queue is met by a handshake's last ACK (IPv4)", || {
+        in_own(|| at_the_last_ack(Family::V4))
+    }),
+    ("a full accept queue is met by a handshake's last ACK (IPv6)", || {
+        in_own(|| at_the_last_ack(Family::V6))
     }),
     ("a listener that is opened again goes on counting", || in_own(reopened)),
     ("what was dropped before the start is left out", || in_own(before_the_start)),
@@ -150,45 +159,6 @@ fn at_rest<T: PartialEq + std::fmt::Debug>(
 fn overflows(metrics: &str) -> Option<u64> {
     let value = |line: &str| line.strip_prefix(OVERFLOWS)?.rsplit_once(' ')?.1.parse::<u64>().ok();
     metrics.lines().filter_map(value).reduce(|sum, more| sum + more)
-}
-
-/// Where functions are hooked: overflows by listener and stage, here all at the SYN, as many as the kernel counted, and their
-/// stories. Where not: nothing of it.
-fn by_listener(api: &Api, view: &ListenersView, metrics: &str, place: &Place, theirs: u64) -> Result<()> {
-    let status = api.status()?;
-    let netns = Namespace::current()?.inum;
-    let here = status.namespaces.iter().find(|row| row.netns == netns);
-    let label = label(place);
-    let series = |stage| {
-        let labels = label.trim_end_matches('}');
-        sample(metrics, &format!("{OVERFLOWS}{labels},stage=\"{stage}\"}}"))
-    };
-    let Some(overflows) = &view.overflows else {
-        let unknown = sample(metrics, &format!("{OVERFLOWS}{{listener=\"unknown\",stage=\"unknown\"}}"));
-        ensure!(unknown >= Some(theirs) && series("syn").is_none(), "{metrics}");
-        ensure!(status.unattributed_overflows.is_none() && status.overflows_syn.is_none(), "{status:?}");
-        return Ok(());
-    };
-    let row = overflows.iter().find(|row| row.netns == netns && row.port == place.port);
-    let row = row.with_context(|| format!("no overflows of the listener in {overflows:?}"))?;
-    ensure!((row.overflows_syn, row.overflows_ack, row.open) == (theirs, 0, Some(true)), "{row:?}, {theirs}");
-    let listener = rows(view, place.port).first().and_then(|row| row.overflows_syn);
-    ensure!(listener == Some(theirs), "{listener:?}, {theirs}");
-    ensure!((series("syn"), series("ack")) == (Some(theirs), Some(0)), "{metrics}");
-    let here = here.context("no row of our namespace")?;
-    ensure!(
-        here.overflows_syn == Some(theirs) && here.unattributed_overflows == Some(0),
-        "{here:?}, {theirs}"
-    );
-    let events = api.events(&format!("limit=1000&kind=listen_overflow&port={}", place.port))?.events;
-    ensure!(!events.is_empty(), "no story of any overflow");
-    for event in events.iter().filter(|event| event.netns == netns) {
-        let queue = event.backlog.map(|queue| (u64::from(queue.waiting), queue.limit));
-        let told = (event.stage.as_deref(), event.cause.as_deref(), queue, event.local.port);
-        let wanted = (Some("syn"), Some("listen_overflow"), Some((ADMITTED, 1)), place.port);
-        ensure!(told == wanted, "{event:?}");
-    }
-    Ok(())
 }
 
 fn own_row(view: &ListenersView) -> Result<&ListenNamespaceView> {

@@ -235,8 +235,8 @@ impl Routed {
         end.enter(|| {
             ip(&addresses(ours))?;
             until_local(ours[1])?;
-            let routes = other.iter().zip(routers);
-            routes.map(|(network, router)| ip(&format!("route add {network} via {router}\n"))).collect()
+            let mut routes = other.iter().zip(routers);
+            routes.try_for_each(|(network, router)| ip(&format!("route add {network} via {router}\n")))
         })
     }
 }

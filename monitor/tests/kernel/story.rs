@@ -196,7 +196,8 @@ fn last_event(status: &StatusView) -> u64 {
     status.stories.values().map(|story| story.decoded).sum()
 }
 
-fn key(event: &EventView) -> (String, String, String) {
+/// Whose event of which kind it is.
+pub(crate) fn key(event: &EventView) -> (String, String, String) {
     let end = |end: &monitor::view::EndView| match end.addr.parse() {
         Ok(addr) => std::net::SocketAddr::new(addr, end.port).to_string(),
         Err(_) => format!("{end:?}"),

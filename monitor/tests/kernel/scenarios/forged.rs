@@ -7,12 +7,14 @@ use super::told::{lingering, received};
 use crate::WithShared;
 use crate::api::Api;
 use crate::capture::Capture;
+use crate::expected::End;
 use crate::ledger::{Ledger, Role, ended};
 use crate::netns::{Namespace, Routed};
 use crate::packets::{Flags, Numbers, RawSocket, Segment};
 use crate::signals::Signal;
 use crate::sockets::{Place, Service, abort};
-use crate::story::Story;
+use crate::story::{Story, key};
+use crate::wait;
 
 pub(crate) const SCENARIOS: &[WithShared] = &[
     ("a forged reset has another TTL than its connection, at the client (IPv4)", |api| {
@@ -58,8 +60,7 @@ fn play(api: &Api, family: usize, victim: Role) -> Result<()> {
         Role::Server => (server, client),
     };
     genuine(&service, &routed, victim, &mut hit, &mut other)?;
-    forged(&service, &routed, victim, &mut hit, &mut other)?;
-    drop(service);
+    forged(api, service, &routed, victim, &mut hit, &mut other)?;
     for Side { namespace: _, ledger, story } in [hit, other] {
         ledger.balance()?;
         story.compare()?;
@@ -83,10 +84,10 @@ fn genuine(
     let sent = other.namespace.enter(|| {
         let sent = lingering(ends.of(victim.other()))?;
         abort(aborting)?;
-        Ok(sent.from_afar(AFAR))
+        Ok(sent.at_distance(AFAR))
     })?;
     other.story.expect([sent]);
-    hit.story.expect([received(ends.of(victim), "linger_abort", &theirs)?.from_afar(AFAR)]);
+    hit.story.expect([received(ends.of(victim), "linger_abort", &theirs)?.at_distance(AFAR)]);
     other.ledger.end(&place, victim.other(), CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
     hit.ledger.end(&place, victim, CountsView { reset: 1, resets_received: 1, ..ended(1) });
     Ok(())
@@ -94,7 +95,8 @@ fn genuine(
 
 /// The router resets in the other end's name, which still holds its connection.
 fn forged(
-    service: &Service,
+    api: &Api,
+    service: Service,
     routed: &Routed,
     victim: Role,
     hit: &mut Side<'_>,
@@ -102,6 +104,8 @@ fn forged(
 ) -> Result<()> {
     let place = service.place;
     let pair = routed.client.enter(|| service.pair())?;
+    // A listener would take what comes too late, and say nothing.
+    drop(service);
     let ends = place.ends(pair.client_port);
     let (from, to) = match victim {
         Role::Client => (ends.server, ends.client),
@@ -118,17 +122,27 @@ fn forged(
     let (theirs, aborting) = pair.split(victim);
     let saw = received(ends.of(victim), "peer_abort", &theirs)?;
     // Verdicts on it may know more; here it is about the facts.
-    hit.story.expect([saw.any_cause().alone().from_afar(AFAR).ttl(FORGED)]);
+    hit.story.expect([saw.any_cause().alone().at_distance(AFAR).ttl(FORGED)]);
     hit.ledger.end(&place, victim, CountsView { reset: 1, resets_received: 1, ..ended(1) });
-    // What the other end says then comes too late.
+    until_final(api, ends.of(victim), place.port)?;
+    // What the other end says then comes too late, to be its sender, too.
     let sent = other.namespace.enter(|| {
         let sent = lingering(ends.of(victim.other()))?;
         abort(aborting)?;
-        Ok(sent.from_afar(AFAR))
+        Ok(sent.at_distance(AFAR))
     })?;
     other.story.expect([sent]);
     other.ledger.end(&place, victim.other(), CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
-    hit.story.expect([ends.of(victim).received_belated("peers_reset").from_afar(AFAR)]);
+    hit.story.expect([ends.of(victim).received_belated("peers_reset").at_distance(AFAR)]);
     hit.ledger.received_belated(&place, victim, Signal::Stray, 1);
     Ok(())
+}
+
+/// Waits until nobody is looked for any more who might have sent what this end received.
+fn until_final(api: &Api, end: End, port: u16) -> Result<()> {
+    let wanted = end.received("peer_abort").key();
+    wait::until_true("a final verdict", || {
+        let events = api.events(&format!("kind=reset_received&port={port}&limit=1000"))?.events;
+        Ok(events.iter().any(|event| event.is_final && key(event) == wanted))
+    })
 }

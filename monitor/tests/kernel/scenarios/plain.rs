@@ -14,7 +14,7 @@ use crate::packets::{Flags, RawSocket, Segment};
 use crate::signals::Signal;
 use crate::sockets::{
     Family, Place, abort, error_name, lose, lose_everything, port_of, receive, receive_end, send,
-    wait_for_reset,
+    unique_port, wait_for_reset,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -78,7 +78,12 @@ fn closed_port(stage: &mut Stage<'_>) -> Result<()> {
 fn strays(stage: &mut Stage<'_>) -> Result<()> {
     let closed = Place::on_loopback(stage.place.family);
     let raw = RawSocket::open()?;
-    let segment = |place: Place, flags| Segment::between(place.ends(9).client, place.ends(9).server, flags);
+    // Nobody is there either, so that what strays draw are strays, too.
+    let from_port = unique_port();
+    let segment = |place: Place, flags| {
+        let ends = place.ends(from_port);
+        Segment::between(ends.client, ends.server, flags)
+    };
     // To a port without a socket.
     raw.send(segment(closed, Flags::ACK))?;
     raw.send(segment(closed, Flags::FIN | Flags::ACK))?;
@@ -87,7 +92,9 @@ fn strays(stage: &mut Stage<'_>) -> Result<()> {
     let service = stage.place.listen()?;
     raw.send(segment(stage.place, Flags::ACK))?;
     stage.ledger.stray_sent(stage.place.port, 1);
-    let stray = |place: Place| place.ends(9).server().stray_sent("other").possible();
+    let stray = |place: Place| place.ends(from_port).server().stray_sent("other").possible();
+    let drawn =
+        |place: Place| place.ends(from_port).client().stray_received(Signal::Stray).no_socket().no_sequence();
     stage.expect([
         stray(closed).no_socket().reason("NO_SOCKET").segment(".", 0),
         stray(closed).no_socket().reason("NO_SOCKET").segment("F.", 0),
@@ -96,7 +103,13 @@ fn strays(stage: &mut Stage<'_>) -> Result<()> {
     // An RST for nothing is answered by nothing; one that meets a listener is not even looked at.
     raw.send(segment(closed, Flags::RST))?;
     raw.send(segment(stage.place, Flags::RST))?;
-    stage.expect([closed.ends(9).server().stray_received(Signal::Stray).no_socket().no_sequence()]);
+    stage.expect([
+        drawn(closed),
+        drawn(closed),
+        drawn(stage.place),
+        closed.ends(from_port).server().stray_received(Signal::Stray).no_socket().no_sequence(),
+    ]);
+    stage.ledger.stray_received(Signal::Stray, from_port, 3);
     stage.ledger.stray_received(Signal::Stray, closed.port, 1);
     drop(service);
     Ok(())
