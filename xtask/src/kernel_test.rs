@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use self::machine::Files;
+use self::machine::{Files, Time};
 use self::verdicts::Verdicts;
 use crate::bpf::Programs;
 use crate::build::kernel_programs;
@@ -238,7 +238,7 @@ impl Job {
     #[expect(clippy::disallowed_methods, reason = "how long it took is told, and nothing depends on it")]
     fn run(&self, kernel: &Kernel, documented: Option<&Record>) -> Outcome {
         let begin = Instant::now();
-        let verdicts = self.boot(kernel);
+        let verdicts = self.boot(kernel, Time::Real);
         let name = kernel.series.name;
         let seen = verdicts.as_ref().ok().and_then(|verdicts| verdicts.seen.as_ref());
         let differences = match (documented, seen) {
@@ -249,12 +249,12 @@ impl Job {
         Outcome { name, verdicts, differences, took: begin.elapsed() }
     }
 
-    fn boot(&self, kernel: &Kernel) -> Result<Verdicts> {
+    fn boot(&self, kernel: &Kernel, time: Time) -> Result<Verdicts> {
         let files = self.files(kernel.series);
         let image = image::make(&self.trials, &self.arguments, &self.guest, kernel)?;
         fs::write(&files.initramfs, image)
             .with_context(|| format!("cannot write {}", files.initramfs.display()))?;
-        let verdicts = machine::run(&self.emulator, kernel, &files);
+        let verdicts = machine::run(&self.emulator, kernel, &files, time);
         fs::remove_file(&files.initramfs)
             .with_context(|| format!("cannot remove {}", files.initramfs.display()))?;
         verdicts

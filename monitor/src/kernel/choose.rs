@@ -226,7 +226,14 @@ fn refusal(program: &'static str, error: &ProgramError) -> Refusal {
 
 /// That a whole kind is denied is not for want of a capability: those were looked at before (`plan.rs`).
 fn told(error: &std::io::Error, kind: bool) -> String {
-    if kind { format!("refused although the capabilities are there: {error}") } else { error.to_string() }
+    /// The kernel's own number for what it does not support, which C libraries have no words for. A trampoline for a function with
+    /// more than six arguments is such, before 6.6.
+    const ENOTSUPP: i32 = 524;
+    match (kind, error.raw_os_error()) {
+        (true, _) => format!("refused although the capabilities are there: {error}"),
+        (false, Some(ENOTSUPP)) => "this kernel cannot (ENOTSUPP)".to_owned(),
+        (false, _) => error.to_string(),
+    }
 }
 
 /// What the verifier ended its log with, before its statistics.
@@ -252,6 +259,14 @@ fn row(signal: &'static str, way: &Way, refusals: &[String]) -> SignalRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_are_told_in_words() {
+        let error = std::io::Error::from_raw_os_error;
+        assert_eq!(told(&error(524), false), "this kernel cannot (ENOTSUPP)");
+        assert!(told(&error(22), false).starts_with("Invalid argument"));
+        assert!(told(&error(1), true).contains("capabilities are there: Operation not permitted"));
+    }
 
     #[test]
     fn the_verifiers_objection_is_its_last_line_but_for_statistics() {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 
+use super::machine::Time;
 use super::{Choice, Job};
 use crate::kernels::{self, Costs, PAGE, Record};
 use crate::process::step;
@@ -23,7 +24,7 @@ pub(super) fn run(words: &[String], write: bool) -> Result<ExitCode> {
     let (job, kernels) = Job::prepare(&series, vec![MEASURE.to_owned()])?;
     step(&format!("costs of programs by backend on Linux {}", series[0].name));
     for kernel in &kernels {
-        let verdicts = job.boot(kernel)?;
+        let verdicts = job.boot(kernel, Time::Counted)?;
         if let Some(wrong) = verdicts.end() {
             anyhow::bail!("{wrong}:\n{}", verdicts.remarks.join("\n"));
         }
