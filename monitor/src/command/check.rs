@@ -68,7 +68,9 @@ fn table<const N: usize>(
     out: &mut impl Write,
 ) -> io::Result<()> {
     let mut table = Table::new(columns, colour);
-    rows.iter().for_each(|row| table.fit(row));
+    for row in rows {
+        table.fit(row);
+    }
     rows.iter().try_for_each(|row| table.row(out, row))
 }
 

@@ -92,7 +92,7 @@ impl Programs {
                     Err(reason) => {
                         tracing::warn!(signal = row.signal, hook = there.place(), %reason, "its module was loaded, but it could not be attached");
                         row.status = SignalStatus::Degraded;
-                        row.advice = "restart reset-monitor".to_owned();
+                        "restart reset-monitor".clone_into(&mut row.advice);
                         row.why = format!("{}:{}: {reason}", there.kind(), there.place());
                     }
                 }

@@ -10,36 +10,34 @@ const TOLERANCE_PERCENT: u64 = 20;
 pub(crate) fn differences(documented: &Seen, seen: &Seen) -> Vec<String> {
     let mut found = Vec::new();
     for signal in &seen.signals {
-        match documented.signals.iter().find(|known| known.signal == signal.signal) {
+        match documented.signals.iter().find(|known| known.name == signal.name) {
             Some(known) => signal_differences(known, signal, &mut found),
-            None => found.push(format!("signal {}: not documented", signal.signal)),
+            None => found.push(format!("signal {}: not documented", signal.name)),
         }
     }
-    for gone in documented
-        .signals
-        .iter()
-        .filter(|known| !seen.signals.iter().any(|signal| signal.signal == known.signal))
+    for gone in
+        documented.signals.iter().filter(|known| !seen.signals.iter().any(|signal| signal.name == known.name))
     {
-        found.push(format!("signal {}: documented, and not there", gone.signal));
+        found.push(format!("signal {}: documented, and not there", gone.name));
     }
     for program in &seen.programs {
-        match documented.programs.iter().find(|known| known.program == program.program) {
+        match documented.programs.iter().find(|known| known.name == program.name) {
             Some(known) => found.extend(program_difference(known, program)),
-            None => found.push(format!("program {}: not documented", program.program)),
+            None => found.push(format!("program {}: not documented", program.name)),
         }
     }
     for gone in documented
         .programs
         .iter()
-        .filter(|known| !seen.programs.iter().any(|program| program.program == known.program))
+        .filter(|known| !seen.programs.iter().any(|program| program.name == known.name))
     {
-        found.push(format!("program {}: documented, and not there", gone.program));
+        found.push(format!("program {}: documented, and not there", gone.name));
     }
     found
 }
 
 fn signal_differences(known: &Signal, signal: &Signal, found: &mut Vec<String>) {
-    let Signal { signal: name, hook, status, why, advice } = signal;
+    let Signal { name, hook, status, why, advice } = signal;
     let said = |text: &Option<String>| text.clone().unwrap_or_else(|| "nothing".to_owned());
     for (what, documented, now) in [
         ("hook", known.hook.clone(), hook.clone()),
@@ -54,7 +52,7 @@ fn signal_differences(known: &Signal, signal: &Signal, found: &mut Vec<String>) 
 }
 
 fn program_difference(known: &Program, program: &Program) -> Option<String> {
-    let Program { program: name, hook, verified_instructions } = program;
+    let Program { name, hook, verified_instructions } = program;
     if known.hook != *hook {
         return Some(format!("program {name}: documented at {}, and is at {hook}", known.hook));
     }
@@ -87,7 +85,7 @@ mod tests {
 
     fn signal(name: &str) -> Signal {
         Signal {
-            signal: name.to_owned(),
+            name: name.to_owned(),
             hook: "fentry:tcp_reset".to_owned(),
             status: "works".to_owned(),
             why: None,
@@ -96,7 +94,7 @@ mod tests {
     }
 
     fn program(name: &str, verified_instructions: Option<u32>) -> Program {
-        Program { program: name.to_owned(), hook: "fentry:tcp_reset".to_owned(), verified_instructions }
+        Program { name: name.to_owned(), hook: "fentry:tcp_reset".to_owned(), verified_instructions }
     }
 
     fn seen(programs: Vec<Program>) -> Seen {

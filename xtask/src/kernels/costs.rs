@@ -16,7 +16,8 @@ const ALL: &str = "all";
 /// What was measured in one round with one backend and load (`monitor/tests/kernel/costs.rs`).
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Round {
-    round: u32,
+    #[serde(rename = "round")]
+    number: u32,
     backend: String,
     load: String,
     operations: u32,
@@ -70,7 +71,7 @@ impl Costs {
         Self {
             kernel: kernel.to_owned(),
             date: date.to_owned(),
-            rounds: rounds.iter().map(|round| round.round + 1).max().unwrap_or_default(),
+            rounds: rounds.iter().map(|round| round.number + 1).max().unwrap_or_default(),
             operations: rounds.iter().map(|round| round.operations).max().unwrap_or_default(),
             rows,
         }
@@ -126,7 +127,7 @@ fn figures(rounds: &[&Round], what: &str) -> BTreeMap<String, Figure> {
         let each = if what == ALL { operations } else { runs };
         if runs > 0.0 {
             let measured = (runs / operations, nanoseconds / each);
-            costs.entry(&round.backend).or_default().insert(round.round, measured);
+            costs.entry(&round.backend).or_default().insert(round.number, measured);
         }
     }
     let Some(first) = BACKENDS.iter().find_map(|backend| costs.get(*backend)).cloned() else {
@@ -155,7 +156,13 @@ mod tests {
     fn round(round: u32, backend: &str, programs: &[(&str, u32, u32)]) -> Round {
         let programs =
             programs.iter().map(|(name, runs, cost)| ((*name).to_owned(), (*runs, *cost))).collect();
-        Round { round, backend: backend.to_owned(), load: "reset".to_owned(), operations: 100, programs }
+        Round {
+            number: round,
+            backend: backend.to_owned(),
+            load: "reset".to_owned(),
+            operations: 100,
+            programs,
+        }
     }
 
     #[test]

@@ -46,7 +46,8 @@ pub(crate) struct Seen {
 /// How a signal is served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Signal {
-    pub(crate) signal: String,
+    #[serde(rename = "signal")]
+    pub(crate) name: String,
     pub(crate) hook: String,
     pub(crate) status: String,
     pub(crate) why: Option<String>,
@@ -56,7 +57,8 @@ pub(crate) struct Signal {
 /// A program, and what verifying it took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Program {
-    pub(crate) program: String,
+    #[serde(rename = "program")]
+    pub(crate) name: String,
     pub(crate) hook: String,
     pub(crate) verified_instructions: Option<u32>,
 }

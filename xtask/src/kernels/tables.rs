@@ -10,7 +10,9 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let titles: Vec<_> = header.iter().map(|title| (*title).to_owned()).collect();
     let rule = vec!["---".to_owned(); header.len()];
     let mut text = line(&titles) + &line(&rule);
-    rows.iter().for_each(|row| text.push_str(&line(row)));
+    for row in rows {
+        text.push_str(&line(row));
+    }
     text
 }
 
@@ -30,7 +32,7 @@ pub(super) fn signals(record: &Record) -> String {
         .into_iter()
         .map(|name| {
             let cell = |kernel: &Kernel| {
-                let of_it = kernel.seen.signals.iter().find(|signal| signal.signal == name);
+                let of_it = kernel.seen.signals.iter().find(|signal| signal.name == name);
                 of_it.map(kinds).unwrap_or_default()
             };
             std::iter::once(format!("`{name}`")).chain(record.kernels.iter().map(cell)).collect()
@@ -58,12 +60,12 @@ pub(super) fn missing(record: &Record) -> String {
 /// Verified instructions: program by kernel.
 pub(super) fn programs(record: &Record) -> String {
     let all = record.kernels.iter().flat_map(|kernel| &kernel.seen.programs);
-    let places: BTreeSet<_> = all.map(|program| (place(program), program.program.as_str())).collect();
+    let places: BTreeSet<_> = all.map(|program| (place(program), program.name.as_str())).collect();
     let rows: Vec<_> = places
         .into_iter()
         .map(|(place, name)| {
             let cell = |kernel: &Kernel| {
-                let of_it = kernel.seen.programs.iter().find(|program| program.program == name);
+                let of_it = kernel.seen.programs.iter().find(|program| program.name == name);
                 of_it.map_or_else(String::new, |program| {
                     program.verified_instructions.map_or_else(|| "-".to_owned(), thousands)
                 })
@@ -81,8 +83,8 @@ pub(super) fn programs(record: &Record) -> String {
 fn names(record: &Record) -> Vec<&str> {
     let mut names = Vec::new();
     for signal in record.kernels.iter().flat_map(|kernel| &kernel.seen.signals) {
-        if !names.contains(&signal.signal.as_str()) {
-            names.push(&signal.signal);
+        if !names.contains(&signal.name.as_str()) {
+            names.push(&signal.name);
         }
     }
     names
@@ -98,7 +100,7 @@ fn grouped(record: &Record, said: impl Fn(&Signal) -> Option<Vec<String>>) -> Ve
     for name in names(record) {
         let mut groups: Vec<(Vec<String>, Vec<&str>)> = Vec::new();
         for kernel in &record.kernels {
-            let signal = kernel.seen.signals.iter().find(|signal| signal.signal == name);
+            let signal = kernel.seen.signals.iter().find(|signal| signal.name == name);
             let Some(cells) = signal.and_then(&said) else { continue };
             match groups.iter_mut().find(|(known, _)| *known == cells) {
                 Some((_, kernels)) => kernels.push(&kernel.name),
@@ -154,14 +156,14 @@ mod tests {
 
     fn kernel(name: &str, hook: &str, status: &str, why: Option<&str>, verified: Option<u32>) -> Kernel {
         let signal = Signal {
-            signal: "reset_received".to_owned(),
+            name: "reset_received".to_owned(),
             hook: hook.to_owned(),
             status: status.to_owned(),
             why: why.map(str::to_owned),
             advice: None,
         };
         let program = Program {
-            program: "f_reset".to_owned(),
+            name: "f_reset".to_owned(),
             hook: "fentry:tcp_reset".to_owned(),
             verified_instructions: verified,
         };

@@ -69,7 +69,7 @@ pub(super) fn signals(facts: &Facts, backend: Backend) -> Vec<SignalPlan> {
     ]
 }
 
-/// From 6.10 on the tracepoint tells of each that is really sent. Before, it is silent for resets from TIME_WAIT and to closed
+/// From 6.10 on the tracepoint tells of each that is really sent. Before, it is silent for resets from `TIME_WAIT` and to closed
 /// ports, which the functions around it are entered for.
 fn sent_passive(facts: &Facts, backend: Backend) -> Vec<Way> {
     if facts.send_reset_tells_all() {
