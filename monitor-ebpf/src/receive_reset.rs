@@ -90,7 +90,11 @@ fn note_judged(judged: Judged) {
 }
 
 /// The logic, for any kind of attachment. `skb` is [`NONE`] where the segment is not at hand.
-#[inline(never)]
+///
+/// Part of each program: as a function without a pointer into the stack among its arguments it would be where Linux 7.2 begins to
+/// look for what is still read of the stack, and for what is called at several depths below it, as [`fill`] is, 7.2 then mixes up
+/// the frames (kernel: `kernel/bpf/liveness.c`, `lookup_instance`; "slot poisoned by dead code elimination").
+#[inline(always)]
 fn on_receive_reset(sk: u64, skb: u64) {
     let socket = Socket(sk);
     let mut room_for_identity = room();

@@ -102,6 +102,9 @@ pub struct CheckArgs {
     /// Form of the answer
     #[arg(short, long, default_value = "table")]
     pub output: CheckOutput,
+    /// Also list the kernel programs and what verifying them took (JSON always has them)
+    #[arg(long)]
+    pub programs: bool,
     /// Kinds of hooks to use; all but auto are for tests
     #[arg(long, env = "RESET_MONITOR_BACKEND", value_enum, default_value_t)]
     pub backend: Backend,

@@ -3,6 +3,7 @@
 //! Internal types stay free to change; these do not. The command-line clients read what the API writes through the
 //! same types. Unknown is `null`. Times are RFC 3339 in UTC, durations are seconds.
 
+pub mod check;
 pub mod listeners;
 
 use std::collections::BTreeMap;
@@ -448,7 +449,7 @@ pub struct SignalView {
     pub advice: Option<String>,
 }
 
-/// `/api/v1/signals`, and `check -o json`.
+/// `/api/v1/signals`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignalsView {
     /// Release of the running kernel.

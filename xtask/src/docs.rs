@@ -1,9 +1,10 @@
-//! `docs`: the files of the documentation that are made from the source.
+//! `docs`: the files of the documentation that are made from the source, and the tables made from what kernels said.
 
 use std::fs;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::kernels::{self, PAGE, Record};
 use crate::process::{capture, step};
 use crate::workspace;
 
@@ -16,17 +17,25 @@ pub(crate) fn run(check: bool) -> Result<()> {
     for (path, example) in MADE {
         let mut cargo = workspace::cargo("run");
         let text = capture(cargo.args(["--quiet", "--package", "monitor", "--example", example]))?;
-        let full = workspace::root().join(path);
-        if fs::read_to_string(&full).is_ok_and(|present| present == text) {
-            continue;
-        }
-        if check {
-            bail!("{path} is not what the source says; `cargo xtask docs` writes it");
-        }
-        let directory = full.parent().context("a file without a directory")?;
-        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        fs::write(&full, text).with_context(|| format!("cannot write {}", full.display()))?;
-        eprintln!("wrote {path}");
+        let present = fs::read_to_string(workspace::root().join(path));
+        settle(path, present.is_ok_and(|present| present == text), &text, check)?;
     }
+    let (present, text) = kernels::page(&Record::read()?)?;
+    settle(PAGE, present == text, &text, check)
+}
+
+/// Writes a file unless it says the same; with `check` only tells.
+fn settle(path: &str, is_same: bool, text: &str, check: bool) -> Result<()> {
+    if is_same {
+        return Ok(());
+    }
+    if check {
+        bail!("{path} is not what the source says; `cargo xtask docs` writes it");
+    }
+    let full = workspace::root().join(path);
+    let directory = full.parent().context("a file without a directory")?;
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    fs::write(&full, text).with_context(|| format!("cannot write {}", full.display()))?;
+    eprintln!("wrote {path}");
     Ok(())
 }

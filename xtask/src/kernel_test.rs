@@ -3,10 +3,12 @@
 //! One static binary is the machine's first process, its trials and its daemon (`monitor/tests/kernel/guest.rs`); each
 //! kernel gets it in an initramfs with the modules and programs that the trials use.
 
+mod costs;
 mod cpio;
 mod image;
 mod machine;
 mod modules;
+mod seen;
 mod verdicts;
 
 use std::collections::VecDeque;
@@ -20,10 +22,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use self::machine::Files;
+use self::machine::{Files, Time};
 use self::verdicts::Verdicts;
 use crate::bpf::Programs;
 use crate::build::kernel_programs;
+use crate::kernels::{PAGE, Record};
 use crate::process::{capture, note, step};
 use crate::setup::{self, Emulator, Guest, Kernel, SERIES, Series};
 use crate::test::KERNEL_TESTS;
@@ -49,18 +52,35 @@ const LAST_WORDS: usize = 30;
 pub(crate) struct Args {
     /// Kernels (5.10, 6.1, 6.12, 6.18, 7.2; `local` is this machine's; without any, all five), then a part of the trials' names
     words: Vec<String>,
+    /// Write what `check` says on these kernels into docs/kernels.md, instead of comparing; runs trials only with a part of their names
+    #[arg(long)]
+    write: bool,
+    /// Measure what programs cost by fentry, kprobe and tracepoint on one kernel (6.18 without any), and run no trials
+    #[arg(long)]
+    costs: bool,
 }
 
 /// The command.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if args.costs {
+        return costs::run(&args.words, args.write);
+    }
     let Choice { local, series, filter } = Choice::parse(&args.words)?;
-    let arguments: Vec<_> = filter.into_iter().collect();
+    let arguments: Vec<_> = match filter {
+        Some(filter) => vec![filter],
+        // Every name contains nothing.
+        None if args.write => ["--skip", ""].map(str::to_owned).to_vec(),
+        None => Vec::new(),
+    };
     let mut passed = true;
-    if local {
+    if local && args.write {
+        seen::write(vec![seen::here()?])?;
+    } else if local {
         passed &= test::local_kernel(&arguments)?;
     }
     if !series.is_empty() {
-        passed &= matrix(&series, &arguments)?;
+        let use_of_it = if args.write { Use::Write } else { Use::Compare };
+        passed &= machines(&series, &arguments, use_of_it)?;
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -96,25 +116,38 @@ impl Choice {
     }
 }
 
-/// Runs the trials on these kernels; `arguments` go to the test binary. Tells whether everything passed.
-pub(crate) fn matrix(series: &[Series], arguments: &[String]) -> Result<bool> {
-    let (emulator, guest, kernels) = setup::virtual_machines(series)?;
-    let trials = build()?;
-    let trials = fs::read(&trials).with_context(|| format!("cannot read {}", trials.display()))?;
-    let arguments: Vec<_> =
-        ["--format".to_owned(), "json".to_owned()].into_iter().chain(arguments.to_vec()).collect();
-    let directory = workspace::target().join(DIRECTORY).join("machines");
-    cache::remove(&directory)?;
-    fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    let job = Job { emulator, guest, trials, arguments, directory };
+/// What is done with what machines say of their kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// It must be as documented.
+    Compare,
+    /// It becomes what is documented.
+    Write,
+}
+
+/// Runs the trials on these kernels; `arguments` go to the test binary. Tells whether everything passed, and, unless it is written
+/// down, whether all is as documented.
+fn machines(series: &[Series], arguments: &[String], use_of_it: Use) -> Result<bool> {
+    let record = Record::read()?;
+    let arguments = [&["--format".to_owned(), "json".to_owned()], arguments].concat();
+    let (job, kernels) = Job::prepare(series, arguments)?;
     let names: Vec<_> = kernels.iter().map(|kernel| kernel.series.name).collect();
     step(&format!("trials in virtual machines: Linux {}", names.join(", ")));
-    let outcomes = job.run_all(kernels);
+    let documented = (use_of_it == Use::Compare).then_some(&record);
+    let outcomes = job.run_all(kernels, documented);
     step("kernels:");
     for outcome in &outcomes {
         note(&outcome.summary());
     }
-    Ok(outcomes.len() == series.len() && outcomes.iter().all(Outcome::is_good))
+    let passed = outcomes.len() == series.len() && outcomes.iter().all(Outcome::is_good);
+    if use_of_it == Use::Write {
+        let seen = outcomes.into_iter().filter_map(|outcome| {
+            let seen = outcome.verdicts.ok()?.seen?;
+            Some((outcome.name.to_owned(), seen))
+        });
+        seen::write(seen.collect())?;
+    }
+    Ok(passed)
 }
 
 /// Builds the trials for virtual machines and returns the binary's path.
@@ -159,12 +192,25 @@ struct Job {
 struct Outcome {
     name: &'static str,
     verdicts: Result<Verdicts>,
+    /// What is not as documented.
+    differences: Vec<String>,
     took: Duration,
 }
 
 impl Job {
+    /// Fetches and builds what the machines of these kernels need. `arguments` go to the process of the trials.
+    fn prepare(series: &[Series], arguments: Vec<String>) -> Result<(Self, Vec<Kernel>)> {
+        let (emulator, guest, kernels) = setup::virtual_machines(series)?;
+        let trials = build()?;
+        let trials = fs::read(&trials).with_context(|| format!("cannot read {}", trials.display()))?;
+        let directory = workspace::target().join(DIRECTORY).join("machines");
+        cache::remove(&directory)?;
+        fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+        Ok((Self { emulator, guest, trials, arguments, directory }, kernels))
+    }
+
     /// As many at a time as there are processors, in any order; the outcomes are in order.
-    fn run_all(&self, kernels: Vec<Kernel>) -> Vec<Outcome> {
+    fn run_all(&self, kernels: Vec<Kernel>, documented: Option<&Record>) -> Vec<Outcome> {
         let workers = thread::available_parallelism().map_or(1, usize::from).min(kernels.len());
         let queue = Mutex::new(VecDeque::from(kernels));
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
@@ -173,7 +219,7 @@ impl Job {
             for _ in 0..workers {
                 scope.spawn(|| {
                     while let Some(kernel) = next() {
-                        let outcome = self.run(&kernel);
+                        let outcome = self.run(&kernel, documented);
                         outcome.tell(&self.files(kernel.series));
                         outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
                     }
@@ -186,18 +232,25 @@ impl Job {
     }
 
     #[expect(clippy::disallowed_methods, reason = "how long it took is told, and nothing depends on it")]
-    fn run(&self, kernel: &Kernel) -> Outcome {
+    fn run(&self, kernel: &Kernel, documented: Option<&Record>) -> Outcome {
         let begin = Instant::now();
-        let verdicts = self.boot(kernel);
-        Outcome { name: kernel.series.name, verdicts, took: begin.elapsed() }
+        let verdicts = self.boot(kernel, Time::Real);
+        let name = kernel.series.name;
+        let seen = verdicts.as_ref().ok().and_then(|verdicts| verdicts.seen.as_ref());
+        let differences = match (documented, seen) {
+            (Some(record), Some(seen)) => seen::compare(record, name, seen),
+            // What was not seen is told elsewhere.
+            (None, _) | (_, None) => Vec::new(),
+        };
+        Outcome { name, verdicts, differences, took: begin.elapsed() }
     }
 
-    fn boot(&self, kernel: &Kernel) -> Result<Verdicts> {
+    fn boot(&self, kernel: &Kernel, time: Time) -> Result<Verdicts> {
         let files = self.files(kernel.series);
         let image = image::make(&self.trials, &self.arguments, &self.guest, kernel)?;
         fs::write(&files.initramfs, image)
             .with_context(|| format!("cannot write {}", files.initramfs.display()))?;
-        let verdicts = machine::run(&self.emulator, kernel, &files);
+        let verdicts = machine::run(&self.emulator, kernel, &files, time);
         fs::remove_file(&files.initramfs)
             .with_context(|| format!("cannot remove {}", files.initramfs.display()))?;
         verdicts
@@ -211,7 +264,8 @@ impl Job {
 
 impl Outcome {
     fn is_good(&self) -> bool {
-        self.verdicts.as_ref().is_ok_and(|verdicts| verdicts.failed.is_empty() && verdicts.gaps().is_empty())
+        let whole = |verdicts: &Verdicts| verdicts.failed.is_empty() && verdicts.gaps().is_empty();
+        self.differences.is_empty() && self.verdicts.as_ref().is_ok_and(whole)
     }
 
     /// What went wrong, in full.
@@ -220,6 +274,9 @@ impl Outcome {
         let Ok(verdicts) = &self.verdicts else { return };
         for (name, message) in &verdicts.failed {
             note(&format!("Linux {}: FAILED: {name}\n{}", self.name, indented(message.lines())));
+        }
+        for difference in &self.differences {
+            note(&format!("Linux {}: FAILED: not as {PAGE} says: {difference}", self.name));
         }
         let gaps = verdicts.gaps();
         for gap in &gaps {
@@ -250,6 +307,10 @@ impl Outcome {
         match &self.verdicts {
             Ok(verdicts) => {
                 let (left_out, failed) = (verdicts.count_left_out(), verdicts.failed.len());
+                let differences = match self.differences.len() {
+                    0 => String::new(),
+                    count => format!(", {count} not as documented"),
+                };
                 let whole = if verdicts.gaps().is_empty() { "" } else { ", not a whole run" };
                 let reasons: Vec<_> =
                     verdicts.left_out.iter().map(|(count, need)| format!("{count} {need}")).collect();
@@ -257,7 +318,7 @@ impl Outcome {
                     if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
                 let passed = verdicts.count_passed();
                 format!(
-                    "Linux {:5} {passed} passed, {left_out} left out{reasons}, {failed} failed{whole}, {took} s",
+                    "Linux {:5} {passed} passed, {left_out} left out{reasons}, {failed} failed{differences}{whole}, {took} s",
                     self.name
                 )
             }

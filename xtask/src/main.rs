@@ -12,6 +12,7 @@ mod cache;
 mod docs;
 mod fuzz;
 mod kernel_test;
+mod kernels;
 mod lint;
 mod process;
 mod run;

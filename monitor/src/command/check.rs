@@ -8,32 +8,71 @@ use crate::cli::{CheckArgs, CheckOutput};
 use crate::config::DEFAULT_SIZES;
 use crate::http::convert::signals_view;
 use crate::kernel::attach::{attach, prepare};
+use crate::kernel::programs::VerifiedProgram;
 use crate::terminal::{Align, Cell, Column, Style, Table, colour_stdout, ends_quietly};
-use crate::view::{SignalView, SignalsView};
+use crate::view::SignalView;
+use crate::view::check::{CheckView, ProgramView};
 
 /// Attaches everything, detaches it again, and tells.
 pub fn check(args: CheckArgs) -> anyhow::Result<()> {
     let attached = attach(prepare(&DEFAULT_SIZES, args.backend)?, &DEFAULT_SIZES)?;
-    let view = signals_view(&attached.loaded.programs.signals(), &attached.facts.release);
+    let programs = &attached.loaded.programs;
+    let view = CheckView {
+        served: signals_view(&programs.signals(), &attached.facts.release),
+        programs: programs.verified().into_iter().map(program_view).collect(),
+    };
     drop(attached);
-    show(&view, args.output, colour_stdout(), &mut io::stdout().lock()).context("write the answer")
+    let form = Form { output: args.output, programs: args.programs, colour: colour_stdout() };
+    show(&view, form, &mut io::stdout().lock()).context("write the answer")
+}
+
+fn program_view(program: VerifiedProgram) -> ProgramView {
+    let VerifiedProgram { program, hook, instructions } = program;
+    ProgramView { program: program.to_owned(), hook, verified_instructions: instructions }
+}
+
+/// How to show it.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    output: CheckOutput,
+    /// Whether the table of programs is wanted.
+    programs: bool,
+    colour: bool,
 }
 
 /// Prints how each signal is served. A reader that leaves early, as `head` does, has seen enough.
-fn show(view: &SignalsView, output: CheckOutput, colour: bool, out: &mut impl Write) -> io::Result<()> {
-    ends_quietly(print(view, output, colour, out))
+fn show(view: &CheckView, form: Form, out: &mut impl Write) -> io::Result<()> {
+    ends_quietly(print(view, form, out))
 }
 
-fn print(view: &SignalsView, output: CheckOutput, colour: bool, out: &mut impl Write) -> io::Result<()> {
-    match output {
+fn print(view: &CheckView, form: Form, out: &mut impl Write) -> io::Result<()> {
+    match form.output {
         CheckOutput::Json => writeln!(out, "{}", serde_json::to_string_pretty(view)?),
         CheckOutput::Table => {
-            writeln!(out, "kernel {}", view.kernel)?;
-            let mut table = Table::new(&COLUMNS, colour);
-            view.signals.iter().for_each(|signal| table.fit(&cells(signal)));
-            view.signals.iter().try_for_each(|signal| table.row(out, &cells(signal)))
+            writeln!(out, "kernel {}", view.served.kernel)?;
+            let signals: Vec<_> = view.served.signals.iter().map(cells).collect();
+            table(&COLUMNS, &signals, form.colour, out)?;
+            if form.programs {
+                writeln!(out)?;
+                let programs: Vec<_> = view.programs.iter().map(program_cells).collect();
+                table(&PROGRAM_COLUMNS, &programs, form.colour, out)?;
+            }
+            Ok(())
         }
     }
+}
+
+fn table<const N: usize>(
+    columns: &[Column; N],
+    rows: &[[Cell; N]],
+    colour: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let mut table = Table::new(columns, colour);
+    for row in rows {
+        table.fit(row);
+    }
+    rows.iter().try_for_each(|row| table.row(out, row))
 }
 
 const COLUMNS: [Column; 5] = [
@@ -43,6 +82,17 @@ const COLUMNS: [Column; 5] = [
     Column { title: "WHY", align: Align::Left, width: 0 },
     Column { title: "WHAT TO DO", align: Align::Left, width: 0 },
 ];
+
+const PROGRAM_COLUMNS: [Column; 3] = [
+    Column { title: "PROGRAM", align: Align::Left, width: 0 },
+    Column { title: "HOOK", align: Align::Left, width: 0 },
+    Column { title: "VERIFIED INSTRUCTIONS", align: Align::Right, width: 0 },
+];
+
+fn program_cells(program: &ProgramView) -> [Cell; 3] {
+    let verified = program.verified_instructions.map(|count| count.to_string());
+    [Cell::new(&*program.program), Cell::new(&*program.hook), Cell::new(verified.unwrap_or_default())]
+}
 
 fn cells(signal: &SignalView) -> [Cell; 5] {
     let style = match signal.status.as_str() {
@@ -62,6 +112,7 @@ fn cells(signal: &SignalView) -> [Cell; 5] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::view::SignalsView;
 
     /// A pipe that nobody reads from any more, once it took some bytes.
     struct Left(usize);
@@ -77,7 +128,7 @@ mod tests {
         }
     }
 
-    fn view() -> SignalsView {
+    fn view() -> CheckView {
         let signal = SignalView {
             signal: "connections".to_owned(),
             hook: "raw_tracepoint:inet_sock_set_state".to_owned(),
@@ -85,29 +136,55 @@ mod tests {
             why: None,
             advice: None,
         };
-        SignalsView { kernel: "6.18.1-test".to_owned(), signals: vec![signal; 20] }
+        let program = |name: &str, verified_instructions| ProgramView {
+            program: name.to_owned(),
+            hook: signal.hook.clone(),
+            verified_instructions,
+        };
+        CheckView {
+            programs: vec![program("set_state", Some(4321)), program("relief_state", None)],
+            served: SignalsView { kernel: "6.18.1-test".to_owned(), signals: vec![signal.clone(); 20] },
+        }
+    }
+
+    const fn form(output: CheckOutput, programs: bool) -> Form {
+        Form { output, programs, colour: false }
     }
 
     #[test]
     fn a_reader_that_has_left_is_no_failure() {
         for output in [CheckOutput::Table, CheckOutput::Json] {
             for bytes in [0, 20, 200] {
-                assert!(print(&view(), output, false, &mut Left(bytes)).is_err(), "the pipe is closed");
-                show(&view(), output, false, &mut Left(bytes)).unwrap();
+                let form = form(output, true);
+                assert!(print(&view(), form, &mut Left(bytes)).is_err(), "the pipe is closed");
+                show(&view(), form, &mut Left(bytes)).unwrap();
             }
         }
     }
 
+    fn shown(form: Form) -> String {
+        let mut out = Vec::new();
+        show(&view(), form, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn both_forms_tell_every_signal() {
-        let shown = |output| {
-            let mut out = Vec::new();
-            show(&view(), output, false, &mut out).unwrap();
-            String::from_utf8(out).unwrap()
-        };
-        let table = shown(CheckOutput::Table);
+        let table = shown(form(CheckOutput::Table, false));
         assert!(table.starts_with("kernel 6.18.1-test\nSIGNAL"), "{table}");
         assert_eq!(table.matches("connections").count(), 20);
-        assert_eq!(serde_json::from_str::<SignalsView>(&shown(CheckOutput::Json)).unwrap(), view());
+        assert_eq!(
+            serde_json::from_str::<CheckView>(&shown(form(CheckOutput::Json, false))).unwrap(),
+            view()
+        );
+    }
+
+    #[test]
+    fn programs_are_in_the_table_for_who_asks() {
+        let table = shown(form(CheckOutput::Table, true));
+        let (signals, programs) = table.split_once("\n\n").unwrap();
+        assert_eq!(format!("{signals}\n"), shown(form(CheckOutput::Table, false)));
+        let verified: Vec<_> = programs.lines().map(|line| line.split_whitespace().last().unwrap()).collect();
+        assert_eq!(verified, ["INSTRUCTIONS", "4321", "-"], "{programs}");
     }
 }

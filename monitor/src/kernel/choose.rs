@@ -55,6 +55,7 @@ impl Chooser<'_> {
                     return Ok(Served { row: row(plan.signal, way, &refusals), hooks: way.hooks.clone() });
                 }
                 Err(refusal) => {
+                    tracing::debug!(signal = plan.signal, hook = way.label, %refusal, "not this way");
                     if !refusals.contains(&refusal) {
                         refusals.push(refusal);
                     }
@@ -159,7 +160,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<(), String> {
     attach_or_refuse(ebpf, hook).map_err(|refusal| refusal.reason)
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "kinds of programs that are aya's, and none of ours")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "aya's kinds of programs, of which the object has four")]
 fn attach_or_refuse(ebpf: &mut Ebpf, hook: &Hook) -> Result<(), Refusal> {
     for name in hook.programs().into_iter().flatten() {
         let Some(program) = ebpf.program_mut(name) else { return Err(absent(name)) };
@@ -202,7 +203,7 @@ fn absent(name: &str) -> Refusal {
 }
 
 /// The kernel's answer on one line; the verifier's log goes to the debug log, where there is room.
-#[expect(clippy::wildcard_enum_match_arm, reason = "errors of aya's that say enough as they are")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "aya's errors, of which the kernel's answers are three")]
 fn refusal(program: &'static str, error: &ProgramError) -> Refusal {
     let denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
     match error {
@@ -213,12 +214,13 @@ fn refusal(program: &'static str, error: &ProgramError) -> Refusal {
             let kind = denied(io_error) && log.trim().is_empty();
             let reason = match objection(&log) {
                 Some(objection) => format!("{io_error}: {program}: {objection}"),
-                None => io_error.to_string(),
+                None => told(io_error, kind),
             };
             Refusal { reason, kind }
         }
         ProgramError::SyscallError(error) => {
-            Refusal { reason: error.io_error.to_string(), kind: denied(&error.io_error) }
+            let kind = denied(&error.io_error);
+            Refusal { reason: told(&error.io_error, kind), kind }
         }
         // Neither the kernel's unit for probes nor the file of tracefs is there.
         ProgramError::KProbeError(_) => Refusal { reason: "this kernel has none".to_owned(), kind: true },
@@ -226,9 +228,22 @@ fn refusal(program: &'static str, error: &ProgramError) -> Refusal {
     }
 }
 
+/// That a whole kind is denied is not for want of a capability: those were looked at before (`plan.rs`).
+fn told(error: &std::io::Error, kind: bool) -> String {
+    /// The kernel's own number for what it does not support, which C libraries have no words for. A trampoline for a function with
+    /// more than six arguments is such, before 6.6.
+    const ENOTSUPP: i32 = 524;
+    match (kind, error.raw_os_error()) {
+        (true, _) => format!("refused although the capabilities are there: {error}"),
+        (false, Some(ENOTSUPP)) => "this kernel cannot (ENOTSUPP)".to_owned(),
+        (false, _) => error.to_string(),
+    }
+}
+
 /// What the verifier ended its log with, before its statistics.
 fn objection(log: &str) -> Option<&str> {
-    const STATISTICS: [&str; 3] = ["processed ", "verification time ", "stack depth "];
+    // Of 7.2, and of those before it.
+    const STATISTICS: [&str; 4] = ["insns processed ", "processed ", "verification time ", "stack depth "];
     let is_objection = |line: &&str| !STATISTICS.iter().any(|start| line.starts_with(start));
     log.lines().map(str::trim).filter(|line| !line.is_empty()).rfind(is_objection)
 }
@@ -248,6 +263,14 @@ fn row(signal: &'static str, way: &Way, refusals: &[String]) -> SignalRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_are_told_in_words() {
+        let error = std::io::Error::from_raw_os_error;
+        assert_eq!(told(&error(524), false), "this kernel cannot (ENOTSUPP)");
+        assert!(told(&error(22), false).starts_with("Invalid argument"));
+        assert!(told(&error(1), true).contains("capabilities are there: Operation not permitted"));
+    }
 
     #[test]
     fn the_verifiers_objection_is_its_last_line_but_for_statistics() {

@@ -8,9 +8,20 @@ use monitor_common::counters::Tracepoint;
 
 use super::choose::{Served, attach};
 use super::facts::is_loaded;
-use super::hook::{FunctionHook, Hook};
+use super::hook::{FunctionHook, Hook, label};
 use super::plan::awaited;
 use crate::snapshot::{ProgramRow, SignalRow, SignalStatus};
+
+/// What the kernel's verifier did for a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedProgram {
+    /// Its name.
+    pub program: &'static str,
+    /// Where it is attached, as in `fentry:tcp_reset`.
+    pub hook: String,
+    /// Instructions that were looked at; unknown before 5.16.
+    pub instructions: Option<u32>,
+}
 
 /// Running programs. They detach when this is dropped, and when the process ends in any way.
 #[derive(Debug)]
@@ -38,6 +49,21 @@ impl Programs {
     /// How each signal is served now.
     pub fn signals(&self) -> Arc<[SignalRow]> {
         self.served.iter().map(|served| served.row.clone()).collect()
+    }
+
+    /// What the verifier did for each program in use. aya asks it for a log only when it refuses, so where the kernel keeps no number
+    /// there is none.
+    pub fn verified(&self) -> Vec<VerifiedProgram> {
+        let told = |program| self.ebpf.program(program)?.info().ok()?.verified_instruction_count();
+        let of_hook = |hook: &Hook| {
+            let (programs, hook) = (hook.programs(), label(&[*hook]));
+            programs.into_iter().flatten().map(move |program| VerifiedProgram {
+                program,
+                hook: hook.clone(),
+                instructions: told(program),
+            })
+        };
+        self.hooks.iter().flat_map(of_hook).collect()
     }
 
     /// Whether a program waits for its module.

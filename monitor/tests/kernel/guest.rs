@@ -7,7 +7,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Write as _, stderr};
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use monitor::view::check::CheckView;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 use rustix::process::{Pid, Resource, Rlimit, WaitOptions, setrlimit, waitpid};
@@ -21,6 +22,8 @@ const ARGUMENTS: &str = "/arguments";
 const VERDICTS: &str = "/dev/ttyS1";
 /// The last line of a run that came to its end, before the exit code of the trials.
 const OVER: &str = "trials over:";
+/// What begins the line of what the daemon's `check` says of this kernel, before any trial loads a module.
+const CHECK: &str = "check:";
 /// Kinds of file systems and where they belong. Not every kernel has every one.
 const MOUNTS: [(&str, &str); 8] = [
     ("proc", "/proc"),
@@ -76,6 +79,11 @@ fn prepare() -> Result<()> {
 fn trials() -> Result<()> {
     let arguments = fs::read_to_string(ARGUMENTS).with_context(|| format!("no {ARGUMENTS}"))?;
     let mut verdicts = open(VERDICTS)?;
+    match check() {
+        Ok(said) => writeln!(verdicts, "{CHECK} {said}")?,
+        // Whoever reads the lines misses it then.
+        Err(error) => writeln!(verdicts, "the daemon's check: {error:#}")?,
+    }
     let child = Command::new(machine::INIT)
         .args(arguments.lines())
         .env("PATH", PATH)
@@ -95,6 +103,14 @@ fn trials() -> Result<()> {
     let status = status.exit_status().map_or_else(|| "killed".to_owned(), |code| code.to_string());
     writeln!(verdicts, "{OVER} {status}")?;
     rustix::termios::tcdrain(&verdicts).context("the last words did not get through")
+}
+
+/// What `check` says, on one line.
+fn check() -> Result<String> {
+    let output =
+        Command::new(machine::daemon()).args(["check", "-o", "json"]).stdin(Stdio::null()).output()?;
+    ensure!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice::<CheckView>(&output.stdout).and_then(|view| serde_json::to_string(&view))?)
 }
 
 fn open(line: &str) -> Result<File> {

@@ -10,6 +10,7 @@ use caps::CapSet;
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::costs;
 use crate::owner::Owner;
 use crate::sockets::{Place, receive, send};
 
@@ -19,6 +20,8 @@ const DIE_WITH_PARENT: &str = "die-with-parent";
 const WITHOUT: &str = "without-capabilities";
 /// First argument: a server that accepts, answers once each, and then neither reads nor closes.
 const SERVE_AND_HOLD: &str = "serve-and-hold";
+/// First argument: tell what each backend's programs cost. `cargo xtask kernel-test --costs` asks for it.
+const COSTS: &str = "costs";
 
 /// Does a helper's work if the arguments ask for one; `None` if this is the test run itself.
 pub(crate) fn dispatch() -> Option<Result<()>> {
@@ -27,6 +30,7 @@ pub(crate) fn dispatch() -> Option<Result<()>> {
         Some(DIE_WITH_PARENT) => Some(die_with_parent(arguments.get(2..).unwrap_or_default())),
         Some(WITHOUT) => Some(run_without(arguments.get(2..).unwrap_or_default())),
         Some(SERVE_AND_HOLD) => Some(serve_and_hold(arguments.get(2..).unwrap_or_default())),
+        Some(COSTS) => Some(costs::measure()),
         _ => None,
     }
 }

@@ -26,6 +26,7 @@ mod story;
 mod api;
 mod capture;
 mod clock;
+mod costs;
 mod daemon;
 mod exposition;
 mod guest;

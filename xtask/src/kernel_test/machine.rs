@@ -19,23 +19,27 @@ const SILENCE: Duration = Duration::from_mins(5);
 /// One line for the kernel's messages and one for the trials; a panic ends the machine at once. Not the processor's own clock: on a
 /// busy machine its pace is measured wrong at boot, and the trials' seconds are then not the kernel's.
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 loglevel=5 tsc=unstable clocksource=hpet";
-/// Emulated, since few machines that build this can lend their processor's virtualisation. Two processors, so that programs run at
-/// the same time. The trials of a full shared daemon need the memory.
-const MACHINE: [&str; 13] = [
-    "-nodefaults",
-    "-accel",
-    "tcg,thread=multi",
-    "-cpu",
-    "max",
-    "-smp",
-    "2",
-    "-m",
-    "768",
-    "-display",
-    "none",
-    "-no-reboot",
-    "-append",
-];
+/// The trials of a full shared daemon need the memory.
+const MACHINE: [&str; 9] =
+    ["-nodefaults", "-cpu", "max", "-m", "768", "-display", "none", "-no-reboot", "-append"];
+
+/// What time is in a machine. All are emulated, since few machines that build this can lend their processor's virtualisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Time {
+    /// That of the host. Two processors, so that programs run at the same time.
+    Real,
+    /// An instruction is a nanosecond, whatever else the host does. One processor.
+    Counted,
+}
+
+impl Time {
+    const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Real => &["-accel", "tcg,thread=multi", "-smp", "2"],
+            Self::Counted => &["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"],
+        }
+    }
+}
 
 /// Files of a machine.
 #[derive(Debug)]
@@ -49,10 +53,10 @@ pub(super) struct Files {
 }
 
 /// Runs a kernel to its end, and listens.
-pub(super) fn run(emulator: &Emulator, kernel: &Kernel, files: &Files) -> Result<Verdicts> {
+pub(super) fn run(emulator: &Emulator, kernel: &Kernel, files: &Files, time: Time) -> Result<Verdicts> {
     let Files { initramfs, console, said } = files;
     let mut command = emulator.command();
-    command.args(MACHINE).arg(KERNEL_ARGUMENTS);
+    command.args(time.arguments()).args(MACHINE).arg(KERNEL_ARGUMENTS);
     command.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initramfs);
     command.arg("-serial").arg(format!("file:{}", console.display())).args(["-serial", "stdio"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -4,12 +4,19 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::kernels::{Round, Seen};
+
 /// What begins the last line of a machine that came to its end (`monitor/tests/kernel/guest.rs`).
 const OVER: &str = "trials over: ";
 /// What begins a line about a trial that begins (`monitor/tests/kernel/machine.rs`); the harness tells of both ends at the end.
 const BEGUN: &str = "begun: ";
 /// What begins a line about trials that this machine cannot run (`monitor/tests/kernel/needs.rs`).
 const LEFT_OUT: &str = "left out: ";
+
+/// What begins the line of what the daemon's `check` says (`monitor/tests/kernel/guest.rs`).
+const CHECK: &str = "check: ";
+/// What begins a line about the cost of programs (`monitor/tests/kernel/costs.rs`).
+const COST: &str = "cost: ";
 
 /// What was said so far.
 #[derive(Debug, Default)]
@@ -26,6 +33,10 @@ pub(super) struct Verdicts {
     summed_up: bool,
     /// How the process of the trials ended.
     over: Option<String>,
+    /// What the daemon's `check` says of the kernel.
+    pub(super) seen: Option<Seen>,
+    /// What programs cost, if that was asked for.
+    pub(super) costs: Vec<Round>,
     /// What else was said.
     pub(super) remarks: Vec<String>,
 }
@@ -41,6 +52,10 @@ impl Verdicts {
         } else if let Some((count, need)) = line.strip_prefix(LEFT_OUT).and_then(|rest| rest.split_once(' '))
         {
             self.left_out.push((count.parse().unwrap_or_default(), need.to_owned()));
+        } else if let Some(seen) = line.strip_prefix(CHECK).and_then(|said| serde_json::from_str(said).ok()) {
+            self.seen = Some(seen);
+        } else if let Some(round) = line.strip_prefix(COST).and_then(|said| serde_json::from_str(said).ok()) {
+            self.costs.push(round);
         } else if !serde_json::from_str(line).is_ok_and(|event| self.take(&event)) && !line.is_empty() {
             self.remarks.push(line.to_owned());
         }
@@ -74,6 +89,15 @@ impl Verdicts {
         self.passed
     }
 
+    /// What shows that this machine did not end well.
+    pub(super) fn end(&self) -> Option<String> {
+        match self.over.as_deref() {
+            None => Some("the machine ended before its trials were over".to_owned()),
+            Some("0") => None,
+            Some(code) => Some(format!("the process of the trials ended with {code}")),
+        }
+    }
+
     /// What shows that this was not a whole run, besides trials that failed.
     pub(super) fn gaps(&self) -> Vec<String> {
         let mut gaps = Vec::new();
@@ -94,14 +118,11 @@ impl Verdicts {
         if self.announced.is_some() && !self.summed_up {
             gaps.push("the trials did not sum up".to_owned());
         }
-        match self.over.as_deref() {
-            None => gaps.push("the machine ended before its trials were over".to_owned()),
-            Some("0") => {}
-            Some(code) if self.failed.is_empty() => {
-                gaps.push(format!("the process of the trials ended with {code}"));
-            }
-            Some(_) => {}
+        if self.seen.is_none() {
+            gaps.push("the daemon's check did not say what serves each signal".to_owned());
         }
+        // A process that ends with a failure for the sake of a failed trial is as it should be.
+        gaps.extend(self.end().filter(|_| self.over.is_none() || self.failed.is_empty()));
         gaps
     }
 }
@@ -110,7 +131,8 @@ impl Verdicts {
 mod tests {
     use super::*;
 
-    const WHOLE: [&str; 8] = [
+    const WHOLE: [&str; 9] = [
+        r#"check: {"kernel":"6.1.0-1","signals":[],"programs":[]}"#,
         "left out: 3 need Python\r",
         r#"{ "type": "suite", "event": "started", "test_count": 2 }"#,
         "begun: a (IPv4)",
@@ -151,7 +173,7 @@ mod tests {
         for (index, missing) in WHOLE
             .iter()
             .enumerate()
-            .filter(|(_, line)| line.contains("ok") || line.contains("over") || line.contains("suite"))
+            .filter(|(_, line)| ["ok", "over", "suite", "check"].iter().any(|word| line.contains(word)))
         {
             let rest = WHOLE.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, line)| *line);
             assert!(!heard(rest).gaps().is_empty(), "{missing}");

@@ -9,7 +9,7 @@ use crate::kernel::hook::Moment;
 use crate::snapshot::SignalStatus;
 
 /// What counters leave open, whichever can be read.
-const NOT_TOLD: &str = "counters know neither the stage nor the peer nor the moment of an overflow";
+const NOT_TOLD: &str = "overflows are known as sums only: not at which stage, for which peer, and when";
 
 pub(super) fn signals(facts: &Facts, backend: Backend) -> Vec<SignalPlan> {
     let with = |signal, functions: Functions<'_>, counters| {
@@ -64,7 +64,7 @@ fn overflow(facts: &Facts) -> Way {
 fn conntrack(facts: ConntrackFacts) -> Way {
     let (why, advice) = match facts {
         ConntrackFacts::Drops => (
-            "the counter of drops knows no connection, and counts other failures than a full table",
+            "drops are known as a sum only: not of which connection, and other failures than a full table are in it",
             "compare reset_monitor_conntrack_entries with its limit; net.netfilter.nf_conntrack_max raises it",
         ),
         ConntrackFacts::Entries => (

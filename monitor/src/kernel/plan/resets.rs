@@ -9,16 +9,16 @@ use crate::kernel::facts::Facts;
 use crate::kernel::hook::Hook;
 use crate::snapshot::SignalStatus;
 
-/// Why a signal that only functions serve is missing, before what each attempt said.
-const NEEDS_FUNCTION: &str = "no tracepoint tells of it; that needs a function hook (fentry or kprobe)";
+/// Why a signal that only functions serve is missing: after what is lost, and before what each attempt said.
+const NEEDS_FUNCTION: &str = "that needs a hook on a kernel function";
 
 const SEND_RESET: Hook = Hook::Tracepoint(Tracepoint::SendReset);
 const RECEIVE_RESET: Hook = Hook::Tracepoint(Tracepoint::ReceiveReset);
 
 pub(super) fn signals(facts: &Facts, backend: Backend) -> Vec<SignalPlan> {
-    let by_functions = |signal, functions: Functions<'_>, advice| {
+    let by_functions = |signal, functions: Functions<'_>, lost: &str, advice| {
         let mut ways = functions.ways(facts, backend);
-        ways.push(Way::missing(NEEDS_FUNCTION, advice));
+        ways.push(Way::missing(&format!("{lost}: {NEEDS_FUNCTION}"), advice));
         SignalPlan { signal, ways }
     };
     vec![
@@ -34,25 +34,38 @@ pub(super) fn signals(facts: &Facts, backend: Backend) -> Vec<SignalPlan> {
                 (function::REJECT_V4, Some("nf_reject_ipv4")),
                 (function::REJECT_V6, Some("nf_reject_ipv6")),
             ]),
-            "count REJECT rules with nft counters",
+            "resets sent by REJECT rules are not seen",
+            "count them with counters in the rules themselves (nft, iptables)",
         ),
         SignalPlan { signal: "reset_received", ways: received(facts, backend) },
         by_functions(
             "reset_received_syn_recv",
             Functions::entered(&[(function::REQUEST, None)]),
-            "compare TcpExtEmbryonicRsts of nstat",
+            "resets that end a handshake with us are not seen",
+            "see TcpExtEmbryonicRsts of nstat for their sum",
         ),
-        by_functions("reset_received_time_wait", Functions::entered(&[(function::TIME_WAIT, None)]), ""),
+        by_functions(
+            "reset_received_time_wait",
+            Functions::entered(&[(function::TIME_WAIT, None)]),
+            "resets that meet a connection in TIME_WAIT are not seen",
+            "nothing to do: this host had closed it already",
+        ),
         by_functions(
             "stray_received",
             Functions::entered(&[(function::ANSWER_V4, None), (function::ANSWER_V6, None)]),
-            "",
+            "resets that belong to no connection are not seen",
+            "nothing to do: they end no connection",
         ),
         SignalPlan {
             signal: "ttl_baseline_server",
             ways: vec![Way::without("socket:mc_ttl", SignalStatus::Works, "", "")],
         },
-        by_functions("ttl_baseline_client", Functions::entered(&[(function::SYN_ACK, None)]), ""),
+        by_functions(
+            "ttl_baseline_client",
+            Functions::entered(&[(function::SYN_ACK, None)]),
+            "a server's usual TTL is unknown, so a reset that somebody forged in its name is not told from its own",
+            "capture packets if you suspect a middlebox",
+        ),
     ]
 }
 
@@ -67,7 +80,7 @@ fn sent_passive(facts: &Facts, backend: Backend) -> Vec<Way> {
     let mut ways: Vec<Way> = functions.hooks(facts, backend).into_iter().map(beside).collect();
     ways.push(Way::degraded(
         vec![SEND_RESET],
-        "before 6.10 the tracepoint is silent for resets from TIME_WAIT and to closed ports",
+        "resets from TIME_WAIT and to closed ports are not seen: before 6.10 the tracepoint is silent for them",
         "compare with reset_monitor_unattributed, or use Linux 6.10 or newer",
     ));
     ways
@@ -83,19 +96,22 @@ fn received(facts: &Facts, backend: Backend) -> Vec<Way> {
         ways.extend(noting.hooks(facts, backend).into_iter().map(|hooks| {
             Way::degraded(
                 [vec![RECEIVE_RESET], hooks].concat(),
-                "before 5.11 a reset that refuses a connection is told without its TTL",
-                "",
+                "before 5.11 a reset that refuses a connection is told without its TTL; all else is",
+                "use Linux 5.11 or newer if that matters",
             )
         }));
     }
     ways.push(if facts.has_receive_reset {
         Way::degraded(
             vec![RECEIVE_RESET],
-            "the tracepoint has no segment: TTL and sequence numbers of the reset are unknown",
-            "",
+            "resets are counted, without their TTL and sequence number: one that somebody forged is not told from the peer's own",
+            "capture packets if you suspect a middlebox",
         )
     } else {
-        Way::missing("tracepoint tcp_receive_reset is not in this kernel's BTF", "")
+        Way::missing(
+            "received resets are not seen: tracepoint tcp_receive_reset is not in this kernel's BTF",
+            "use a kernel built with its tracepoints of TCP",
+        )
     });
     ways
 }
