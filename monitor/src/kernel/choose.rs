@@ -224,7 +224,7 @@ fn refusal(program: &'static str, error: &ProgramError) -> Refusal {
 
 /// What the verifier ended its log with, before its statistics.
 fn objection(log: &str) -> Option<&str> {
-    const STATISTICS: [&str; 3] = ["processed ", "verification time ", "stack depth "];
+    const STATISTICS: [&str; 4] = ["processed ", "insns processed ", "verification time ", "stack depth "];
     let is_objection = |line: &&str| !STATISTICS.iter().any(|start| line.starts_with(start));
     log.lines().map(str::trim).filter(|line| !line.is_empty()).rfind(is_objection)
 }
