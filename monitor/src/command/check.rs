@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use anyhow::Context as _;
+
 use crate::cli::{CheckArgs, CheckOutput};
 use crate::config::DEFAULT_SIZES;
 use crate::http::convert::signals_view;
@@ -21,8 +23,7 @@ pub fn check(args: CheckArgs) -> anyhow::Result<()> {
     };
     drop(attached);
     let form = Form { output: args.output, programs: args.programs, colour: colour_stdout() };
-    show(&view, form, &mut io::stdout().lock())?;
-    Ok(())
+    show(&view, form, &mut io::stdout().lock()).context("write the answer")
 }
 
 fn program_view(program: VerifiedProgram) -> ProgramView {

@@ -21,7 +21,7 @@ pub(crate) const TRIALS_ALONE: &[AloneWithOwn] =
     &[("hooks in modules are attached when the modules come", Some(Need::Modules), with_modules)];
 
 /// What no option takes away.
-const ALWAYS: [&str; 4] = ["raw_tracepoint", "counters", "socket", "none"];
+const ALWAYS: [&str; 3] = ["raw_tracepoint", "counters", "socket"];
 
 fn forced(backend: &str) -> Result<()> {
     let daemon = Daemon::start(&["--backend", backend])?;
@@ -45,7 +45,7 @@ fn forced(backend: &str) -> Result<()> {
 
 /// Kinds of hooks of a signal.
 fn kinds(signal: &SignalView) -> Vec<&str> {
-    signal.hook.split('+').filter_map(|part| part.split(':').next()).collect()
+    signal.hook.split('+').filter_map(|part| Some(part.split_once(':')?.0)).collect()
 }
 
 fn with_modules() -> Result<()> {

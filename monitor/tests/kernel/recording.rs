@@ -70,9 +70,10 @@ fn events(lines: &str) -> Result<Vec<EventView>> {
 }
 
 fn byte_for_byte(api: &Api) -> Result<()> {
+    // First the namespace, so that during the recording its number is nobody else's.
+    let namespace = Namespace::create()?;
     let mut recording =
         Recording::start(helper::dying_with_parent(machine::daemon())?, &["--print", "-o", "json"])?;
-    let namespace = Namespace::create()?;
     // Its number may have been another's, of which the daemon has counts already.
     let before = (Sent::of(&api.status()?.namespaces, namespace.inum).sum(), received(api, namespace.inum)?);
     let sent_by_kernel = namespace.enter(|| {
