@@ -125,12 +125,8 @@ enum Use {
     Write,
 }
 
-/// Runs the trials on these kernels; `arguments` go to the test binary. Tells whether everything passed, and whether all is as
-/// documented.
-pub(crate) fn matrix(series: &[Series], arguments: &[String]) -> Result<bool> {
-    machines(series, arguments, Use::Compare)
-}
-
+/// Runs the trials on these kernels; `arguments` go to the test binary. Tells whether everything passed, and, unless it is written
+/// down, whether all is as documented.
 fn machines(series: &[Series], arguments: &[String], use_of_it: Use) -> Result<bool> {
     let record = Record::read()?;
     let arguments = [&["--format".to_owned(), "json".to_owned()], arguments].concat();
