@@ -160,7 +160,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<(), String> {
     attach_or_refuse(ebpf, hook).map_err(|refusal| refusal.reason)
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "aya's kinds of programs, of which the object has four")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "kinds of programs that are aya's, and none of ours")]
 fn attach_or_refuse(ebpf: &mut Ebpf, hook: &Hook) -> Result<(), Refusal> {
     for name in hook.programs().into_iter().flatten() {
         let Some(program) = ebpf.program_mut(name) else { return Err(absent(name)) };
@@ -203,7 +203,7 @@ fn absent(name: &str) -> Refusal {
 }
 
 /// The kernel's answer on one line; the verifier's log goes to the debug log, where there is room.
-#[expect(clippy::wildcard_enum_match_arm, reason = "aya's errors, of which the kernel's answers are three")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "errors of aya's that say enough as they are")]
 fn refusal(program: &'static str, error: &ProgramError) -> Refusal {
     let denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
     match error {
