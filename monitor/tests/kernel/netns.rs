@@ -7,7 +7,9 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::resume_unwind;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
@@ -23,14 +25,31 @@ pub(crate) struct Namespace {
     handle: File,
     /// Its inode number, as the daemon names it.
     pub(crate) inum: u32,
+    /// Dropped with it, for who keeps the number from being given to another one at once.
+    _held: Option<Sender<()>>,
 }
+
+/// How long a number is not given out again: received resets are held for a second, and counted at the beat after it.
+const NUMBER_RESTS: Duration = Duration::from_secs(3);
 
 impl Namespace {
     /// The calling thread's.
     pub(crate) fn current() -> Result<Self> {
         let handle = File::open("/proc/thread-self/ns/net").context("cannot open this thread's namespace")?;
         let inum = u32::try_from(handle.metadata()?.ino())?;
-        Ok(Self { handle, inum })
+        Ok(Self { handle, inum, _held: None })
+    }
+
+    /// The calling thread's, kept for a while after this is dropped by a thread in it: what the daemon counts late must not be
+    /// counted for the next trial's namespace.
+    fn current_and_after() -> Result<Self> {
+        let (held, dropped) = channel::<()>();
+        thread::Builder::new().name("netns".to_owned()).spawn(move || {
+            // An error, since nothing is ever sent: the other half is gone.
+            drop(dropped.recv());
+            thread::sleep(NUMBER_RESTS);
+        })?;
+        Ok(Self { _held: Some(held), ..Self::current()? })
     }
 
     /// A new one: loopback up, with [`EXTRA_V6`].
@@ -41,7 +60,7 @@ impl Namespace {
             let addresses = EXTRA_V6.map(|address| format!("addr add {address}/128 dev lo nodad\n"));
             ip(&format!("link set lo up\n{}", addresses.concat()))?;
             EXTRA_V6.into_iter().try_for_each(until_local)?;
-            Self::current()
+            Self::current_and_after()
         })
     }
 
