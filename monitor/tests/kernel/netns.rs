@@ -45,9 +45,9 @@ impl Namespace {
     fn current_and_after() -> Result<Self> {
         let (held, dropped) = channel::<()>();
         thread::Builder::new().name("netns".to_owned()).spawn(move || {
-            // An error, since nothing is ever sent: the other half is gone.
-            drop(dropped.recv());
-            thread::sleep(NUMBER_RESTS);
+            // Nothing is ever sent, so this ends when the other half is gone.
+            while dropped.recv().is_ok() {}
+            wait::quiet_for(NUMBER_RESTS);
         })?;
         Ok(Self { _held: Some(held), ..Self::current()? })
     }
