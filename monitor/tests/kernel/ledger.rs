@@ -141,6 +141,8 @@ pub(crate) struct Ledger<'a> {
     kernel_before: Snmp,
     // An inode number returns once its namespace is gone, so a daemon may have counts under it already.
     rows_before: BTreeMap<PeerKey, CountsView>,
+    // Ports are the host's: a trial that forges segments to random ones may have met these.
+    ports_before: Vec<PortView>,
     sent_before: Sent,
 }
 
@@ -148,7 +150,7 @@ impl<'a> Ledger<'a> {
     /// Opens the book.
     pub(crate) fn open(api: &'a Api, namespace: &'a Namespace) -> Result<Self> {
         let kernel_before = namespace.enter(Snmp::read)?;
-        let rows_before = rows_of(&api.peers_of(namespace.inum)?.peers);
+        let before = api.peers_of(namespace.inum)?;
         let sent_before = Sent::of(&api.status()?.namespaces, namespace.inum);
         Ok(Self {
             api,
@@ -162,7 +164,8 @@ impl<'a> Ledger<'a> {
             perhaps_received: BTreeMap::new(),
             sight: Sight::of(api)?,
             kernel_before,
-            rows_before,
+            rows_before: rows_of(&before.peers),
+            ports_before: before.ports,
             sent_before,
         })
     }
@@ -317,7 +320,8 @@ impl<'a> Ledger<'a> {
         let ports: BTreeSet<u16> = tables.iter().flat_map(|table| table.keys().copied()).collect();
         for port in ports {
             let expected = tables.map(|table| table.get(&port).copied().unwrap_or_default());
-            let found = of_port(&view.ports, port);
+            let (before, now) = (of_port(&self.ports_before, port), of_port(&view.ports, port));
+            let found: [u64; 4] = std::array::from_fn(|count| now[count] - before[count]);
             if found != expected {
                 wrong.push(format!(
                     "port {port}: expected refused, strays sent and received, and rejected {expected:?}, found {found:?}"
