@@ -23,6 +23,10 @@ pub struct VerifiedProgram {
     pub instructions: Option<u32>,
 }
 
+/// What to do when a program cannot be attached to a module that came later. Debian's kernels ask for `CAP_SYS_ADMIN` where
+/// `kernel.perf_event_paranoid` is above 2, and it is not kept (seen on 6.18.15: refused at 3, attached at 2).
+const ADVICE: &str = "restart reset-monitor, or set kernel.perf_event_paranoid to 2 before it starts";
+
 /// Running programs. They detach when this is dropped, and when the process ends in any way.
 #[derive(Debug)]
 pub struct Programs {
@@ -92,7 +96,7 @@ impl Programs {
                     Err(reason) => {
                         tracing::warn!(signal = row.signal, hook = there.place(), %reason, "its module was loaded, but it could not be attached");
                         row.status = SignalStatus::Degraded;
-                        "restart reset-monitor".clone_into(&mut row.advice);
+                        ADVICE.clone_into(&mut row.advice);
                         row.why = format!("{}:{}: {reason}", there.kind(), there.place());
                     }
                 }
