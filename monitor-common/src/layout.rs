@@ -171,6 +171,8 @@ layout! {
     snd_nxt: "tcp_sock" "snd_nxt" Required,
     /// First sequence number not acknowledged.
     snd_una: "tcp_sock" "snd_una" Required,
+    /// Whether it is a subflow of MPTCP.
+    is_mptcp: "tcp_sock" "is_mptcp" Optional,
     /// Next sequence number that a `TIME_WAIT` socket expects.
     tw_rcv_nxt: "inet_timewait_sock" "__tw_common.skc_tw_rcv_nxt" Optional,
     /// How far beyond it a segment may begin.

@@ -38,8 +38,8 @@ pub const PEER_FINS: &str = "PEER_FINS";
 pub const HELD: &str = "HELD";
 /// Connections whose role the socket itself does not tell.
 pub const ROLES: &str = "ROLES";
-/// Per-CPU note of the last socket that moved to CLOSE, and from which state.
-pub const LAST_CLOSE: &str = "LAST_CLOSE";
+/// Sockets that moved to CLOSE, and from which state.
+pub const LAST_CLOSES: &str = "LAST_CLOSES";
 /// Per-CPU rate limits of stories and of wake-ups.
 pub const LIMITS: &str = "LIMITS";
 
@@ -79,7 +79,7 @@ pub mod function {
 
     /// A reset is received on a socket.
     pub const RESET: Pair = Pair { function: "tcp_reset", trampoline: "f_reset", probe: "k_reset" };
-    /// A segment is about to be judged: before 5.11 it is noted here for `tcp_reset`.
+    /// A segment is about to be judged: before 5.11 it is noted here.
     pub const VALIDATE: Pair =
         Pair { function: "tcp_validate_incoming", trampoline: "f_validate", probe: "k_validate" };
     /// An IPv4 segment met no connection.

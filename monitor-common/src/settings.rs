@@ -17,9 +17,6 @@ pub struct Settings {
     pub reason_close: u32,
     /// Whether `tcp_send_reset` has a third argument, the reason (6.10 and newer). 0 or 1.
     pub has_reason: u32,
-    /// Whether `tcp_reset()` has a second argument, the segment (5.11 and newer). 0 or 1. Where it has none, it is noted by
-    /// `tcp_validate_incoming()`.
-    pub reset_has_segment: u32,
     /// Slot number of the client-role `other`; the server-role one follows it.
     pub other_slot: u32,
     /// Jiffies per second.
@@ -44,7 +41,6 @@ impl Settings {
             self.reason_keepalive,
             self.reason_close,
             self.has_reason,
-            self.reset_has_segment,
             self.other_slot,
             self.hz,
             self.closed_mask,
@@ -60,4 +56,4 @@ impl Settings {
     }
 }
 
-const _: () = assert!(size_of::<Settings>() == 48);
+const _: () = assert!(size_of::<Settings>() == 44);

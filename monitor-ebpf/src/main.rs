@@ -25,6 +25,7 @@ mod socket;
 mod tcp;
 
 mod baseline;
+mod last_close;
 mod memory;
 mod peer_fin;
 mod peers;

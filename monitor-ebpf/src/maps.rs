@@ -37,7 +37,6 @@ pub(crate) static SETTINGS: Settings = Settings {
     reason_keepalive: NO_REASON,
     reason_close: NO_REASON,
     has_reason: 0,
-    reset_has_segment: 0,
     other_slot: 0,
     hz: 0,
     closed_mask: 0,
@@ -114,7 +113,7 @@ pub(crate) static SOCKET_TTLS: Array<SocketTtl> = Array::with_max_entries(SOCKET
 #[map]
 pub(crate) static HOST_TTLS: Array<HostTtl> = Array::with_max_entries(HOST_TTL_PLACES, 0);
 
-/// The segment that this CPU is about to judge, for kernels whose `tcp_reset()` does not have it.
+/// The segment that this CPU is about to judge: see `receive_reset.rs`.
 #[map]
 pub(crate) static JUDGED: PerCpuArray<Judged> = PerCpuArray::with_max_entries(1, 0);
 
@@ -168,27 +167,13 @@ pub(crate) struct Judged {
     pub(crate) skb: u64,
 }
 
-/// A socket of this CPU that moved to CLOSE, and from which state.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct LastClose {
-    pub(crate) sk: u64,
-    pub(crate) state_before: u64,
-}
+/// Places of [`LAST_CLOSES`], a power of two: more than sockets close anywhere within the microseconds between a move to CLOSE and
+/// the reset that goes with it.
+pub(crate) const LAST_CLOSE_PLACES: u32 = 1024;
 
-/// How many of them are kept, a power of two. On loopback the other end closes between a move to CLOSE and its reset.
-pub(crate) const LAST_CLOSES: usize = 8;
-
-/// The last of them, in turn.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct LastCloses {
-    pub(crate) next: u64,
-    pub(crate) closes: [LastClose; LAST_CLOSES],
-}
-
+/// Sockets that moved to CLOSE, and from which state: see `last_close.rs`.
 #[map]
-pub(crate) static LAST_CLOSE: PerCpuArray<LastCloses> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static LAST_CLOSES: Array<u64> = Array::with_max_entries(LAST_CLOSE_PLACES, 0);
 
 /// Limits of a CPU.
 #[derive(Clone, Copy)]

@@ -1,14 +1,15 @@
 //! Signal: a reset was received by a socket.
 //!
-//! kernel: `net/ipv4/tcp_input.c` `tcp_reset(struct sock *sk, struct sk_buff *skb)`, without the segment before 5.11. It does not
-//! say that a reset was received: data that arrives on a full orphan passes through it too, and a reset is then *sent*
-//! (`tcp_rcv_state_process`, TCPABORTONDATA). With the segment in hand, its flag decides. Before 5.11 the segment is noted at
+//! kernel: `include/trace/events/tcp.h` `tcp_receive_reset(struct sock *sk)`, the first statement of `net/ipv4/tcp_input.c`
+//! `tcp_reset(struct sock *sk, struct sk_buff *skb)`. Neither says that a reset was received: data that arrives on a full orphan
+//! passes through them too, and a reset is then *sent* (`tcp_rcv_state_process`, TCPABORTONDATA). The tracepoint has no segment, and
+//! the function has it from 5.11 on; so it is noted at the function's entry, and before 5.11 at that of
 //! `tcp_validate_incoming(struct sock *sk, struct sk_buff *skb, ...)`, which every segment off the fast path goes through: one byte
-//! is read of it there.
+//! is read of it there. With the segment in hand, its flag decides.
 //!
-//! Where only tracepoints can be used: `include/trace/events/tcp.h` `tcp_receive_reset(struct sock *sk)`, the first statement of
-//! `tcp_reset()`. Nothing on the socket tells data from a reset for certain, so such an event is held: if the same socket sends a
-//! reset, it was data, and `send_reset.rs` drops it; after a second, the daemon counts it.
+//! Where it is not, because only tracepoints can be used or the kernel skipped the program that notes it: nothing on the socket
+//! tells data from a reset for certain, so such an event is held. If the same socket sends a reset, it was data, and `send_reset.rs`
+//! drops it; after a second, the daemon counts it. So no count depends on a hook of which the kernel may skip runs.
 //!
 //! Resets that meet a request socket, a TIME_WAIT socket or no socket never come here.
 
@@ -20,7 +21,7 @@ use monitor_common::record::{NO_SLOT, Record, known, verdict};
 
 use crate::baseline;
 use crate::entry::on_entry;
-use crate::fields::{room, settings};
+use crate::fields::room;
 use crate::log::debug_line;
 use crate::maps::{HELD, JUDGED, Judged};
 use crate::memory::{self, Context, Ending};
@@ -34,11 +35,7 @@ use crate::tcp::TcpFacts;
 /// Instead of a segment.
 const NONE: u64 = 0;
 
-on_entry!(f_reset, k_reset, |[sk, skb]| {
-    if flags_of(skb) & RST != 0 {
-        on_receive_reset(sk, skb);
-    }
-});
+on_entry!(f_reset, k_reset, |[sk, skb]| note_judged(Judged { sk, skb }));
 
 on_entry!(f_validate, k_validate, |[sk, skb]| {
     if flags_of(skb) & RST != 0 {
@@ -65,12 +62,9 @@ pub(crate) fn relief_receive(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// The reset that this CPU is judging, if it is for this socket. Before 5.11 only.
+/// The segment that this CPU is judging, if it is known and for this socket.
 #[inline(always)]
 fn judged(sk: u64) -> u64 {
-    if settings().reset_has_segment != 0 {
-        return NONE;
-    }
     let Some(place) = JUDGED.get_ptr_mut(0) else { return NONE };
     // SAFETY: a map value of this CPU.
     let judged = unsafe { place.read_volatile() };
@@ -96,6 +90,10 @@ fn note_judged(judged: Judged) {
 /// the frames (kernel: `kernel/bpf/liveness.c`, `lookup_instance`; "slot poisoned by dead code elimination").
 #[inline(always)]
 fn on_receive_reset(sk: u64, skb: u64) {
+    if skb != NONE && flags_of(skb) & RST == 0 {
+        // Data on an orphan: the reset that it draws tells of it.
+        return;
+    }
     let socket = Socket(sk);
     let mut room_for_identity = room();
     let identity = socket.identify(&mut room_for_identity);

@@ -13,8 +13,9 @@ use monitor_common::record::{NO_SLOT, Record, known, verdict};
 use monitor_common::settings::NO_REASON;
 
 use crate::fields::{field, number, room, settings};
+use crate::last_close;
 use crate::log::debug_line;
-use crate::maps::{HELD, LAST_CLOSE, LAST_CLOSES, LastClose};
+use crate::maps::HELD;
 use crate::memory::{self, Context, Ending};
 use crate::peers::{Counted, Occasion, Tally, count_namespace, count_port, slot_of};
 use crate::relief;
@@ -106,7 +107,7 @@ fn active(socket: Socket, reason: u32) {
     let identity = socket.identify(&mut room_for_identity);
     let tuple = &identity.tuple;
     let state = identity.state;
-    let before = if state == CLOSE { state_before_close(socket.0) } else { Some(state) };
+    let before = if state == CLOSE { last_close::state_before(socket.0) } else { Some(state) };
     let state_then = before.unwrap_or(ESTABLISHED);
     if !is_live(state_then) {
         return unmeant(identity, reason);
@@ -173,7 +174,12 @@ fn unmeant(identity: &Identity, reason: u32) {
 #[inline(never)]
 fn intent(socket: Socket, identity: &Identity, facts: &TcpFacts, reason: u32) -> Intent {
     if identity.state != CLOSE {
-        if reason == settings().reason_close && reason != NO_REASON {
+        let is_close = if settings().reason_close == NO_REASON {
+            socket.is_subflow()
+        } else {
+            reason == settings().reason_close
+        };
+        if is_close {
             // MPTCP resets its subflows before it closes them.
             return if socket.lingers_zero(identity.flags) { Intent::Chosen } else { Intent::Unread };
         }
@@ -261,7 +267,7 @@ fn orphaned(sk: u64, skb: u64, reason: u32) -> bool {
     if !(state == CLOSE || is_live(state)) || opens(flags_of(skb)) {
         return false;
     }
-    let before = if state == CLOSE { state_before_close(sk) } else { Some(state) };
+    let before = if state == CLOSE { last_close::state_before(sk) } else { Some(state) };
     let state_then = before.unwrap_or(ESTABLISHED);
     if !is_live(state_then) {
         return false;
@@ -351,24 +357,4 @@ fn set_reason(record: &mut Record, reason: u32) {
         record.known |= known::REASON;
         record.reason = reason;
     }
-}
-
-/// The state a socket was in before it moved to CLOSE, if that was one of this CPU's last such moves: it is, unless the
-/// process was moved to another CPU between the two.
-#[inline(never)]
-fn state_before_close(sk: u64) -> Option<u8> {
-    let last = LAST_CLOSE.get_ptr_mut(0)?;
-    // SAFETY: `last` is a map value of this CPU.
-    let next = unsafe { (&raw const (*last).next).read_volatile() };
-    let mut back = 1;
-    while back <= LAST_CLOSES as u64 {
-        let place = (next.wrapping_sub(back) & (LAST_CLOSES as u64 - 1)) as usize;
-        // SAFETY: `place` is below LAST_CLOSES; `last` is a map value of this CPU.
-        let close = unsafe { (&raw const (*last).closes).cast::<LastClose>().add(place).read_volatile() };
-        if close.sk == sk {
-            return Some(close.state_before as u8);
-        }
-        back += 1;
-    }
-    None
 }

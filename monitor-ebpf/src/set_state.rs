@@ -11,8 +11,9 @@ use monitor_common::peer::{Ended, Role, Side};
 
 use crate::fields::room;
 use crate::idle_close;
+use crate::last_close;
 use crate::log::debug_line;
-use crate::maps::{LAST_CLOSE, LAST_CLOSES, LastClose, Rare, ever, note_ever};
+use crate::maps::{Rare, ever, note_ever};
 use crate::memory::{self, Context, Ending};
 use crate::peers::{Occasion, Tally, slot_of};
 use crate::relief;
@@ -97,7 +98,7 @@ fn on_set_state(sk: u64, old: u8, new: u8) -> bool {
         return closing(socket, identity, old);
     }
     if new == CLOSE {
-        note_close(sk, old);
+        last_close::note(sk, old);
         if is_live(old) {
             // Its role stays noted: the reset that goes with this close comes after it. The next connection in the same
             // place of memory sets it right.
@@ -156,17 +157,4 @@ fn closed(socket: Socket, identity: &Identity, old: u8) {
     if exchanges != 0 {
         tally.add(PeerCounter::Exchanges, exchanges as u64);
     }
-}
-
-/// The state before the move to CLOSE, for a reset that follows on the same CPU.
-#[inline(always)]
-fn note_close(sk: u64, old: u8) {
-    let Some(last) = LAST_CLOSE.get_ptr_mut(0) else { return };
-    // SAFETY: `last` is a map value of this CPU.
-    let next = unsafe { (&raw const (*last).next).read_volatile() } & (LAST_CLOSES as u64 - 1);
-    // SAFETY: as above; a softirq in between takes a turn of its own.
-    unsafe { (&raw mut (*last).next).write_volatile(next + 1) };
-    let close = LastClose { sk, state_before: old as u64 };
-    // SAFETY: `next` is below LAST_CLOSES.
-    unsafe { (&raw mut (*last).closes).cast::<LastClose>().add(next as usize).write_volatile(close) };
 }

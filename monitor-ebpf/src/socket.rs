@@ -186,6 +186,12 @@ impl Socket {
         (number(self.0, field!(sk_shutdown)) & 3) as u8
     }
 
+    /// Whether MPTCP uses it as one of its connection's paths.
+    #[inline(always)]
+    pub(crate) fn is_subflow(self) -> bool {
+        number(self.0, field!(is_mptcp)) != 0
+    }
+
     /// Address of the `struct socket`, and so of a file, that is attached; 0 for none.
     #[inline(always)]
     pub(crate) fn file(self) -> u64 {

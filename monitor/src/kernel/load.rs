@@ -260,7 +260,6 @@ mod tests {
             reason_keepalive: 0,
             reason_close: 0,
             has_reason: 0,
-            reset_has_segment: 0,
             other_slot: 0,
             hz: 250,
             closed_mask: 1,

@@ -135,7 +135,6 @@ fn settings(facts: &Facts, sizes: &Sizes) -> Settings {
         reason_keepalive: reason(Reason::KEEPALIVE_TIMEOUT),
         reason_close: reason(Reason::ABORT_ON_CLOSE),
         has_reason: u32::from(facts.send_reset_tells_all()),
-        reset_has_segment: u32::from(facts.reset_has_segment()),
         other_slot: sizes.budgets.other_slot(),
         hz: facts.hz,
         closed_mask: sizes.closed_places() - 1,

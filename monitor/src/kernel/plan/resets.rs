@@ -86,32 +86,34 @@ fn sent_passive(facts: &Facts, backend: Backend) -> Vec<Way> {
     ways
 }
 
-/// Since 5.11 the function has the segment. Before, it is noted when it is judged; a refusal is not, and has no TTL then.
+/// The tracepoint counts, and a function lends it the segment. Before 5.11 that is the one in which it is judged; a segment that
+/// refuses a connection is not, and has no TTL then.
 fn received(facts: &Facts, backend: Backend) -> Vec<Way> {
-    let mut ways = Vec::new();
-    if facts.reset_has_segment() {
-        ways.extend(Functions::entered(&[(function::RESET, None)]).ways(facts, backend));
-    } else if facts.has_receive_reset {
-        let noting = Functions::entered(&[(function::VALIDATE, None)]);
-        ways.extend(noting.hooks(facts, backend).into_iter().map(|hooks| {
+    if !facts.has_receive_reset {
+        return vec![Way::missing(
+            "received resets are not seen: tracepoint tcp_receive_reset is not in this kernel's BTF",
+            "use a kernel built with its tracepoints of TCP",
+        )];
+    }
+    let lender = if facts.reset_has_segment() { function::RESET } else { function::VALIDATE };
+    let beside = |functions: Vec<Hook>| {
+        let hooks = [vec![RECEIVE_RESET], functions].concat();
+        if facts.reset_has_segment() {
+            Way::works(hooks)
+        } else {
             Way::degraded(
-                [vec![RECEIVE_RESET], hooks].concat(),
+                hooks,
                 "before 5.11 a reset that refuses a connection is told without its TTL; all else is",
                 "use Linux 5.11 or newer if that matters",
             )
-        }));
-    }
-    ways.push(if facts.has_receive_reset {
-        Way::degraded(
-            vec![RECEIVE_RESET],
-            "resets are counted, without their TTL and sequence number: one that somebody forged is not told from the peer's own",
-            "capture packets if you suspect a middlebox",
-        )
-    } else {
-        Way::missing(
-            "received resets are not seen: tracepoint tcp_receive_reset is not in this kernel's BTF",
-            "use a kernel built with its tracepoints of TCP",
-        )
-    });
+        }
+    };
+    let lenders = Functions::entered(&[(lender, None)]).hooks(facts, backend);
+    let mut ways: Vec<Way> = lenders.into_iter().map(beside).collect();
+    ways.push(Way::degraded(
+        vec![RECEIVE_RESET],
+        "resets are counted, without their TTL and sequence number: one that somebody forged is not told from the peer's own",
+        "capture packets if you suspect a middlebox",
+    ));
     ways
 }

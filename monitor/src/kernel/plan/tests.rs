@@ -40,7 +40,7 @@ use SignalStatus::{Degraded, Missing, Works};
 fn a_new_kernel_gets_its_reasons_and_the_tracepoint_that_tells_all() {
     let plan = made(&facts(), Backend::Auto);
     assert_eq!((plan.settings.reason_keepalive, plan.settings.reason_close), (15, NO_REASON));
-    assert_eq!((plan.settings.has_reason, plan.settings.reset_has_segment), (1, 1));
+    assert_eq!(plan.settings.has_reason, 1);
     assert_eq!(plan.settings.other_slot, DEFAULT_SIZES.budgets.other_slot());
     assert_eq!(plan.settings.closed_mask, 65_535);
     assert_eq!(ways(&plan, "reset_sent_passive"), [("raw_tracepoint:tcp_send_reset", Works)]);
@@ -52,8 +52,8 @@ fn functions_come_by_trampoline_then_by_probe_then_not() {
     assert_eq!(
         ways(&plan, "reset_received"),
         [
-            ("fentry:tcp_reset", Works),
-            ("kprobe:tcp_reset", Works),
+            ("raw_tracepoint:tcp_receive_reset+fentry:tcp_reset", Works),
+            ("raw_tracepoint:tcp_receive_reset+kprobe:tcp_reset", Works),
             ("raw_tracepoint:tcp_receive_reset", Degraded)
         ]
     );
@@ -80,7 +80,6 @@ fn before_5_11_the_segment_is_noted_before_the_tracepoint() {
     let old =
         Facts { functions: BTreeMap::from([("tcp_reset", 1), ("tcp_validate_incoming", 4)]), ..facts() };
     let plan = made(&old, Backend::Auto);
-    assert_eq!(plan.settings.reset_has_segment, 0);
     assert_eq!(
         ways(&plan, "reset_received"),
         [
