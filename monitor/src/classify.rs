@@ -66,6 +66,9 @@ fn stray(event: &Event) -> Verdict {
         Verdict::of(Cause::ListenOverflow, Confidence::Certain, evidence, nothing)
     } else if event.state == Some(TcpState::SYN_SENT) && breaks_protocol(event) {
         Verdict::of(Cause::Protocol, Confidence::Certain, &[Fact::State, Fact::Reason], nothing)
+    } else if event.state == Some(TcpState::SYN_SENT) && event.reason.is_none() && acks(event) {
+        // kernel: `tcp_rcv_synsent_state_process` answers none but a wrong ACK, or a wrong echo of our timestamp, by a reset.
+        Verdict::of(Cause::Protocol, Confidence::Likely, &[Fact::State, Fact::SegmentFlags], nothing)
     } else {
         Verdict::of(Cause::Other, Confidence::Possible, &[Fact::State], nothing)
     }
@@ -73,9 +76,13 @@ fn stray(event: &Event) -> Verdict {
 
 /// `tcp_abort_on_overflow`: a listener answers the handshake's last ACK with a reset because its queue is full.
 fn is_listen_overflow(event: &Event) -> bool {
-    let acks = event.segment.as_ref().is_some_and(|segment| segment.flags & (SYN | ACK) == ACK);
+    let opens = event.segment.as_ref().is_some_and(|segment| segment.flags & SYN != 0);
     let full = event.backlog.is_some_and(|(waiting, limit)| waiting > limit);
-    event.state == Some(TcpState::LISTEN) && acks && full
+    event.state == Some(TcpState::LISTEN) && acks(event) && !opens && full
+}
+
+fn acks(event: &Event) -> bool {
+    event.segment.as_ref().is_some_and(|segment| segment.flags & ACK != 0)
 }
 
 fn says(event: &Event, name: &str) -> bool {

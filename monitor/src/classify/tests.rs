@@ -200,6 +200,18 @@ fn a_full_listener_is_named_only_when_it_is_full() {
 }
 
 #[test]
+fn a_wrong_answer_to_a_syn_is_named_without_the_kernels_reason_too() {
+    let segment = Segment { flags: 0x12, bytes: 0, ttl: 64, ifindex: 1, sequence_distance: None };
+    let answered =
+        Event { state: Some(TcpState::SYN_SENT), segment: Some(segment), ..Event::of_kind(Kind::StraySent) };
+    let likely = verdict(answered.clone());
+    assert_eq!((likely.cause, likely.confidence), (Cause::Protocol, Confidence::Likely));
+    let reason = Reason { code: 0, name: Some("NOT_SPECIFIED".into()) };
+    let told_nothing = Event { reason: Some(reason), ..answered };
+    assert_eq!(cause(told_nothing), Cause::Other, "a kernel with reasons gives one for a wrong ACK");
+}
+
+#[test]
 fn only_received_resets_wait_for_their_other_end_and_idle_closes_have_no_cause() {
     for kind in Kind::ALL {
         let verdict = classify(&Event::of_kind(kind));
