@@ -1,14 +1,19 @@
 //! Every way to serve a signal: forced by an option, and arriving late with a module of the kernel.
 
+use std::fs;
+
 use anyhow::{Result, ensure};
 use monitor::view::SignalView;
 use rustix::process;
 
 use crate::api::Api;
 use crate::daemon::Daemon;
+use crate::ledger::Sent;
 use crate::needs::Need;
+use crate::netns::Namespace;
+use crate::oracle::Snmp;
 use crate::signals::{Sight, Signal, row};
-use crate::sockets::Family;
+use crate::sockets::{Family, Place};
 use crate::{AloneWithOwn, WithOwn, modules, scenarios, wait};
 
 pub(crate) const TRIALS: &[WithOwn] = &[
@@ -18,7 +23,7 @@ pub(crate) const TRIALS: &[WithOwn] = &[
 ];
 
 pub(crate) const TRIALS_ALONE: &[AloneWithOwn] =
-    &[("hooks in modules are attached when the modules come", Some(Need::Modules), with_modules)];
+    &[("hooks in modules are attached when the modules come", Some(Need::OwnMachine), with_modules)];
 
 /// What no option takes away.
 const ALWAYS: [&str; 3] = ["raw_tracepoint", "counters", "socket"];
@@ -35,12 +40,35 @@ fn forced(backend: &str) -> Result<()> {
             ensure!(means == backend || ALWAYS.contains(&means), "not by {backend}: {signal:?}");
         }
     }
+    let view = daemon.api.signals()?;
+    if view.signals.iter().any(|row| row.signal == "reset_sent_passive" && row.status != "works") {
+        answers_are_not_seen(&daemon.api)?;
+        return daemon.stop(process::Signal::TERM);
+    }
     for scenario in scenarios::for_any_backend() {
         for family in [Family::V4, Family::V6] {
             scenario.run(&daemon.api, family).map_err(|error| error.context(scenario.name))?;
         }
     }
     daemon.stop(process::Signal::TERM)
+}
+
+/// Before 6.10 the tracepoint is silent for what meets no socket: the kernel sends it, and we know nothing of it.
+fn answers_are_not_seen(api: &Api) -> Result<()> {
+    let namespace = Namespace::create()?;
+    namespace.enter(|| {
+        let before = Snmp::read()?;
+        ensure!(Place::on_loopback(Family::V4).connect().is_err(), "the port is not closed");
+        ensure!(Snmp::read()?.since(before).out_resets == 1, "the kernel sent no reset");
+        Ok(())
+    })?;
+    wait::until_true("the refusal, from the other end", || {
+        let rows = api.peers_of(namespace.inum)?.peers;
+        Ok(rows.iter().map(|row| row.counts.refused_received).sum::<u64>() == 1)
+    })?;
+    let sent = Sent::of(&api.status()?.namespaces, namespace.inum);
+    ensure!(sent == Sent::default(), "it is not silent: {sent:?}");
+    scenarios::SOCKETS_ONLY.run(api, Family::V4)
 }
 
 /// Kinds of hooks of a signal.
@@ -50,26 +78,57 @@ fn kinds(signal: &SignalView) -> Vec<&str> {
 
 fn with_modules() -> Result<()> {
     let daemon = Daemon::start(&[])?;
+    perf_events_for_others("2")?;
     arrives(&daemon.api, Signal::Reject, &["nft_reject_inet", "nft_reject_ipv4", "nft_reject_ipv6"])?;
     for &family in scenarios::REJECTS.families {
         scenarios::REJECTS.run(&daemon.api, family)?;
     }
-    arrives(&daemon.api, Signal::Conntrack, &["nf_conntrack"])?;
+    perf_events_for_others("3")?;
+    is_refused(&daemon.api, Signal::Conntrack, &["nf_conntrack", "nft_ct"])?;
+    daemon.stop(process::Signal::TERM)?;
+    // Started again, as it advises.
+    let daemon = Daemon::start(&[])?;
+    is_served(&daemon.api, Signal::Conntrack)?;
+    scenarios::conntrack_full(&daemon.api)?;
     daemon.stop(process::Signal::TERM)
+}
+
+/// Debian's kernels have a third step, on which only `CAP_SYS_ADMIN` may open what a late probe needs.
+fn perf_events_for_others(step: &str) -> Result<()> {
+    Ok(fs::write("/proc/sys/kernel/perf_event_paranoid", step)?)
 }
 
 /// A signal awaits its modules, says so, and is served once they are there.
 fn arrives(api: &Api, signal: Signal, names: &[&str]) -> Result<()> {
-    ensure!(Sight::of(api)?.has(signal), "no function hook serves {signal:?} here");
-    let view = api.signals()?;
-    let before = row(&view.signals, signal)?;
-    let awaits = before.why.as_deref().is_some_and(|why| why.contains("not loaded"));
-    ensure!(awaits && before.status == "works", "it should await its modules: {before:?}");
+    awaits(api, signal)?;
     names.iter().try_for_each(|name| modules::load(name))?;
-    wait::until("the hook to be attached", || {
+    wait::until("the hook to be attached", || Ok(is_served(api, signal).map_err(|error| error.to_string())))
+}
+
+/// It awaits them, and says what to do when the kernel does not let it attach any more.
+fn is_refused(api: &Api, signal: Signal, names: &[&str]) -> Result<()> {
+    awaits(api, signal)?;
+    names.iter().try_for_each(|name| modules::load(name))?;
+    wait::until("the advice", || {
         let view = api.signals()?;
         let now = row(&view.signals, signal)?;
-        let attached = now.why.is_none() && now.status == "works" && now.hook == before.hook;
-        Ok(if attached { Ok(()) } else { Err(format!("{now:?}")) })
+        let told = now.advice.as_deref().is_some_and(|advice| advice.contains("kernel.perf_event_paranoid"));
+        Ok(if told && now.status == "degraded" { Ok(()) } else { Err(format!("{now:?}")) })
     })
+}
+
+fn awaits(api: &Api, signal: Signal) -> Result<()> {
+    ensure!(Sight::of(api)?.has(signal), "no function hook serves {signal:?} here");
+    let view = api.signals()?;
+    let now = row(&view.signals, signal)?;
+    let awaits = now.why.as_deref().is_some_and(|why| why.contains("not loaded"));
+    ensure!(awaits && now.status == "works", "it should await its modules: {now:?}");
+    Ok(())
+}
+
+fn is_served(api: &Api, signal: Signal) -> Result<()> {
+    let view = api.signals()?;
+    let now = row(&view.signals, signal)?;
+    ensure!(Sight::of(api)?.has(signal) && now.why.is_none() && now.status == "works", "it is {now:?}");
+    Ok(())
 }

@@ -9,14 +9,16 @@ use monitor::view::SignalsView;
 use crate::helper::without_capabilities;
 use crate::{AloneWithOwn, WithOwn, machine, wait};
 
-pub(crate) const TRIALS: &[WithOwn] = &[
+/// What needs no other kernel than the one at hand.
+pub(crate) const TRIALS_OF_ONE_KERNEL: &[WithOwn] = &[
     ("check says in one line each what is not served as designed", lines),
     ("check names the capability that is missing", capabilities),
     ("check without BTF says so", without_btf),
     ("check needs no tracefs", without_tracefs),
 ];
 
-pub(crate) const TRIALS_ALONE: &[AloneWithOwn] = &[("check leaves nothing behind", None, nothing_left)];
+pub(crate) const TRIALS_ALONE: &[AloneWithOwn] =
+    &[("check explains what is not served, and leaves nothing behind", None, nothing_left)];
 
 /// What may be forced.
 const BACKENDS: [&str; 4] = ["auto", "fentry", "kprobe", "tracepoint"];
@@ -55,16 +57,22 @@ fn refuses(command: Command, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Whatever does not work as designed has a reason, in one line.
+fn explains(view: &SignalsView) -> Result<()> {
+    for signal in &view.signals {
+        let why = signal.why.as_deref().unwrap_or_default();
+        ensure!(signal.status == "works" || !why.is_empty(), "no reason: {signal:?}");
+        ensure!(signal.status != "missing" || signal.hook == "none", "{signal:?}");
+        let advice = signal.advice.as_deref().unwrap_or_default();
+        ensure!(!why.contains('\n') && !advice.contains('\n'), "more than a line: {signal:?}");
+    }
+    Ok(())
+}
+
 fn lines() -> Result<()> {
     for backend in BACKENDS {
         let view = says(check(&["--backend", backend, "-o", "json"]))?;
-        for signal in &view.signals {
-            let why = signal.why.as_deref().unwrap_or_default();
-            ensure!(signal.status == "works" || !why.is_empty(), "no reason: {signal:?}");
-            ensure!(signal.status != "missing" || signal.hook == "none", "{signal:?}");
-            let advice = signal.advice.as_deref().unwrap_or_default();
-            ensure!(!why.contains('\n') && !advice.contains('\n'), "more than a line: {signal:?}");
-        }
+        explains(&view)?;
         let (code, table, stderr) = run(check(&["--backend", backend]))?;
         ensure!(code == Some(0), "exit code {code:?}: {stderr}");
         // The kernel, and the titles.
@@ -116,7 +124,7 @@ fn without_tracefs() -> Result<()> {
 fn nothing_left() -> Result<()> {
     for backend in BACKENDS {
         let before = programs()?;
-        says(check(&["--backend", backend, "-o", "json"]))?;
+        explains(&says(check(&["--backend", backend, "-o", "json"]))?)?;
         if !machine::is_virtual() {
             // Here others may come and go.
             continue;

@@ -61,7 +61,8 @@ impl Expected {
                 | Want::Between(..)
                 | Want::Known
                 | Want::Seen(..)
-                | Want::Reason(_),
+                | Want::Reason(_)
+                | Want::Reasoned { .. },
             )
             | None => None,
         }
@@ -166,6 +167,11 @@ impl Expected {
         self.confidence("likely")
     }
 
+    /// The kernel's own reason says it; without reasons it is no more than `otherwise`.
+    pub(crate) fn certain_by_reason(self, otherwise: &str) -> Self {
+        self.want("confidence", Want::Reasoned { with: json!("certain"), without: json!(otherwise) })
+    }
+
     /// It fits, as others may.
     pub(crate) fn possible(self) -> Self {
         self.confidence("possible")
@@ -193,6 +199,11 @@ impl Expected {
     /// The socket's state, and the one before.
     pub(crate) fn state(self, state: &str, before: &str) -> Self {
         self.with("state", json!(state)).with("state_before", json!(before))
+    }
+
+    /// Whichever socket met it.
+    pub(crate) fn any_state(self) -> Self {
+        self.without("state")
     }
 
     /// A connection that is not one yet.

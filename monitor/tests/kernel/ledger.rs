@@ -135,6 +135,8 @@ pub(crate) struct Ledger<'a> {
     stray_received: BTreeMap<u16, u64>,
     reject_sent: BTreeMap<u16, u64>,
     unanswered: u64,
+    /// Every reset here ends what it meets, so the kernel's counters of such moves mean the same as ours.
+    ends_at_once: bool,
     /// Resets that may have been received besides.
     perhaps_received: BTreeMap<PeerKey, u64>,
     sight: Sight,
@@ -161,6 +163,7 @@ impl<'a> Ledger<'a> {
             stray_received: BTreeMap::new(),
             reject_sent: BTreeMap::new(),
             unanswered: 0,
+            ends_at_once: false,
             perhaps_received: BTreeMap::new(),
             sight: Sight::of(api)?,
             kernel_before,
@@ -232,6 +235,11 @@ impl<'a> Ledger<'a> {
         self.unanswered += number;
     }
 
+    /// Whatever ends here is ended by a reset and on the spot, so `EstabResets` and `AttemptFails` judge, too.
+    pub(crate) const fn ends_at_once(&mut self) {
+        self.ends_at_once = true;
+    }
+
     /// What the kernel has counted in this namespace since the book was opened.
     fn by_kernel(&self) -> Result<Snmp> {
         Ok(self.namespace.enter(Snmp::read)?.since(self.kernel_before))
@@ -255,7 +263,7 @@ impl<'a> Ledger<'a> {
     /// the daemon's equals both, row by row and nothing besides.
     pub(crate) fn balance(mut self) -> Result<()> {
         self.namespace.enter(oracle::until_quiet)?;
-        self.check_trial()?;
+        self.check_trial().map_err(|error| error.context(self.surroundings()))?;
         self.rows.retain(|_, counts| *counts != CountsView::default());
         let balanced = wait::until("the daemon's counts to be the trial's", || {
             Ok(self.compare()?.map_err(|wrong| wrong.join("\n")))
@@ -273,7 +281,15 @@ impl<'a> Ledger<'a> {
         let status = self.api.status().map(|status| {
             (status.over_budget, status.failed_reads, status.missed_runs, status.total, status.kernel_total)
         });
-        format!("rows with these ports:\n{rows:?}\nover budget, failed reads, missed runs, sums: {status:?}")
+        let told = self.api.events("limit=1000").map(|view| {
+            let ours = view.events.iter().filter(|event| event.netns == self.namespace.inum);
+            ours.map(|event| format!("{event:?}")).collect::<Vec<_>>().join("\n")
+        });
+        format!(
+            "rows with these ports:\n{}\nover budget, failed reads, missed runs, sums: {status:?}\nevents:\n{}\n",
+            rows.unwrap_or_else(|error| format!("{error:#}")),
+            told.unwrap_or_else(|error| format!("{error:#}"))
+        )
     }
 
     /// Whether the trial did what it says it did.
@@ -284,10 +300,18 @@ impl<'a> Ledger<'a> {
             rows.fold(CountsView::default(), |sum, (_, counts)| zip(sum, *counts, |one, two| one + two))
         };
         let (client, server, sent) = (total(Role::Client), total(Role::Server), self.sent());
+        let attempt_fails = client.refused_received;
+        let established_resets = [client, server].map(|role| role.reset + role.aborted).iter().sum();
         let trial = Snmp {
             out_resets: sent.sum(),
             active_opens: client.opened + client.refused_received + self.unanswered,
             passive_opens: server.opened,
+            attempt_fails: if self.ends_at_once { attempt_fails } else { kernel.attempt_fails },
+            established_resets: if self.ends_at_once {
+                established_resets
+            } else {
+                kernel.established_resets
+            },
         };
         ensure!(trial == kernel, "the trial is wrong: it counts {trial:?}, the kernel {kernel:?}");
         Ok(())

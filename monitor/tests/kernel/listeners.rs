@@ -23,15 +23,19 @@ mod stages;
 
 pub(crate) const TRIALS: &[WithOwn] = &[
     ("a full accept queue is told as the kernel counts it (IPv4)", || in_own(|| overflow(Family::V4))),
+    ("a full accept queue is met by a handshake's last ACK (IPv6)", || {
+        in_own(|| at_the_last_ack(Family::V6))
+    }),
+];
+
+/// What needs no other kernel than the one at hand.
+pub(crate) const TRIALS_OF_ONE_KERNEL: &[WithOwn] = &[
     ("a full accept queue is told as the kernel counts it (IPv6)", || in_own(|| overflow(Family::V6))),
     ("a full accept queue is told as the kernel counts it (dual-stack)", || {
         in_own(|| overflow(Family::Mapped))
     }),
     ("a full accept queue is met by a handshake's last ACK (IPv4)", || {
         in_own(|| at_the_last_ack(Family::V4))
-    }),
-    ("a full accept queue is met by a handshake's last ACK (IPv6)", || {
-        in_own(|| at_the_last_ack(Family::V6))
     }),
     ("a listener that is opened again goes on counting", || in_own(reopened)),
     ("what was dropped before the start is left out", || in_own(before_the_start)),

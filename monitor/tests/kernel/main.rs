@@ -23,6 +23,7 @@ mod ledger;
 mod oracle;
 mod story;
 
+mod again;
 mod api;
 mod capture;
 mod clock;
@@ -55,9 +56,11 @@ use crate::api::Api;
 use crate::daemon::{Daemon, Scratch};
 use crate::needs::{Need, Selection};
 use crate::netns::with_own_files;
+use crate::scenarios::Scenario;
 
-/// Options of the shared daemon: room for its trials' peers whatever else this machine connects to meanwhile.
-const ROOMY: [&str; 4] = ["--client-peers", "150000", "--server-peers", "150000"];
+/// Options of the shared daemon: room for its trials' peers and closed connections whatever else this machine connects to meanwhile.
+const ROOMY: [&str; 6] =
+    ["--client-peers", "150000", "--server-peers", "150000", "--closed-memory", "262144"];
 
 /// What a trial with the shared daemon, and one without, does.
 type WithShared = (&'static str, fn(&Api) -> Result<()>);
@@ -129,11 +132,24 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
             selection.add(scenario.need, trial);
         }
     }
-    for (name, run) in [scenarios::JOINED, scenarios::FORGED, scenarios::TWINS, recording::TRIALS].concat() {
+    for (name, run) in [scenarios::JOINED, scenarios::FORGED, scenarios::TWINS].concat() {
         selection.add(None, beside_others(name, shared(daemon, run)));
     }
-    for (name, run) in [lifecycle::TRIALS, checks::TRIALS, backends::TRIALS, listeners::TRIALS].concat() {
+    for &(name, run) in recording::TRIALS {
+        selection.add(Some(Need::OneKernel), beside_others(name, shared(daemon, run)));
+    }
+    let anywhere =
+        [lifecycle::TRIALS, checks::TRIALS_OF_ONE_KERNEL, listeners::TRIALS_OF_ONE_KERNEL].concat();
+    for (name, run) in anywhere {
+        selection.add(Some(Need::OneKernel), beside_others(name, run));
+    }
+    for (name, run) in [backends::TRIALS, listeners::TRIALS].concat() {
         selection.add(None, beside_others(name, run));
+    }
+    for &family in scenarios::WITHOUT_ROOM.families {
+        let Scenario { name, need, .. } = scenarios::WITHOUT_ROOM;
+        let run = move |api: &Api| scenarios::WITHOUT_ROOM.run(api, family);
+        selection.add(need, alone(format!("{name} ({})", family.name()), shared(daemon, run)));
     }
     let storms = [volume::TRIALS, format::TRIALS, overload::TRIALS_WITH_SHARED, budget::TRIALS].concat();
     for (name, need, run) in storms {
@@ -148,30 +164,30 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
 
 fn shared(
     daemon: Option<&Arc<Daemon>>,
-    run: impl FnOnce(&Api) -> Result<()> + Send + 'static,
-) -> impl FnOnce() -> Result<()> + Send + 'static {
+    run: impl Fn(&Api) -> Result<()> + Send + Sync + 'static,
+) -> impl Fn() -> Result<()> + Send + Sync + 'static {
     let daemon = daemon.map(Arc::clone);
-    move || run(&daemon.context("no daemon was started")?.api)
+    move || run(&daemon.as_ref().context("no daemon was started")?.api)
 }
 
 /// Readers run side by side; a writer has the machine and the daemon's counters to itself.
 static MACHINE: RwLock<()> = RwLock::new(());
 
-fn beside_others(name: impl Into<String>, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+fn beside_others(name: impl Into<String>, run: impl Fn() -> Result<()> + Send + Sync + 'static) -> Trial {
     let name = name.into();
     Trial::test(name.clone(), move || {
         let _machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
         machine::announce(&name);
-        with_own_files(run).map_err(failed)
+        again::if_hidden(&name, || with_own_files(&run)).map_err(failed)
     })
 }
 
-fn alone(name: impl Into<String>, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+fn alone(name: impl Into<String>, run: impl Fn() -> Result<()> + Send + Sync + 'static) -> Trial {
     let name = name.into();
     Trial::test(name.clone(), move || {
         let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
         machine::announce(&name);
-        with_own_files(run).map_err(failed)
+        again::if_hidden(&name, || with_own_files(&run)).map_err(failed)
     })
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{Write as _, stdout};
 
 use libtest_mimic::{Arguments, Trial};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::machine;
 
@@ -17,16 +18,21 @@ pub(crate) enum Need {
     Promtool,
     /// A processor of its own, for a storm that takes an emulated one minutes.
     Pace,
-    /// Modules of the kernel that nobody else loads, and `nft`.
-    Modules,
+    /// A machine of its own, whose modules nobody else loads and whose limits nobody else needs; and `nft`.
+    OwnMachine,
+    /// A kernel that speaks Multipath TCP.
+    Mptcp,
+    /// Nothing of the kernel that another one lacks: it shows what the daemon does by itself.
+    OneKernel,
 }
 
 impl Need {
     /// Whether this machine has it. Outside virtual machines every program is: what is missing there must be seen to be.
     pub(crate) fn is_met(self) -> bool {
         match self {
-            Self::Python | Self::Promtool | Self::Pace => !machine::is_virtual(),
-            Self::Modules => machine::is_virtual(),
+            Self::Python | Self::Promtool | Self::Pace | Self::OneKernel => !machine::is_virtual(),
+            Self::OwnMachine => machine::is_virtual(),
+            Self::Mptcp => Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).is_ok(),
         }
     }
 }
@@ -36,7 +42,9 @@ impl fmt::Display for Need {
         formatter.write_str(match self {
             Self::Python => "Python",
             Self::Promtool => "promtool",
-            Self::Modules => "modules to load",
+            Self::OwnMachine => "a machine of their own",
+            Self::Mptcp => "Multipath TCP",
+            Self::OneKernel => "one kernel only",
             Self::Pace => "the pace of a real processor",
         })
     }

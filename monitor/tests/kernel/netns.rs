@@ -35,9 +35,7 @@ const NUMBER_RESTS: Duration = Duration::from_secs(3);
 impl Namespace {
     /// The calling thread's.
     pub(crate) fn current() -> Result<Self> {
-        let handle = File::open("/proc/thread-self/ns/net").context("cannot open this thread's namespace")?;
-        let inum = u32::try_from(handle.metadata()?.ino())?;
-        Ok(Self { handle, inum, _held: None })
+        Self::at("/proc/thread-self/ns/net")
     }
 
     /// The calling thread's, kept for a while after this is dropped by a thread in it: what the daemon counts late must not be
@@ -62,6 +60,17 @@ impl Namespace {
             EXTRA_V6.into_iter().try_for_each(until_local)?;
             Self::current_and_after()
         })
+    }
+
+    /// That of the machine's first process, where limits are set that hold everywhere.
+    pub(crate) fn first() -> Result<Self> {
+        Self::at("/proc/1/ns/net")
+    }
+
+    fn at(path: &str) -> Result<Self> {
+        let handle = File::open(path).with_context(|| format!("cannot open {path}"))?;
+        let inum = u32::try_from(handle.metadata()?.ino())?;
+        Ok(Self { handle, inum, _held: None })
     }
 
     /// Runs `body` on a thread in this namespace. What it spawns is in the namespace too.

@@ -29,6 +29,10 @@ pub(crate) struct Snmp {
     pub(crate) active_opens: u64,
     /// Connections that came in.
     pub(crate) passive_opens: u64,
+    /// Moves from SYN-SENT or SYN-RECEIVED to CLOSED.
+    pub(crate) attempt_fails: u64,
+    /// Moves from ESTABLISHED or CLOSE-WAIT to CLOSED.
+    pub(crate) established_resets: u64,
 }
 
 impl Snmp {
@@ -39,6 +43,8 @@ impl Snmp {
             out_resets: number(&table, "OutRsts")?,
             active_opens: number(&table, "ActiveOpens")?,
             passive_opens: number(&table, "PassiveOpens")?,
+            attempt_fails: number(&table, "AttemptFails")?,
+            established_resets: number(&table, "EstabResets")?,
         })
     }
 
@@ -48,6 +54,8 @@ impl Snmp {
             out_resets: self.out_resets - earlier.out_resets,
             active_opens: self.active_opens - earlier.active_opens,
             passive_opens: self.passive_opens - earlier.passive_opens,
+            attempt_fails: self.attempt_fails - earlier.attempt_fails,
+            established_resets: self.established_resets - earlier.established_resets,
         }
     }
 }

@@ -69,8 +69,8 @@ impl Signal {
         let functions = ["fentry:", "kprobe:", "fexit:", "kretprobe:"];
         let by_function = |part: &str| functions.iter().any(|kind| part.starts_with(kind));
         match self {
-            // Where the function is only hooked for what another hook lacks, it is not called for refusals.
-            Self::Refusal => by_function(hook),
+            // Before 5.11 another function lends the segments, and is not called for those.
+            Self::Refusal => hook.split('+').any(|part| by_function(part) && part.ends_with(":tcp_reset")),
             Self::Received
             | Self::SynRecv
             | Self::TimeWait
@@ -120,14 +120,14 @@ pub(crate) fn row(signals: &[SignalView], signal: Signal) -> Result<&SignalView>
     row.with_context(|| format!("the daemon has no signal {}", signal.name()))
 }
 
+/// Whether the running kernel says why it resets.
+pub(crate) fn gives_reasons() -> Result<bool> {
+    Ok(!reasons()?.is_empty())
+}
+
 /// What the running kernel has instead of a reason that newer ones have; `None` when it gives none at all.
 pub(crate) fn reason_here(wanted: &'static str) -> Result<Option<&'static str>> {
-    static REASONS: LazyLock<Result<Vec<String>>> = LazyLock::new(|| {
-        let bytes = read_btf()?;
-        let values = Btf::parse(&bytes)?.enum_values("sk_rst_reason").unwrap_or_default();
-        Ok(values.into_iter().map(|(name, _)| name).collect())
-    });
-    let reasons = REASONS.as_ref().map_err(|error| anyhow!("{error:#}"))?;
+    let reasons = reasons()?;
     let has_it = reasons.iter().any(|name| name.strip_prefix("SK_RST_REASON_") == Some(wanted));
     Ok(if reasons.is_empty() {
         None
@@ -136,4 +136,14 @@ pub(crate) fn reason_here(wanted: &'static str) -> Result<Option<&'static str>> 
     } else {
         Some("NOT_SPECIFIED")
     })
+}
+
+/// Names of the running kernel's reasons.
+fn reasons() -> Result<&'static [String]> {
+    static REASONS: LazyLock<Result<Vec<String>>> = LazyLock::new(|| {
+        let bytes = read_btf()?;
+        let values = Btf::parse(&bytes)?.enum_values("sk_rst_reason").unwrap_or_default();
+        Ok(values.into_iter().map(|(name, _)| name).collect())
+    });
+    REASONS.as_ref().map(Vec::as_slice).map_err(|error| anyhow!("{error:#}"))
 }

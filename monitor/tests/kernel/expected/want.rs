@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::signals::{Sight, Signal, reason_here};
+use crate::signals::{Sight, Signal, gives_reasons, reason_here};
 
 /// What a field must be.
 #[derive(Clone, Debug)]
@@ -16,6 +16,11 @@ pub(super) enum Want {
     Seen(Signal, Box<Self>),
     /// The kernel's own reason, where it has one.
     Reason(&'static str),
+    /// One value where the kernel gives reasons, another where it gives none.
+    Reasoned {
+        with: Value,
+        without: Value,
+    },
 }
 
 impl Want {
@@ -32,7 +37,7 @@ impl Want {
             Self::OneOf(values) => {
                 values.iter_mut().filter(|value| !value.is_null()).for_each(|value| value.clone_from(other));
             }
-            Self::Is(_) | Self::Between(..) | Self::Known | Self::Reason(_) => {}
+            Self::Is(_) | Self::Between(..) | Self::Known | Self::Reason(_) | Self::Reasoned { .. } => {}
         }
     }
 
@@ -48,6 +53,7 @@ impl Want {
             Self::Seen(signal, want) if sight.has(*signal) => want.is_met_by(found, sight)?,
             Self::Seen(..) => found.is_null(),
             Self::Reason(name) => found.as_str() == reason_here(name)?,
+            Self::Reasoned { with, without } => found == if gives_reasons()? { with } else { without },
         })
     }
 }

@@ -1,15 +1,19 @@
 //! Orphans: the server has closed, but its full socket is still there. Here the kernel's own tracepoint of received
 //! resets also fires for data, and here resets are really received. Nothing may be mistaken for the other.
 
+use std::fs;
+
 use anyhow::Result;
 use monitor::view::CountsView;
 
 use super::told::{
-    late_to_orphan, lingering, received, received_after_end, received_by_orphan, received_in_vain,
+    late_to_orphan, late_without_socket, lingering, received, received_after_end, received_by_orphan,
+    received_in_vain,
 };
 use super::{Scenario, Stage};
 use crate::ledger::ended;
-use crate::netns::sysctl;
+use crate::needs::Need;
+use crate::netns::{Namespace, sysctl};
 use crate::oracle::{self, state};
 use crate::owner::Owner;
 use crate::packets::Flags;
@@ -38,8 +42,21 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "a reset received by a half-closed socket is one received",
         reset_after_shutdown,
     ),
+    Scenario::on(
+        &[Family::V4, Family::V6],
+        "an orphan in FIN_WAIT2 that is waited for no longer is reset",
+        timer_in_fin_wait2,
+    ),
     Scenario::on(&[Family::V4, Family::V6], "orphans in the same place in memory are told apart", in_turn),
 ];
+
+/// Changes a limit of the whole machine.
+pub(crate) const WITHOUT_ROOM: Scenario = Scenario::on(
+    &[Family::V4, Family::V6],
+    "an orphan for which there is no room is reset for want of memory",
+    without_room,
+)
+.needing(Need::OwnMachine);
 
 /// The server closes, and its FIN gets lost.
 fn close_in_fin_wait1(service: &Service, exchanges: usize) -> Result<Left> {
@@ -54,10 +71,9 @@ fn close_in_fin_wait1(service: &Service, exchanges: usize) -> Result<Left> {
     Ok(Left { client: pair.client, client_port, service_port })
 }
 
-/// The server closes, its FIN is acknowledged, and its socket stays a full one.
-fn close_in_fin_wait2(stage: &Stage<'_>) -> Result<Left> {
-    // Beyond the 60 s of TIME_WAIT the kernel keeps the socket itself for the rest.
-    sysctl("ipv4/tcp_fin_timeout", "100")?;
+/// The server closes, its FIN is acknowledged, and its socket stays a full one: for what the timeout is above the 60 s of `TIME_WAIT`.
+fn close_in_fin_wait2(stage: &Stage<'_>, timeout: &str) -> Result<Left> {
+    sysctl("ipv4/tcp_fin_timeout", timeout)?;
     let pair = stage.place.listen()?.pair()?;
     pair.exchange(1)?;
     pair.close_server()
@@ -132,7 +148,7 @@ fn many_segments_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 fn data_in_fin_wait2(stage: &mut Stage<'_>) -> Result<()> {
-    let left = close_in_fin_wait2(stage)?;
+    let left = close_in_fin_wait2(stage, "100")?;
     let ends = stage.ends(left.client_port);
     send(&left.client, b"late")?;
     stage.expect([
@@ -149,7 +165,7 @@ fn reset_in_fin_wait1(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 fn reset_in_fin_wait2(stage: &mut Stage<'_>) -> Result<()> {
-    let left = close_in_fin_wait2(stage)?;
+    let left = close_in_fin_wait2(stage, "100")?;
     abort_to_orphan(stage, left, ["CLOSE_WAIT", "FIN_WAIT2"])
 }
 
@@ -160,6 +176,8 @@ fn reset_after_shutdown(stage: &mut Stage<'_>) -> Result<()> {
     oracle::until_state(pair.service_port, pair.client_port, state::FIN_WAIT2)?;
     let ends = stage.ends(pair.client_port);
     abort(pair.client)?;
+    // Until then its application sees no more than the end that it asked for.
+    oracle::until_gone(pair.service_port, pair.client_port)?;
     stage.expect([
         lingering(ends.client())?.state("CLOSE", "CLOSE_WAIT").fin("peer"),
         received(ends.server(), "linger_abort", &pair.server)?
@@ -169,6 +187,59 @@ fn reset_after_shutdown(stage: &mut Stage<'_>) -> Result<()> {
             .shutdown("both"),
     ]);
     note_reset(stage);
+    Ok(())
+}
+
+fn timer_in_fin_wait2(stage: &mut Stage<'_>) -> Result<()> {
+    let left = close_in_fin_wait2(stage, "61")?;
+    let ends = stage.ends(left.client_port);
+    // When the second above 60 is over there is no time left, not even for a minisock.
+    sysctl("ipv4/tcp_fin_timeout", "10")?;
+    let saw = received_after_end(ends.client(), "other", &left.client)?;
+    stage.expect([
+        ends.server()
+            .sent("other")
+            .possible()
+            .active("FIN_WAIT2")
+            .state("FIN_WAIT2", "FIN_WAIT2")
+            .reason("TCP_STATE")
+            .orphan()
+            .fin("local")
+            .owner(&Owner::me()?)
+            .app_saw_unknown(),
+        saw.any_cause(),
+    ]);
+    note_data(stage, 1);
+    Ok(())
+}
+
+fn without_room(stage: &mut Stage<'_>) -> Result<()> {
+    const LIMIT: &str = "ipv4/tcp_max_orphans";
+    let machine = Namespace::first()?;
+    let usual = machine.enter(|| Ok(fs::read_to_string(format!("/proc/sys/net/{LIMIT}"))?))?;
+    let left = close_in_fin_wait1(&stage.place.listen()?, 1)?;
+    let ends = stage.ends(left.client_port);
+    machine.enter(|| sysctl(LIMIT, "0"))?;
+    // The timer that sends its FIN again finds that it is one too many.
+    let saw = received(ends.client(), "memory_pressure", &left.client);
+    machine.enter(|| sysctl(LIMIT, usual.trim()))?;
+    stage.expect([
+        ends.server()
+            .sent("memory_pressure")
+            .certain_by_reason("possible")
+            .active("FIN_WAIT1")
+            .state("FIN_WAIT1", "FIN_WAIT1")
+            .reason("TCP_ABORT_ON_MEMORY")
+            .orphan()
+            .fin("local")
+            .owner(&Owner::me()?),
+        // That one stands behind the FIN that got lost, so the client asks back, and nobody is there any more.
+        late_without_socket(ends.server(), "other", 0)?.possible().uncounted().segment(".", 0),
+        // Without the kernel's reason the sender is not sure enough to say it for both.
+        saw?.any_cause(),
+    ]);
+    stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: 2, ..ended(1) });
+    stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
     Ok(())
 }
 

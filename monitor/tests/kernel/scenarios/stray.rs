@@ -1,7 +1,8 @@
 //! Resets that are received where no connection is, or none any more: in a handshake, by a minisock, by nobody.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use monitor::view::CountsView;
+use socket2::Protocol;
 
 use super::told::{lingering, received};
 use super::{Scenario, Stage};
@@ -11,11 +12,16 @@ use crate::oracle::{self, state};
 use crate::owner::Owner;
 use crate::packets::{Flags, Numbers, RawSocket, Segment};
 use crate::signals::Signal;
-use crate::sockets::{Family, abort, unique_port};
+use crate::sockets::{Family, abort, lose, port_of, unique_port};
 use crate::wait;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on_all("a reset that answers a SYN-ACK is a stray of the listener's port", in_handshake),
+    Scenario::on(
+        &[Family::V4, Family::V6],
+        "a second SYN within a handshake is answered by a reset",
+        syn_in_handshake,
+    ),
     Scenario::on(&[Family::V4, Family::V6], "a reset that meets TIME_WAIT ends nothing", in_time_wait),
     Scenario::on(&[Family::V4, Family::V6], "a reset after the end of its connection ends nothing", belated),
     Scenario::on(&[Family::V4, Family::V6], "a reset that is challenged is none", challenged),
@@ -36,6 +42,27 @@ fn in_handshake(stage: &mut Stage<'_>) -> Result<()> {
     ]);
     stage.ledger.stray_sent(client_port, 1);
     stage.ledger.stray_received(Signal::SynRecv, stage.place.port, 1);
+    Ok(())
+}
+
+fn syn_in_handshake(stage: &mut Stage<'_>) -> Result<()> {
+    let _service = stage.place.listen()?;
+    let capture = Capture::open()?;
+    // The SYN-ACK gets lost, so the handshake goes on.
+    let client = stage.place.client_socket(Protocol::TCP, 0)?;
+    lose(&client, Flags::SYN)?;
+    client.set_nonblocking(true)?;
+    ensure!(client.connect(&stage.place.target().into()).is_err(), "connected at once");
+    let ends = stage.ends(port_of(&client)?);
+    let first = capture.next(|passed| passed.from == ends.client && passed.flags.has(Flags::SYN))?;
+    capture.next(|passed| passed.from == ends.server && passed.flags.has(Flags::SYN | Flags::ACK))?;
+    let second = Segment::between(ends.client, ends.server, Flags::SYN);
+    RawSocket::open()?.send_with(second, Numbers::at(first.next))?;
+    capture.next(|passed| passed.from == ends.server && passed.flags.has(Flags::RST))?;
+    drop(client);
+    stage.expect([ends.server().refused_sent().listening().reason("INVALID_SYN")]);
+    stage.ledger.unanswered(1);
+    stage.ledger.refused_sent(stage.place.port, 1);
     Ok(())
 }
 
