@@ -85,6 +85,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Every trial on every series of kernels, and all that they say against what is documented. Tells whether all was as it should be.
+pub(crate) fn on_every_series() -> Result<bool> {
+    machines(&SERIES, &[], Use::Compare)
+}
+
 /// What the words mean.
 #[derive(Debug, PartialEq, Eq)]
 struct Choice {
