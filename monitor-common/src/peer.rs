@@ -230,8 +230,8 @@ pub struct PeerFin {
     pub lrcvtime: u32,
     /// Bytes that the application had not read then: few for a TLS `close_notify` of the peer.
     pub last_bytes: u32,
-    /// Keeps the size a multiple of 8; always zero.
-    pub reserved: u32,
+    /// `tcp_sock.snd_una` then: it moves when the peer acknowledges data of ours, and not when its FIN comes again.
+    pub snd_una: u32,
 }
 
 /// Entries of the array of [`PeerFin`]s, a power of two: 512 KiB. Overwritten by chance only: a connection rarely stays

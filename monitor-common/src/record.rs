@@ -67,6 +67,8 @@ pub mod verdict {
     pub const ORPHAN: u8 = 1 << 4;
     /// No `struct socket` was attached: an orphan, or a connection that nobody had accepted yet.
     pub const NO_FILE: u8 = 1 << 5;
+    /// Since its FIN the peer has acknowledged data of ours: that was a half close.
+    pub const ANSWERED_AFTER_FIN: u8 = 1 << 6;
 }
 
 /// Where in its handshake a connection met a full accept queue.

@@ -54,6 +54,7 @@ pub(crate) fn note(sk: u64, facts: &TcpFacts, jiffies: u32, last_bytes: u32) {
     fin.lsndtime = facts.lsndtime;
     fin.lrcvtime = facts.lrcvtime;
     fin.last_bytes = last_bytes;
+    fin.snd_una = facts.snd_una;
 }
 
 /// What was remembered of this connection.

@@ -304,6 +304,9 @@ pub(crate) fn first_fin(record: &mut Record, sk: u64, facts: &TcpFacts, tuple: &
         if let Some(fin) = peer_fin::recall(sk, facts) {
             fin_ages(record, fin.jiffies, fin.lsndtime, fin.lrcvtime);
             record.fin_last_bytes = fin.last_bytes;
+            if fin.snd_una != facts.snd_una {
+                record.verdicts |= verdict::ANSWERED_AFTER_FIN;
+            }
         }
     } else if matches!(state, FIN_WAIT1 | FIN_WAIT2 | CLOSING) {
         record.fin_by = Side::Local as u8;

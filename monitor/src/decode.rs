@@ -275,6 +275,7 @@ impl Raw {
             sent_age: timebase.age(self.fin_sent_age),
             received_age: timebase.age(self.fin_received_age),
             last_bytes: self.fin_last_bytes,
+            answered: self.has_verdict(verdict::ANSWERED_AFTER_FIN),
         });
         Some(Fin { by, quiet })
     }

@@ -198,6 +198,8 @@ pub struct Quiet {
     pub received_age: Duration,
     /// Bytes of the FIN's side which nobody had taken yet: few for a TLS `close_notify`.
     pub last_bytes: u32,
+    /// After its own FIN the peer has acknowledged data of ours.
+    pub answered: bool,
 }
 
 /// The segment that provoked a sent reset or met a full queue; of a received reset, the reset itself.

@@ -123,12 +123,12 @@ pub fn was_closed_idle(event: &Event) -> Option<bool> {
     Some(time >= IDLE)
 }
 
-/// Whether the side that was still open has sent data since the first FIN, and it was taken: that FIN was a half close. The
-/// peer's ACK is all that is left of ours when more has been sent.
+/// Whether the side that was still open has sent data since the first FIN, and it was taken: that FIN was a half close. When an
+/// ACK last came does not tell: a FIN that is sent again brings one.
 fn went_on(quiet: &Quiet, by: Side, socket: &SocketFacts) -> bool {
     match by {
         Side::Local => socket.received_age < quiet.age,
-        Side::Peer => socket.ack_age.is_some_and(|acked| acked < quiet.age),
+        Side::Peer => quiet.answered,
     }
 }
 
@@ -177,7 +177,7 @@ fn sent(event: &Event, socket: &SocketFacts) -> Idle {
 
 /// Time from the last activity before the first FIN until the event.
 fn last_activity(quiet: &Quiet, by: Side, socket: &SocketFacts) -> Duration {
-    let Quiet { age, sent_age, received_age, last_bytes } = *quiet;
+    let Quiet { age, sent_age, received_age, last_bytes, answered: _ } = *quiet;
     let (own, other) = match by {
         Side::Local => (sent_age, received_age),
         Side::Peer => (received_age, sent_age),

@@ -51,8 +51,13 @@ fn owner(exiting: bool) -> Owner {
 /// A request that came `after` our FIN, which came after `quiet`.
 fn late(after: Duration, quiet: Duration) -> Event {
     let socket = SocketFacts { sent_age: after + quiet, received_age: after + quiet + MS, ..socket() };
-    let noted =
-        Quiet { age: after, sent_age: after + quiet, received_age: after + quiet + MS, last_bytes: 0 };
+    let noted = Quiet {
+        age: after,
+        sent_age: after + quiet,
+        received_age: after + quiet + MS,
+        last_bytes: 0,
+        answered: false,
+    };
     Event {
         state: Some(TcpState(6)),
         segment: Some(Segment { flags: 0x18, bytes: 80, ttl: 64, ifindex: 1, sequence_distance: None }),

@@ -46,7 +46,11 @@ fn sent(socket: SocketFacts, fin: impl Into<Option<Fin>>) -> Event {
 }
 
 fn fin(by: Side, age: Duration, sent_age: Duration, received_age: Duration, last_bytes: u32) -> Fin {
-    Fin { by, quiet: Some(Quiet { age, sent_age, received_age, last_bytes }) }
+    Fin { by, quiet: Some(Quiet { age, sent_age, received_age, last_bytes, answered: false }) }
+}
+
+const fn answered(quiet: Quiet) -> Quiet {
+    Quiet { answered: true, ..quiet }
 }
 
 fn time(event: &Event) -> Duration {
@@ -145,7 +149,10 @@ fn what_was_said_after_a_half_close_is_no_quiet_of_it() {
     assert_eq!(was_closed_idle(&busy), Some(false));
     // The peer's FIN; it took data of ours a second ago.
     let taken = SocketFacts { ack_age: Some(S), ..provoking(socket(Duration::ZERO, 63 * S)) };
-    assert_eq!(time(&received(TcpState::CLOSE_WAIT, taken, fin_of(Side::Peer))), S);
+    let answered = Fin { quiet: fin_of(Side::Peer).quiet.map(answered), ..fin_of(Side::Peer) };
+    assert_eq!(time(&received(TcpState::CLOSE_WAIT, taken, answered)), S);
+    // Or it sent its FIN again a second ago.
+    assert_eq!(time(&received(TcpState::CLOSE_WAIT, taken, fin_of(Side::Peer))), 63 * S);
 }
 
 #[test]

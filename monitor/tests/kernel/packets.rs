@@ -15,6 +15,7 @@ impl Flags {
     pub(crate) const FIN: Self = Self(0x01);
     pub(crate) const SYN: Self = Self(0x02);
     pub(crate) const RST: Self = Self(0x04);
+    pub(crate) const PSH: Self = Self(0x08);
     pub(crate) const ACK: Self = Self(0x10);
 
     /// As a header has them.

@@ -3,13 +3,15 @@
 use anyhow::Result;
 
 use super::{Quiet, note_reset};
+use crate::capture::Capture;
 use crate::clock::{Bounds, Moment};
 use crate::ledger::Role;
 use crate::netns::sysctl;
 use crate::oracle::{self, state};
+use crate::packets::Flags;
 use crate::scenarios::told::{late_to_orphan, received_after_end};
 use crate::scenarios::{Scenario, Stage};
-use crate::sockets::{poll_for_reset, send};
+use crate::sockets::{lose_without, poll_for_reset, send};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on_all(
@@ -20,6 +22,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "data to a client's orphan counts the quiet before it, though it brought an ACK",
         by_client,
     ),
+    Scenario::on_all("a FIN that comes again does not shorten the quiet before a late request", fin_again),
 ];
 
 fn by_server(stage: &mut Stage<'_>) -> Result<()> {
@@ -50,5 +53,31 @@ fn to_orphan(stage: &mut Stage<'_>, closer: Role) -> Result<()> {
             .idle(quiet, "before_our_data"),
     ]);
     note_reset(stage, closer, 1);
+    Ok(())
+}
+
+fn fin_again(stage: &mut Stage<'_>) -> Result<()> {
+    let quiet = Quiet::begin(stage)?;
+    let capture = Capture::open()?;
+    // Of what the client sends only its request arrives, so the FIN is sent until then.
+    lose_without(&quiet.pair.server, Flags::PSH)?;
+    let closed = quiet.close_unheard(stage, Role::Server)?;
+    // On the loopback each passes on its way out and on its way in.
+    for _ in 0..4 {
+        capture.next(|passed| passed.from == closed.ends.server && passed.flags.has(Flags::FIN))?;
+    }
+    let ((), sent) = Moment::of(|| {
+        send(&closed.other, b"late")?;
+        poll_for_reset(&closed.other)
+    })?;
+    let quiet = Bounds::between(closed.last, sent);
+    stage.expect([
+        // The request acknowledges the FIN, and is no answer to it.
+        late_to_orphan(closed.ends.server(), "idle_reuse", "FIN_WAIT2", 4)?
+            .idle(quiet, "before_peers_data")
+            .segments(2, 1),
+        received_after_end(closed.ends.client(), "idle_reuse", &closed.other)?.idle(quiet, "before_our_data"),
+    ]);
+    note_reset(stage, Role::Server, 1);
     Ok(())
 }
