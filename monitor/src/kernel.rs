@@ -10,6 +10,7 @@ mod choose;
 pub mod debug_log;
 pub mod facts;
 pub mod hook;
+mod late_probe;
 pub mod load;
 pub mod plan;
 pub mod privileges;

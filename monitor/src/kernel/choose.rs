@@ -3,10 +3,14 @@
 //! Nothing is concluded from versions or configurations: a program is loaded and attached, or the kernel says why not. When it
 //! refuses a whole kind of hook, the others of that kind are not tried.
 
+use std::io;
+use std::os::fd::AsFd as _;
+
 use aya::programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint};
 use aya::{Btf, Ebpf};
 
 use super::hook::{FunctionHook, Hook, Means, Moment};
+use super::late_probe::LateProbe;
 use super::load::LoadError;
 use super::plan::{SignalPlan, Way};
 use crate::snapshot::{SignalRow, SignalStatus};
@@ -18,15 +22,26 @@ pub(super) struct Served {
     pub(super) hooks: Vec<Hook>,
 }
 
+/// What was chosen for all signals.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) served: Vec<Served>,
+    /// Probes for modules that are still to come.
+    pub(super) late: Vec<LateProbe>,
+}
+
 /// Loads and attaches a way for each signal. `functions` has the numbers of the running kernel's.
-pub(super) fn choose(
-    ebpf: &mut Ebpf,
-    functions: &Btf,
-    signals: &[SignalPlan],
-) -> Result<Vec<Served>, LoadError> {
-    let mut chooser =
-        Chooser { ebpf, functions, attached: Vec::new(), no_trampolines: None, no_probes: None };
-    signals.iter().map(|signal| chooser.serve(signal)).collect()
+pub(super) fn choose(ebpf: &mut Ebpf, functions: &Btf, signals: &[SignalPlan]) -> Result<Chosen, LoadError> {
+    let mut chooser = Chooser {
+        ebpf,
+        functions,
+        attached: Vec::new(),
+        late: Vec::new(),
+        no_trampolines: None,
+        no_probes: None,
+    };
+    let served = signals.iter().map(|signal| chooser.serve(signal)).collect::<Result<_, _>>()?;
+    Ok(Chosen { served, late: chooser.late })
 }
 
 struct Chooser<'a> {
@@ -34,6 +49,7 @@ struct Chooser<'a> {
     functions: &'a Btf,
     /// In use by a signal.
     attached: Vec<Hook>,
+    late: Vec<LateProbe>,
     /// Why there can be none of the kind.
     no_trampolines: Option<String>,
     no_probes: Option<String>,
@@ -90,9 +106,15 @@ impl Chooser<'_> {
         if let Some(reason) = self.no_such(hook) {
             return Err(reason.clone());
         }
-        let tried = self
-            .load(hook)
-            .and_then(|()| if awaits(hook) { Ok(()) } else { attach_or_refuse(self.ebpf, hook) });
+        let tried = self.load(hook).and_then(|()| match hook {
+            Hook::Function(FunctionHook { awaits: Some(module), .. }) => {
+                self.attach_late(hook, module);
+                Ok(())
+            }
+            Hook::Function(FunctionHook { awaits: None, .. }) | Hook::Tracepoint(_) => {
+                attach_or_refuse(self.ebpf, hook)
+            }
+        });
         tried.map_err(|Refusal { reason, kind }| {
             detach(self.ebpf, hook);
             let what =
@@ -107,6 +129,23 @@ impl Chooser<'_> {
             }
             reason
         })
+    }
+
+    /// Where that is not possible, it is tried again when the module is there.
+    fn attach_late(&mut self, hook: &Hook, module: &str) {
+        let Hook::Function(function) = hook else { return };
+        let opened = match self.ebpf.program(function.program()) {
+            Some(Program::KProbe(program)) => program
+                .fd()
+                .map_err(io::Error::other)
+                .and_then(|program| LateProbe::open(function, module, program.as_fd())),
+            // A module that is not there has no types, so there is no trampoline.
+            Some(_) | None => return,
+        };
+        match opened {
+            Ok(probe) => self.late.push(probe),
+            Err(error) => tracing::debug!(function = hook.place(), module, %error, "no late probe"),
+        }
     }
 
     fn no_such(&self, hook: &Hook) -> Option<&String> {
@@ -145,13 +184,6 @@ impl Chooser<'_> {
                 program.load().map_err(|error| refusal(name, &error))
             }
         }
-    }
-}
-
-fn awaits(hook: &Hook) -> bool {
-    match hook {
-        Hook::Tracepoint(_) => false,
-        Hook::Function(FunctionHook { awaits, .. }) => awaits.is_some(),
     }
 }
 
@@ -205,7 +237,7 @@ fn absent(name: &str) -> Refusal {
 /// The kernel's answer on one line; the verifier's log goes to the debug log, where there is room.
 #[expect(clippy::wildcard_enum_match_arm, reason = "errors of aya's that say enough as they are")]
 fn refusal(program: &'static str, error: &ProgramError) -> Refusal {
-    let denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             tracing::debug!(program, %verifier_log, "the verifier's log");
@@ -229,7 +261,7 @@ fn refusal(program: &'static str, error: &ProgramError) -> Refusal {
 }
 
 /// That a whole kind is denied is not for want of a capability: those were looked at before (`plan.rs`).
-fn told(error: &std::io::Error, kind: bool) -> String {
+fn told(error: &io::Error, kind: bool) -> String {
     /// The kernel's own number for what it does not support, which C libraries have no words for. A trampoline for a function with
     /// more than six arguments is such, before 6.6.
     const ENOTSUPP: i32 = 524;
@@ -266,7 +298,7 @@ mod tests {
 
     #[test]
     fn errors_are_told_in_words() {
-        let error = std::io::Error::from_raw_os_error;
+        let error = io::Error::from_raw_os_error;
         assert_eq!(told(&error(524), false), "this kernel cannot (ENOTSUPP)");
         assert!(told(&error(22), false).starts_with("Invalid argument"));
         assert!(told(&error(1), true).contains("capabilities are there: Operation not permitted"));

@@ -143,9 +143,9 @@ pub fn load(
     prepare(&mut truth).map_err(|source| LoadError::Map { name: names::PEERS, source })?;
     let ring = RingBuf::try_from(take(&mut ebpf, names::EVENTS)?)
         .map_err(|source| LoadError::Map { name: names::EVENTS, source })?;
-    let served = choose(&mut ebpf, functions, &plan.signals)?;
+    let chosen = choose(&mut ebpf, functions, &plan.signals)?;
     drop(descriptors);
-    Ok(Loaded { programs: Programs::new(ebpf, served), ring, truth })
+    Ok(Loaded { programs: Programs::new(ebpf, chosen), ring, truth })
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {

@@ -15,7 +15,7 @@ const KEPT: [Capability; 1] = [Capability::CAP_SYS_PTRACE];
 /// are then not freed, and newcomers beyond the budget stay in `other`.
 pub fn drop_all_but_needed(programs: &Programs) {
     let held = caps::read(None, CapSet::Permitted).unwrap_or_default();
-    let for_awaited = FOR_AWAITED.into_iter().filter(|_| programs.is_awaiting());
+    let for_awaited = FOR_AWAITED.into_iter().filter(|_| programs.is_to_attach());
     let kept: CapsHashSet =
         KEPT.into_iter().chain(for_awaited).filter(|capability| held.contains(capability)).collect();
     let dropped = caps::clear(None, CapSet::Ambient)

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use aya::Ebpf;
 use monitor_common::counters::Tracepoint;
 
-use super::choose::{Served, attach};
+use super::choose::{Chosen, Served, attach};
 use super::facts::is_loaded;
 use super::hook::{FunctionHook, Hook, label};
+use super::late_probe::LateProbe;
 use super::plan::awaited;
 use crate::snapshot::{ProgramRow, SignalRow, SignalStatus};
 
@@ -23,13 +24,15 @@ pub struct VerifiedProgram {
     pub instructions: Option<u32>,
 }
 
-/// What to do when a program cannot be attached to a module that came later. Debian's kernels ask for `CAP_SYS_ADMIN` where
+/// What to do when a program cannot be attached to a module that came later, and without tracefs could not be before. Debian's kernels ask for `CAP_SYS_ADMIN` where
 /// `kernel.perf_event_paranoid` is above 2, and it is not kept (seen on 6.18.15: refused at 3, attached at 2).
 const ADVICE: &str = "restart reset-monitor, or set kernel.perf_event_paranoid to 2 before it starts";
 
 /// Running programs. They detach when this is dropped, and when the process ends in any way.
 #[derive(Debug)]
 pub struct Programs {
+    /// Before the programs, which they hold.
+    late: Vec<LateProbe>,
     ebpf: Ebpf,
     served: Vec<Served>,
     /// Every hook in use, each once.
@@ -39,7 +42,8 @@ pub struct Programs {
 }
 
 impl Programs {
-    pub(super) fn new(ebpf: Ebpf, served: Vec<Served>) -> Self {
+    pub(super) fn new(ebpf: Ebpf, chosen: Chosen) -> Self {
+        let Chosen { served, late } = chosen;
         let mut hooks = Vec::new();
         for hook in served.iter().flat_map(|served| &served.hooks) {
             if !hooks.contains(hook) {
@@ -47,7 +51,7 @@ impl Programs {
             }
         }
         let missed = vec![0; hooks.len()];
-        Self { ebpf, served, hooks, missed }
+        Self { late, ebpf, served, hooks, missed }
     }
 
     /// How each signal is served now.
@@ -75,9 +79,15 @@ impl Programs {
         self.served.iter().flat_map(|served| &served.hooks).any(|hook| awaits(hook).is_some())
     }
 
+    /// Whether one of them will have to be attached then; the others are, by the kernel.
+    pub fn is_to_attach(&self) -> bool {
+        let mut awaited = self.served.iter().flat_map(|served| &served.hooks).filter_map(awaits);
+        awaited.any(|function| !is_attached_late(&self.late, &function))
+    }
+
     /// Attaches programs whose modules have been loaded since. Whether there were any.
     pub fn attach_awaited(&mut self) -> bool {
-        let Self { ebpf, served, hooks, .. } = self;
+        let Self { late, ebpf, served, hooks, .. } = self;
         let mut changed = false;
         for Served { row, hooks: ours } in served {
             for hook in ours.iter_mut() {
@@ -87,7 +97,8 @@ impl Programs {
                 }
                 changed = true;
                 let there = Hook::Function(FunctionHook { awaits: None, ..function });
-                match attach(ebpf, &there) {
+                let attached = if is_attached_late(late, &function) { Ok(()) } else { attach(ebpf, &there) };
+                match attached {
                     Ok(()) => tracing::info!(
                         signal = row.signal,
                         hook = there.place(),
@@ -144,6 +155,10 @@ fn awaits(hook: &Hook) -> Option<FunctionHook> {
         Hook::Tracepoint(_) => None,
         Hook::Function(function) => function.awaits.map(|_module| *function),
     }
+}
+
+fn is_attached_late(late: &[LateProbe], function: &FunctionHook) -> bool {
+    late.iter().any(|probe| probe.program == function.program())
 }
 
 fn skipped_runs(ebpf: &Ebpf, program: &str) -> Option<u64> {

@@ -50,6 +50,7 @@ fn known(kind: Kind) -> Told {
                 sent_age: Duration::from_mins(1),
                 received_age: Duration::from_secs(61),
                 last_bytes: 0,
+                answered: false,
             }),
         }),
         idle: Some(Idle { time: Duration::from_mins(1), basis: Basis::BeforeFin, at_least: true }),

@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 use monitor::view::SignalView;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process;
 
 use crate::api::Api;
@@ -77,20 +78,39 @@ fn kinds(signal: &SignalView) -> Vec<&str> {
 }
 
 fn with_modules() -> Result<()> {
+    // Debian's default.
+    perf_events_for_others("3")?;
+    let unaided = without_tracefs(|| Daemon::start(&[]))?;
     let daemon = Daemon::start(&[])?;
-    perf_events_for_others("2")?;
     arrives(&daemon.api, Signal::Reject, &["nft_reject_inet", "nft_reject_ipv4", "nft_reject_ipv6"])?;
     for &family in scenarios::REJECTS.families {
         scenarios::REJECTS.run(&daemon.api, family)?;
     }
-    perf_events_for_others("3")?;
-    is_refused(&daemon.api, Signal::Conntrack, &["nf_conntrack", "nft_ct"])?;
-    daemon.stop(process::Signal::TERM)?;
-    // Started again, as it advises.
-    let daemon = Daemon::start(&[])?;
-    is_served(&daemon.api, Signal::Conntrack)?;
+    arrives(&daemon.api, Signal::Conntrack, &["nf_conntrack", "nft_ct"])?;
     scenarios::conntrack_full(&daemon.api)?;
-    daemon.stop(process::Signal::TERM)
+    let ours = format!("reset_monitor/pid{}_", daemon.process().pid());
+    let defined =
+        || -> Result<bool> { Ok(fs::read_to_string("/sys/kernel/tracing/kprobe_events")?.contains(&ours)) };
+    ensure!(defined()?, "no probe of ours was defined");
+    daemon.stop(process::Signal::TERM)?;
+    wait::until_true("the end of our probes", || Ok(!defined()?))?;
+    for signal in [Signal::Reject, Signal::Conntrack] {
+        is_refused(&unaided.api, signal)?;
+    }
+    unaided.stop(process::Signal::TERM)
+}
+
+/// Hides what probes of modules to come are defined in.
+fn without_tracefs<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    const PLACES: [(&str, &str); 2] = [("debugfs", "/sys/kernel/debug"), ("tracefs", "/sys/kernel/tracing")];
+    for (_, place) in PLACES {
+        unmount(place, UnmountFlags::DETACH)?;
+    }
+    let outcome = body();
+    for (kind, place) in PLACES {
+        mount(kind, place, kind, MountFlags::empty(), None)?;
+    }
+    outcome
 }
 
 /// Debian's kernels have a third step, on which only `CAP_SYS_ADMIN` may open what a late probe needs.
@@ -105,10 +125,8 @@ fn arrives(api: &Api, signal: Signal, names: &[&str]) -> Result<()> {
     wait::until("the hook to be attached", || Ok(is_served(api, signal).map_err(|error| error.to_string())))
 }
 
-/// It awaits them, and says what to do when the kernel does not let it attach any more.
-fn is_refused(api: &Api, signal: Signal, names: &[&str]) -> Result<()> {
-    awaits(api, signal)?;
-    names.iter().try_for_each(|name| modules::load(name))?;
+/// The kernel did not let it attach when the modules came, and it says what to do.
+fn is_refused(api: &Api, signal: Signal) -> Result<()> {
     wait::until("the advice", || {
         let view = api.signals()?;
         let now = row(&view.signals, signal)?;

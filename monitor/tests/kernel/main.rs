@@ -79,6 +79,9 @@ fn main() -> ExitCode {
     if let Some(outcome) = helper::dispatch() {
         return finish(outcome);
     }
+    if machine::is_virtual() {
+        again::watch_ticks();
+    }
     let mut arguments = Arguments::from_args();
     // Most of a trial's time is waiting, some of it for connections to be quiet: so many overlap on small machines, too.
     arguments.test_threads.get_or_insert(6);
@@ -178,7 +181,7 @@ fn beside_others(name: impl Into<String>, run: impl Fn() -> Result<()> + Send + 
     Trial::test(name.clone(), move || {
         let _machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
         machine::announce(&name);
-        again::if_hidden(&name, || with_own_files(&run)).map_err(failed)
+        again::if_disturbed(&name, || with_own_files(&run)).map_err(failed)
     })
 }
 
@@ -187,7 +190,7 @@ fn alone(name: impl Into<String>, run: impl Fn() -> Result<()> + Send + Sync + '
     Trial::test(name.clone(), move || {
         let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
         machine::announce(&name);
-        again::if_hidden(&name, || with_own_files(&run)).map_err(failed)
+        again::if_disturbed(&name, || with_own_files(&run)).map_err(failed)
     })
 }
 
