@@ -50,6 +50,8 @@ impl LateProbe {
         let definitions = tracefs.join(DEFINITIONS);
         take_back_of_others(&definitions);
         let name = format!("{OURS}{}_{}", std::process::id(), function.pair.function);
+        // In a container another process may have had the same number before.
+        drop(define(&definitions, &format!("-:{name}")));
         let kind = match function.moment {
             Moment::Entry => 'p',
             Moment::Return => 'r',

@@ -15,7 +15,7 @@ use crate::netns::Namespace;
 use crate::oracle::Snmp;
 use crate::signals::{Sight, Signal, row};
 use crate::sockets::{Family, Place};
-use crate::{AloneWithOwn, WithOwn, modules, scenarios, wait};
+use crate::{AloneWithOwn, WithOwn, machine, modules, scenarios, wait};
 
 pub(crate) const TRIALS: &[WithOwn] = &[
     ("by trampolines only, all is told that they see", || forced("fentry")),
@@ -46,8 +46,11 @@ fn forced(backend: &str) -> Result<()> {
         answers_are_not_seen(&daemon.api)?;
         return daemon.stop(process::Signal::TERM);
     }
-    for scenario in scenarios::for_any_backend() {
-        for family in [Family::V4, Family::V6] {
+    for (number, scenario) in scenarios::for_any_backend().into_iter().enumerate() {
+        let both = [Family::V4, Family::V6];
+        // Where time is dear, they take turns: what they have in common is the backend.
+        let families = if machine::is_virtual() { &both[number % 2..=number % 2] } else { &both[..] };
+        for &family in families {
             scenario.run(&daemon.api, family).map_err(|error| error.context(scenario.name))?;
         }
     }

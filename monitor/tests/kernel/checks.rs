@@ -122,7 +122,9 @@ fn without_tracefs() -> Result<()> {
 }
 
 fn nothing_left() -> Result<()> {
-    for backend in BACKENDS {
+    // Where time is dear, only the usual one, which has hooks of every kind there.
+    let backends = if machine::is_virtual() { &BACKENDS[..1] } else { &BACKENDS[..] };
+    for &backend in backends {
         let before = programs()?;
         explains(&says(check(&["--backend", backend, "-o", "json"]))?)?;
         if !machine::is_virtual() {

@@ -56,12 +56,17 @@ fn syn_in_handshake(stage: &mut Stage<'_>) -> Result<()> {
     let ends = stage.ends(port_of(&client)?);
     let first = capture.next(|passed| passed.from == ends.client && passed.flags.has(Flags::SYN))?;
     capture.next(|passed| passed.from == ends.server && passed.flags.has(Flags::SYN | Flags::ACK))?;
+    // Or it would send its SYN again.
+    drop(client);
     let second = Segment::between(ends.client, ends.server, Flags::SYN);
     RawSocket::open()?.send_with(second, Numbers::at(first.next))?;
     capture.next(|passed| passed.from == ends.server && passed.flags.has(Flags::RST))?;
-    drop(client);
-    stage.expect([ends.server().refused_sent().listening().reason("INVALID_SYN")]);
+    stage.expect([
+        ends.server().refused_sent().listening().reason("INVALID_SYN"),
+        ends.client().stray_received(Signal::Stray).no_socket().no_sequence(),
+    ]);
     stage.ledger.unanswered(1);
+    stage.ledger.stray_received(Signal::Stray, ends.client.port(), 1);
     stage.ledger.refused_sent(stage.place.port, 1);
     Ok(())
 }
