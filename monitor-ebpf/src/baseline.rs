@@ -13,14 +13,12 @@ use crate::fields::room;
 use crate::maps::{HOST_TTLS, SOCKET_TTLS};
 use crate::segment::Segment;
 use crate::socket::Socket;
+use crate::spread::{self, GOLDEN};
 
 /// Client connections whose TTL is known, a power of two: 512 KiB.
 pub(crate) const SOCKET_TTL_PLACES: u32 = 65_536;
 /// Hosts we connected to whose TTL is known, a power of two: 96 KiB.
 pub(crate) const HOST_TTL_PLACES: u32 = 4_096;
-
-/// Multiplier of Fibonacci hashing: 2^64 over the golden ratio.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A socket's address without its upper byte, which is the same for all, and a TTL. One word, so whole.
 #[derive(Clone, Copy)]
@@ -92,11 +90,11 @@ fn host(tuple: &Tuple) -> ([u64; 2], u32) {
 
 #[inline(always)]
 fn socket_place(sk: u64) -> Option<*mut SocketTtl> {
-    SOCKET_TTLS.get_ptr_mut((sk.wrapping_mul(GOLDEN) >> (64 - SOCKET_TTL_PLACES.trailing_zeros())) as u32)
+    SOCKET_TTLS.get_ptr_mut(spread::place(sk, SOCKET_TTL_PLACES))
 }
 
 #[inline(always)]
 fn host_place(addr: [u64; 2], netns: u32) -> Option<*mut HostTtl> {
-    let mixed = (addr[0].wrapping_mul(GOLDEN) ^ addr[1] ^ (netns as u64) << 32).wrapping_mul(GOLDEN);
-    HOST_TTLS.get_ptr_mut((mixed >> (64 - HOST_TTL_PLACES.trailing_zeros())) as u32)
+    let mixed = addr[0].wrapping_mul(GOLDEN) ^ addr[1] ^ (netns as u64) << 32;
+    HOST_TTLS.get_ptr_mut(spread::place(mixed, HOST_TTL_PLACES))
 }

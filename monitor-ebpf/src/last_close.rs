@@ -4,13 +4,11 @@
 //! busy).
 
 use crate::maps::{LAST_CLOSE_PLACES, LAST_CLOSES};
-
-/// Multiplier of Fibonacci hashing: 2^64 over the golden ratio.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+use crate::spread;
 
 #[inline(always)]
 fn place(sk: u64) -> Option<*mut u64> {
-    LAST_CLOSES.get_ptr_mut((sk.wrapping_mul(GOLDEN) >> (64 - LAST_CLOSE_PLACES.trailing_zeros())) as u32)
+    LAST_CLOSES.get_ptr_mut(spread::place(sk, LAST_CLOSE_PLACES))
 }
 
 /// Socket and state in one word, so that neither is read without the other. The highest byte is the same in all kernel addresses.

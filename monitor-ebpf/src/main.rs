@@ -22,6 +22,7 @@ mod maps;
 
 mod segment;
 mod socket;
+mod spread;
 mod tcp;
 
 mod baseline;

@@ -13,10 +13,9 @@ use monitor_common::peer::{ClosedEntry, ClosedMemory, Ended, Role, Tuple};
 use crate::fields::{add, cpu_totals, settings};
 use crate::maps::CLOSED;
 use crate::socket::{CLOSING, FIN_WAIT1, FIN_WAIT2, current_task};
+use crate::spread::GOLDEN;
 use crate::tcp::TcpFacts;
 
-/// Odd, and without pattern: 2^64 over the golden ratio.
-const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Words of a tuple.
 const WORDS: usize = size_of::<Tuple>() / 8;
 
@@ -33,7 +32,7 @@ fn hash(tuple: *const Tuple) -> u64 {
     let mut hash = 0u64;
     let mut next = 0;
     while next < WORDS {
-        hash = (hash ^ word(tuple, next)).wrapping_mul(MIX);
+        hash = (hash ^ word(tuple, next)).wrapping_mul(GOLDEN);
         hash ^= hash >> 32;
         next += 1;
     }

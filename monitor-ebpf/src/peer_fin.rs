@@ -6,15 +6,13 @@
 use monitor_common::peer::{PEER_FINS as COUNT, PeerFin};
 
 use crate::maps::PEER_FINS;
+use crate::spread;
 use crate::tcp::TcpFacts;
-
-/// Multiplier of Fibonacci hashing: 2^64 over the golden ratio.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A pair of neighbours, so that it takes two other sockets to push one out.
 #[inline(always)]
 fn places(sk: u64) -> (Option<*mut PeerFin>, Option<*mut PeerFin>) {
-    let first = (sk.wrapping_mul(GOLDEN) >> (64 - COUNT.trailing_zeros())) as u32 & !1;
+    let first = spread::place(sk, COUNT) & !1;
     (PEER_FINS.get_ptr_mut(first), PEER_FINS.get_ptr_mut(first | 1))
 }
 
