@@ -92,7 +92,7 @@ impl Chooser<'_> {
                 Ok(()) => new.push(*hook),
                 Err(reason) => {
                     for hook in &new {
-                        detach(self.ebpf, hook);
+                        self.take_back(hook);
                     }
                     return Err(reason);
                 }
@@ -107,8 +107,8 @@ impl Chooser<'_> {
             return Err(reason.clone());
         }
         let tried = self.load(hook).and_then(|()| match hook {
-            Hook::Function(FunctionHook { awaits: Some(module), .. }) => {
-                self.attach_late(hook, module);
+            Hook::Function(function @ FunctionHook { awaits: Some(module), .. }) => {
+                self.attach_late(function, module);
                 Ok(())
             }
             Hook::Function(FunctionHook { awaits: None, .. }) | Hook::Tracepoint(_) => {
@@ -116,7 +116,7 @@ impl Chooser<'_> {
             }
         });
         tried.map_err(|Refusal { reason, kind }| {
-            detach(self.ebpf, hook);
+            self.take_back(hook);
             let what =
                 if kind { hook.kind().to_owned() } else { format!("{}:{}", hook.kind(), hook.place()) };
             let reason = format!("{what}: {reason}");
@@ -131,9 +131,14 @@ impl Chooser<'_> {
         })
     }
 
+    /// A hook of a way that is not used after all, with its late probe, which would hold its program.
+    fn take_back(&mut self, hook: &Hook) {
+        self.late.retain(|probe| !hook.programs().contains(&Some(probe.program)));
+        detach(self.ebpf, hook);
+    }
+
     /// Where that is not possible, it is tried again when the module is there.
-    fn attach_late(&mut self, hook: &Hook, module: &str) {
-        let Hook::Function(function) = hook else { return };
+    fn attach_late(&mut self, function: &FunctionHook, module: &str) {
         let opened = match self.ebpf.program(function.program()) {
             Some(Program::KProbe(program)) => program
                 .fd()
@@ -144,7 +149,7 @@ impl Chooser<'_> {
         };
         match opened {
             Ok(probe) => self.late.push(probe),
-            Err(error) => tracing::debug!(function = hook.place(), module, %error, "no late probe"),
+            Err(error) => tracing::debug!(function = function.pair.function, module, %error, "no late probe"),
         }
     }
 
