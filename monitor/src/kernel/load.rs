@@ -1,6 +1,7 @@
 //! Plan to maps and running programs. What cannot be done is an error that says what and why; which of the ways to serve a
 //! signal works is found out in `choose.rs`.
 
+use std::io;
 use std::os::fd::AsFd as _;
 
 use aya::maps::{HashMap, Map, MapData, MapError, Queue, RingBuf};
@@ -10,6 +11,7 @@ use monitor_common::counters::{
 };
 use monitor_common::peer::{HeldKey, PeerKey, Role, SCOPE_OTHER, Slot, slot_state};
 use monitor_common::{names, record};
+use rustix::process::{Resource, getrlimit};
 
 use super::choose::choose;
 use super::layout::{Resolved, layout_bytes};
@@ -66,6 +68,17 @@ pub enum LoadError {
     /// Maps could not be made, or the object is damaged.
     #[error("load the BPF object into the kernel")]
     Object(#[from] EbpfError),
+    /// Maps may be too large for the limit that kernels before 5.11 charge them to.
+    #[error(
+        "make BPF maps: refused although the capabilities are there; before Linux 5.11 maps count against RLIMIT_MEMLOCK, which is {limit} KiB \
+         here: set LimitMEMLOCK=infinity (systemd) or `ulimit -l unlimited`, or give CAP_SYS_RESOURCE to raise it"
+    )]
+    LockedMemory {
+        /// The limit, in KiB.
+        limit: u64,
+        /// What aya said.
+        source: EbpfError,
+    },
     /// A map is not in the object, or not of its kind.
     #[error("open BPF map {name}")]
     Map {
@@ -86,7 +99,7 @@ pub enum LoadError {
         /// Its name.
         name: &'static str,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The kernel refused what everything rests on.
     #[error("attach BPF programs for {signal}: {reason}")]
@@ -137,7 +150,8 @@ pub fn load(
         .map_max_entries(names::FREE_REFUSED, budgets.refused)
         .map_max_entries(names::FREE_NETWORK, budgets.networks)
         .map_max_entries(names::CPU_TOTALS, cpus)
-        .load(OBJECT)?;
+        .load(OBJECT)
+        .map_err(refused_object)?;
     // Programs are verified while the maps' descriptors are open, and attached when the maps are filled.
     let (mut truth, descriptors) = open_truth(&mut ebpf, budgets, cpus)?;
     prepare(&mut truth).map_err(|source| LoadError::Map { name: names::PEERS, source })?;
@@ -146,6 +160,19 @@ pub fn load(
     let chosen = choose(&mut ebpf, functions, &plan.signals)?;
     drop(descriptors);
     Ok(Loaded { programs: Programs::new(ebpf, chosen), ring, truth })
+}
+
+/// Nothing is concluded from the version: a limit that is not the reason is one to look at all the same.
+fn refused_object(error: EbpfError) -> LoadError {
+    let denied = anyhow::Chain::new(&error).any(|reason| {
+        reason
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    });
+    match getrlimit(Resource::Memlock).current {
+        Some(bytes) if denied => LoadError::LockedMemory { limit: bytes / 1024, source: error },
+        Some(_) | None => LoadError::Object(error),
+    }
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {

@@ -24,8 +24,9 @@ pub struct VerifiedProgram {
     pub instructions: Option<u32>,
 }
 
-/// What to do when a program cannot be attached to a module that came later, and without tracefs could not be before. Debian's kernels ask for `CAP_SYS_ADMIN` where
-/// `kernel.perf_event_paranoid` is above 2, and it is not kept (seen on 6.18.15: refused at 3, attached at 2).
+/// What to do when a program cannot be attached to a module that came later, and without tracefs could not be before. Debian's
+/// kernels ask for `CAP_SYS_ADMIN` where `kernel.perf_event_paranoid` is above 2, and it is not kept (seen on 6.18.15: refused
+/// at 3, attached at 2).
 const ADVICE: &str = "restart reset-monitor, or set kernel.perf_event_paranoid to 2 before it starts";
 
 /// Running programs. They detach when this is dropped, and when the process ends in any way.

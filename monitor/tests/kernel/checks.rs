@@ -17,6 +17,9 @@ pub(crate) const TRIALS_OF_ONE_KERNEL: &[WithOwn] = &[
     ("check needs no tracefs", without_tracefs),
 ];
 
+pub(crate) const TRIALS: &[WithOwn] =
+    &[("check tells of locked memory where the kernel counts it", locked_memory)];
+
 pub(crate) const TRIALS_ALONE: &[AloneWithOwn] =
     &[("check explains what is not served, and leaves nothing behind", None, nothing_left)];
 
@@ -96,6 +99,15 @@ fn capabilities() -> Result<()> {
     }
     let none = ["CAP_SYS_ADMIN", "CAP_BPF", "CAP_PERFMON"];
     refuses(without_capabilities(&none, machine::daemon(), &arguments)?, &["CAP_BPF", "CAP_PERFMON"])
+}
+
+/// Before 5.11 maps are charged to a limit, which only this capability raises.
+fn locked_memory() -> Result<()> {
+    let check = without_capabilities(&["CAP_SYS_RESOURCE"], machine::daemon(), &["check", "-o", "json"])?;
+    if rustix::system::uname().release().to_bytes().starts_with(b"5.10.") {
+        return refuses(check, &["RLIMIT_MEMLOCK", "LimitMEMLOCK", "CAP_SYS_RESOURCE"]);
+    }
+    says(check).map(drop)
 }
 
 /// `check` in a mount namespace of its own, after these commands of a shell.

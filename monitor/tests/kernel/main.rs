@@ -146,7 +146,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     for (name, run) in anywhere {
         selection.add(Some(Need::OneKernel), beside_others(name, run));
     }
-    for (name, run) in [backends::TRIALS, listeners::TRIALS].concat() {
+    for (name, run) in [checks::TRIALS, backends::TRIALS, listeners::TRIALS].concat() {
         selection.add(None, beside_others(name, run));
     }
     for &family in scenarios::WITHOUT_ROOM.families {

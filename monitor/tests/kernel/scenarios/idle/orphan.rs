@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Quiet, note_reset};
+use super::{Closed, Quiet, note_reset};
 use crate::capture::Capture;
 use crate::clock::{Bounds, Moment};
 use crate::ledger::Role;
@@ -39,10 +39,7 @@ fn to_orphan(stage: &mut Stage<'_>, closer: Role) -> Result<()> {
     let closed = Quiet::begin(stage)?.close(stage, closer)?;
     oracle::until_state(closed.ours, closed.theirs, state::FIN_WAIT2)?;
     stage.quiet();
-    let ((), sent) = Moment::of(|| {
-        send(&closed.other, b"late")?;
-        poll_for_reset(&closed.other)
-    })?;
+    let sent = send_late(&closed)?;
     let quiet = Bounds::between(closed.last, sent);
     stage.expect([
         late_to_orphan(closed.ends.of(closer), "idle_reuse", "FIN_WAIT2", 4)?
@@ -56,6 +53,15 @@ fn to_orphan(stage: &mut Stage<'_>, closer: Role) -> Result<()> {
     Ok(())
 }
 
+/// The request of the end that is left, until its answer.
+fn send_late(closed: &Closed) -> Result<Moment> {
+    let ((), sent) = Moment::of(|| {
+        send(&closed.other, b"late")?;
+        poll_for_reset(&closed.other)
+    })?;
+    Ok(sent)
+}
+
 fn fin_again(stage: &mut Stage<'_>) -> Result<()> {
     let quiet = Quiet::begin(stage)?;
     let capture = Capture::open()?;
@@ -66,10 +72,7 @@ fn fin_again(stage: &mut Stage<'_>) -> Result<()> {
     for _ in 0..4 {
         capture.next(|passed| passed.from == closed.ends.server && passed.flags.has(Flags::FIN))?;
     }
-    let ((), sent) = Moment::of(|| {
-        send(&closed.other, b"late")?;
-        poll_for_reset(&closed.other)
-    })?;
+    let sent = send_late(&closed)?;
     let quiet = Bounds::between(closed.last, sent);
     stage.expect([
         // The request acknowledges the FIN, and is no answer to it.
