@@ -117,7 +117,7 @@ fn told(number: u8) -> Arc<Told> {
     put(offset_of!(Record, remote_port), &PORTS[place / 5 % 4].to_le_bytes());
     put(offset_of!(Record, comm), b"<b>\"&'\0");
     let event = decode(&bent(&bytes), &timebase()).unwrap();
-    Arc::new(Told { id: u64::from(number) + 1, verdict: classify(&event), event })
+    Arc::new(Told { id: u64::from(number) + 1, verdict: classify(&event), event, burst: None })
 }
 
 fn snapshot(events: &[Arc<Told>]) -> Snapshot {

@@ -70,7 +70,7 @@ fn told(event: Event) {
     let verdict = classify(&event);
     assert_eq!(verdict.is_none(), event.kind.is_idle_close(), "every reset has a verdict");
     assert!(verdict.is_none_or(|verdict| verdict.cause != Cause::Unclassified), "a told event is classified");
-    let told = settled(Told { id: 1, event, verdict });
+    let told = settled(Told { id: 1, event, verdict, burst: None });
     let limits = Limits {
         budgets: DEFAULT_SIZES.budgets,
         published_peers: 1,

@@ -116,7 +116,7 @@ impl Aggregator {
 
     /// Takes in one final verdict.
     pub fn judge(&mut self, told: &Told) {
-        let Told { id: _, event, verdict } = told;
+        let Told { id: _, event, verdict, burst: _ } = told;
         let Some(verdict) = verdict else { return };
         let cause = verdict.cause;
         self.idle.observe(event, cause);

@@ -28,6 +28,8 @@ pub enum Cause {
     LingerAbort,
     /// The other side kept sending after a close that was not for idleness.
     LateData,
+    /// A device on the way probably built the reset, in the peer's name.
+    Middlebox,
     /// A reset after long quiet that we did not provoke.
     IdleAbort,
     /// The first use after long quiet met a reset, and no FIN was ever seen.
@@ -45,7 +47,7 @@ pub enum Cause {
 }
 
 /// Number of [`Cause`]s.
-pub const CAUSES: usize = 19;
+pub const CAUSES: usize = 20;
 
 impl Cause {
     /// Every cause, in the order of its number.
@@ -62,6 +64,7 @@ impl Cause {
         Self::UnreadData,
         Self::LingerAbort,
         Self::LateData,
+        Self::Middlebox,
         Self::IdleAbort,
         Self::StaleIdle,
         Self::PeerOverflow,
@@ -86,6 +89,7 @@ impl Cause {
             Self::UnreadData => "unread_data",
             Self::LingerAbort => "linger_abort",
             Self::LateData => "late_data",
+            Self::Middlebox => "middlebox",
             Self::IdleAbort => "idle_abort",
             Self::StaleIdle => "stale_idle",
             Self::PeerOverflow => "peer_overflow",

@@ -11,6 +11,7 @@ use monitor_common::counters::Kind;
 use monitor_common::peer::{Ended, Role, Side};
 use monitor_common::record::Stage;
 
+use crate::burst::Burst;
 use crate::idle::Idle;
 use crate::verdict::Verdict;
 
@@ -360,6 +361,8 @@ pub struct Told {
     pub event: Event,
     /// Why; `None` for idle closes, which are no resets.
     pub verdict: Option<Verdict>,
+    /// The burst it was part of, once that is over.
+    pub burst: Option<Burst>,
 }
 
 impl Told {

@@ -45,7 +45,7 @@ impl Stages {
     ) -> Result<Account, DecodeError> {
         let event = self.enricher.enrich(decode(bytes, &self.timebase)?);
         let account = Account::of(&event);
-        let told = Told { id: self.next_id, verdict: classify(&event), event };
+        let told = Told { id: self.next_id, verdict: classify(&event), event, burst: None };
         self.next_id += 1;
         self.settler.push(told, now, out);
         Ok(account)

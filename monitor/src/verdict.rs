@@ -130,11 +130,14 @@ pub enum Fact {
     OtherEnd,
     Kind,
     Stage,
+    SegmentTtl,
+    BaselineTtl,
+    SequenceDistance,
 }
 
 impl Fact {
     /// Every one.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::State,
         Self::StateBefore,
         Self::Reason,
@@ -161,6 +164,9 @@ impl Fact {
         Self::OtherEnd,
         Self::Kind,
         Self::Stage,
+        Self::SegmentTtl,
+        Self::BaselineTtl,
+        Self::SequenceDistance,
     ];
 
     /// Where it stands in the JSON of the event.
@@ -192,6 +198,9 @@ impl Fact {
             Self::OtherEnd => "other_end",
             Self::Kind => "kind",
             Self::Stage => "stage",
+            Self::SegmentTtl => "segment.ttl",
+            Self::BaselineTtl => "baseline_ttl",
+            Self::SequenceDistance => "segment.sequence_distance",
         }
     }
 }

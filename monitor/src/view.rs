@@ -147,6 +147,24 @@ pub struct OwnerView {
     pub exit_signal: Option<u8>,
 }
 
+/// Many connections of one peer that ended by resets within a second.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Burst")]
+pub struct BurstView {
+    /// Number in the daemon's life, from 1.
+    pub id: u64,
+    /// When it began: RFC 3339 in UTC, to the microsecond.
+    #[schemars(extend("format" = "date-time"))]
+    pub first: String,
+    /// When its last event was.
+    #[schemars(extend("format" = "date-time"))]
+    pub last: String,
+    /// Connections that ended in it.
+    pub connections: u32,
+    /// A process that died or was replaced is suspected behind it: the peer's as `client`, ours as `server`.
+    pub restart: bool,
+}
+
 /// A reset that was sent or received, a connection that met a full accept queue, or an idle close: what the kernel told, and our
 /// verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -202,6 +220,8 @@ pub struct EventView {
     /// `false` while the verdict is provisional. It is final within a second, and only then counted.
     #[serde(rename = "final")]
     pub is_final: bool,
+    /// The burst it was part of; `null` when it was part of none, and until the burst is over.
+    pub burst: Option<BurstView>,
     /// How long the connection had been quiet before; `null` where no connection is known.
     pub idle: Option<IdleView>,
     /// The first FIN of either side; `null` when there was none, or none is known.

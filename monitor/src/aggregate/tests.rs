@@ -47,7 +47,7 @@ fn slot(slot: u32, last: u8, netns: u32, closed: u64) -> SlotReading {
 /// A sent reset of the peer in a slot.
 fn told(slot: u32, cause: Cause) -> Told {
     let event = Event { slot: Some(slot), ..Event::of_kind(Kind::ResetSent) };
-    Told { id: 1, event, verdict: Some(Verdict::of(cause, Confidence::Likely, &[], None)) }
+    Told { id: 1, event, verdict: Some(Verdict::of(cause, Confidence::Likely, &[], None)), burst: None }
 }
 
 fn other(closed: u64) -> SlotReading {

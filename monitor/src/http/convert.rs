@@ -11,6 +11,7 @@ use monitor_common::counters::Kind;
 use monitor_common::peer::{Ended, Side};
 
 use super::Settings;
+use crate::burst::Burst;
 use crate::cause::{CAUSES, Cause};
 use crate::counts::{PeerCounts, PortCounts, StoryCounts};
 use crate::event::{Counted, Direction, Owner, Reason, Segment, SocketFacts, TcpState, Told, role_name};
@@ -18,9 +19,9 @@ use crate::idle::Idle;
 use crate::snapshot::hooked::Hooked;
 use crate::snapshot::{Fill, NamespaceRow, PeerRow, SignalRow, Snapshot};
 use crate::view::{
-    BacklogView, CountsView, EndView, EventPeerView, EventView, FillView, FinView, IdleView, NamespaceView,
-    OwnerView, PeerView, PortView, ReasonView, SegmentView, SignalView, SignalsView, SocketView, StatusView,
-    StoryView,
+    BacklogView, BurstView, CountsView, EndView, EventPeerView, EventView, FillView, FinView, IdleView,
+    NamespaceView, OwnerView, PeerView, PortView, ReasonView, SegmentView, SignalView, SignalsView,
+    SocketView, StatusView, StoryView,
 };
 
 /// Letters of the TCP flags from the lowest bit up, as tcpdump writes them.
@@ -58,6 +59,7 @@ pub fn event_view(told: &Told) -> EventView {
         app_saw: verdict.and_then(|verdict| Some(verdict.app_saw?.name().to_owned())),
         other_end: verdict.and_then(|verdict| verdict.other_end),
         is_final: told.is_final(),
+        burst: told.burst.map(burst_view),
         idle: event.idle.map(|Idle { time, basis, at_least }| IdleView {
             seconds: time.as_secs_f64(),
             basis: basis.name().to_owned(),
@@ -84,6 +86,12 @@ pub fn event_view(told: &Told) -> EventView {
         cgroup_id: event.cgroup_id,
         since_close_seconds: event.since_close.map(|since| since.as_secs_f64()),
     }
+}
+
+/// A burst.
+pub fn burst_view(burst: Burst) -> BurstView {
+    let Burst { id, first, last, connections, restart } = burst;
+    BurstView { id, first: event_time(first), last: event_time(last), connections, restart }
 }
 
 /// A time to the microsecond: both ends of a connection on one host are told within few of them.

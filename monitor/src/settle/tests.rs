@@ -12,7 +12,7 @@ fn told(id: u64, kind: Kind, local: &str, remote: &str, verdict: Verdict) -> Tol
         netns: 1,
         ..Event::of_kind(kind)
     };
-    Told { id, event, verdict: Some(verdict) }
+    Told { id, event, verdict: Some(verdict), burst: None }
 }
 
 fn received(id: u64) -> Told {

@@ -82,7 +82,7 @@ fn an_idle_close_is_no_cause_and_tells_who_closed() {
     for (kind, shown) in
         [(Kind::IdleCloseSent, "idle_close(local)"), (Kind::IdleCloseReceived, "idle_close(peer)")]
     {
-        let told = Told { id: 1, event: Event::of_kind(kind), verdict: None };
+        let told = Told { id: 1, event: Event::of_kind(kind), verdict: None, burst: None };
         assert!(print(EventOutput::Table, filter, std::slice::from_ref(&told)).contains(shown));
         assert!(print(EventOutput::Compact, filter, std::slice::from_ref(&told)).contains(shown));
         assert_eq!(print(EventOutput::Table, EventFilter::default(), &[told]), "");

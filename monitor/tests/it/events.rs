@@ -149,7 +149,7 @@ async fn a_client_sees_what_it_missed_and_that_the_daemon_was_restarted() {
 async fn idle_closes_come_only_when_asked_for() {
     let daemon = Daemon::new();
     daemon.publish([1]);
-    let close = Told { id: 2, event: Event::of_kind(Kind::IdleCloseReceived), verdict: None };
+    let close = Told { id: 2, event: Event::of_kind(Kind::IdleCloseReceived), verdict: None, burst: None };
     daemon.publisher.event(close.into());
     assert_eq!(events(&daemon, "").await, [1]);
     assert_eq!(events(&daemon, "idle_closes=true").await, [1, 2]);

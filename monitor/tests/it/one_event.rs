@@ -96,7 +96,7 @@ fn one_event_from_the_ring_to_the_metrics_page() {
     let mut stages = Stages::new(timebase, Enricher::new(&[(14, "TCP_STATE".into())]));
     let mut out = Vec::new();
     let account = stages.take(&record(), Duration::from_secs(2), &mut |settled| out.push(settled)).unwrap();
-    let told = Arc::new(Told { id: 1, event, verdict: Some(verdict) });
+    let told = Arc::new(Told { id: 1, event, verdict: Some(verdict), burst: None });
     assert_eq!(out, [Settled::Final(Arc::clone(&told)), Settled::Shown(Arc::clone(&told))]);
 
     // Event and counts -> Snapshot: the story is added to the slot in which the kernel counted.

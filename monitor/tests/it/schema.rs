@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jsonschema::Validator;
+use monitor::burst::Burst;
 use monitor::cause::Cause;
 use monitor::event::{Counted, Event, Fin, Owner, Quiet, Told};
 use monitor::http::convert::event_view;
@@ -71,7 +72,8 @@ fn known(kind: Kind) -> Told {
         ..base.event
     };
     let verdict = Verdict::of(Cause::IdleReuse, Confidence::Certain, &Fact::ALL, Some(AppSaw::EndOfFile));
-    Told { id: u64::MAX, event, verdict: Some(Verdict { other_end: Some(7), ..verdict }) }
+    let burst = Burst { id: 1, first: event.time, last: event.time, connections: 5, restart: true };
+    Told { id: u64::MAX, event, verdict: Some(Verdict { other_end: Some(7), ..verdict }), burst: Some(burst) }
 }
 
 /// What is `null` in an event, for the check that a sample knows everything.
@@ -98,7 +100,7 @@ fn every_kind_of_event_fits_the_schema_with_everything_known_and_with_nothing() 
         nulls(&full, "", &mut unknown);
         assert_eq!(unknown, [""; 0], "the sample knows everything");
         validate(&validator, &full);
-        let nothing = Told { id: 1, event: Event::of_kind(kind), verdict: None };
+        let nothing = Told { id: 1, event: Event::of_kind(kind), verdict: None, burst: None };
         validate(&validator, &serde_json::to_value(event_view(&nothing)).unwrap());
     }
     for told in [told(1), refusal(2), provisional(3), finally(4, Cause::Other), overflow(5), rejection(6)] {

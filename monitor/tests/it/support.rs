@@ -145,7 +145,7 @@ pub(crate) fn told(id: u64) -> Told {
         ..Event::of_kind(Kind::ResetSent)
     };
     let event = Enricher::new(&[(11, "TCP_ABORT_ON_CLOSE".into())]).enrich(event);
-    Told { id, verdict: classify(&event), event }
+    Told { id, verdict: classify(&event), event, burst: None }
 }
 
 /// A refusal we sent: no peer, no socket, no owner.
@@ -155,7 +155,7 @@ pub(crate) fn refusal(id: u64) -> Told {
         remote: address("127.0.0.1:40000"),
         ..Event::of_kind(Kind::RefusedSent)
     };
-    Told { id, verdict: classify(&event), event }
+    Told { id, verdict: classify(&event), event, burst: None }
 }
 
 /// A reset we received on a connection that had been idle, while its verdict is provisional.
@@ -169,13 +169,14 @@ pub(crate) fn provisional(id: u64) -> Told {
         ..Event::of_kind(Kind::ResetReceived)
     };
     let verdict = Verdict::of(Cause::IdleReuse, Confidence::Likely, &[Fact::FinBy], None);
-    Told { id, event, verdict: Some(verdict.provisional()) }
+    Told { id, event, verdict: Some(verdict.provisional()), burst: None }
 }
 
 /// The same when its verdict is final.
 pub(crate) fn finally(id: u64, cause: Cause) -> Told {
-    let Told { id, event, verdict } = provisional(id);
-    Told { id, event, verdict: verdict.map(|verdict| Verdict { cause, settled: true, ..verdict }) }
+    let Told { id, event, verdict, burst: _ } = provisional(id);
+    let verdict = verdict.map(|verdict| Verdict { cause, settled: true, ..verdict });
+    Told { id, event, verdict, burst: None }
 }
 
 pub(crate) fn owner(comm: &str) -> Owner {
@@ -373,7 +374,7 @@ pub(crate) fn overflow(id: u64) -> Told {
         stage: Some(Stage::Syn),
         ..Event::of_kind(Kind::ListenOverflow)
     };
-    Told { id, verdict: classify(&event), event }
+    Told { id, verdict: classify(&event), event, burst: None }
 }
 
 /// A SYN that a rule of netfilter rejected.
@@ -384,7 +385,7 @@ pub(crate) fn rejection(id: u64) -> Told {
         segment: Some(Segment { flags: 0x02, bytes: 0, ttl: 64, ifindex: 2, sequence_distance: None }),
         ..Event::of_kind(Kind::RejectSent)
     };
-    Told { id, verdict: classify(&event), event }
+    Told { id, verdict: classify(&event), event, burst: None }
 }
 
 fn idle_times() -> IdleHistogram {
