@@ -91,7 +91,7 @@ fn settled(told: Told) -> Arc<Told> {
     let (mut shown, mut finals) = (Vec::new(), Vec::new());
     let mut out = |settled| match settled {
         Settled::Shown(told) => shown.push(told),
-        Settled::Revised(_) => unreachable!("no time passes"),
+        Settled::Revised(_) | Settled::InBurst(_) => unreachable!("no time passes"),
         Settled::Final(told) => finals.push(told),
     };
     settler.push(told, Duration::ZERO, &mut out);

@@ -101,6 +101,7 @@ impl Pipeline {
         let account = stages.take(bytes, *taken, &mut |settled| match settled {
             Settled::Shown(told) => publisher.event(told),
             Settled::Revised(told) => publisher.revise(told),
+            Settled::InBurst(told) => publisher.in_burst(told),
             Settled::Final(told) => aggregator.judge(&told),
         })?;
         aggregator.observe(&account);

@@ -3,6 +3,7 @@
 //! The rules are tried in the order of the list of causes; the first that holds wins. What would need the other end or the
 //! history of the peer is said less surely here, and never falsely.
 
+mod evidence;
 mod received;
 mod sent;
 
@@ -30,6 +31,11 @@ const PROTOCOL_REASONS: [&str; 7] = [
 
 /// The verdict on an event; `None` for idle closes, which are no resets. Provisional where the other end may know better.
 pub fn classify(event: &Event) -> Option<Verdict> {
+    let verdict = by_kind(event)?;
+    Some(Verdict { evidence: evidence::known_in(event, verdict.evidence), ..verdict })
+}
+
+fn by_kind(event: &Event) -> Option<Verdict> {
     let refused = |evidence: &[Fact], app_saw| {
         Some(Verdict::of(Cause::Refused, Confidence::Certain, evidence, Some(app_saw)))
     };
@@ -50,7 +56,7 @@ pub fn classify(event: &Event) -> Option<Verdict> {
         Kind::ListenOverflow => Some(Verdict::of(
             Cause::ListenOverflow,
             Confidence::Certain,
-            &[Fact::Backlog, Fact::Stage],
+            &[Fact::Kind, Fact::Backlog, Fact::Stage],
             Some(AppSaw::Nothing),
         )),
         Kind::ResetReceived => Some(received::verdict(event).provisional()),

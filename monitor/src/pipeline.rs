@@ -322,6 +322,7 @@ fn deliver(aggregator: &mut Aggregator, publisher: &Publisher, settled: Settled)
     match settled {
         Settled::Shown(told) => publisher.event(told),
         Settled::Revised(told) => publisher.revise(told),
+        Settled::InBurst(told) => publisher.in_burst(told),
         Settled::Final(told) => aggregator.judge(&told),
     }
 }

@@ -25,6 +25,8 @@ pub enum Update {
     Event(Arc<Told>),
     /// An event that came with a provisional verdict has its final one.
     Revised(Arc<Told>),
+    /// An event was part of a burst, which is over now.
+    InBurst(Arc<Told>),
 }
 
 /// What a reader asks the pipeline: a snapshot of now.
@@ -90,6 +92,12 @@ impl Publisher {
     pub fn revise(&self, told: Arc<Told>) {
         lock(&self.history).revise(Arc::clone(&told));
         self.announce(Update::Revised(told));
+    }
+
+    /// Replaces an event that was part of a burst.
+    pub fn in_burst(&self, told: Arc<Told>) {
+        lock(&self.history).revise(Arc::clone(&told));
+        self.announce(Update::InBurst(told));
     }
 
     fn announce(&self, update: Update) {

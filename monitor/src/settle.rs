@@ -21,6 +21,8 @@ pub const GRACE: Duration = Duration::from_millis(20);
 pub const HOLD: Duration = Duration::from_secs(1);
 /// How long a sender is remembered: a reset received by an orphan is told a second or two after it.
 const REMEMBER: Duration = Duration::from_secs(3);
+/// TCP's flag bit.
+const ACK: u8 = 0x10;
 /// Events that wait, and senders remembered, at most. What is beyond is settled early.
 const ROOM: usize = 4_096;
 
@@ -31,6 +33,8 @@ pub enum Settled {
     Shown(Arc<Told>),
     /// One that was shown with a provisional verdict has its final one now.
     Revised(Arc<Told>),
+    /// One that was shown was part of a burst, which is over now.
+    InBurst(Arc<Told>),
     /// An event with its final verdict, to be counted. Once for each event, shown before or not.
     Final(Arc<Told>),
 }
@@ -53,6 +57,8 @@ struct Sender {
     verdict: Verdict,
     /// Monotonic nanoseconds of the hook.
     sent_ns: u64,
+    /// Whether its reset acknowledges, if that is known.
+    acknowledges: Option<bool>,
     since: Duration,
     /// A receiver has joined it. The next one belongs to the next connection between the two ends.
     joined: bool,
@@ -96,6 +102,7 @@ impl Settler {
                     netns: told.event.netns,
                     verdict,
                     sent_ns: told.event.monotonic_ns,
+                    acknowledges: sent_acknowledges(&told.event),
                     since: now,
                     joined: false,
                 };
@@ -181,9 +188,10 @@ impl Settler {
     }
 
     fn remember(&mut self, ends: Ends, sender: Sender, is_first: bool) {
-        // A connection may be reset more than once; its first reset, the one that counts, is the one that told the peer.
+        // A connection may be reset more than once; its first reset, the one that counts, is the one that told the peer, unless
+        // the other kind of reset is what the peer has seen.
         let senders = self.senders.entry(ends).or_default();
-        if is_first || senders.is_empty() {
+        if is_first || senders.iter().all(|known| known.acknowledges != sender.acknowledges) {
             self.senders_by_age.push_back((sender.since, ends));
             senders.push(sender);
         }
@@ -229,9 +237,19 @@ fn finalize(told: &Arc<Told>, was_shown: bool, out: &mut impl FnMut(Settled)) {
 }
 
 /// Whether an event can be the other end of a sender's. Addresses lead across namespaces, but every namespace has a loopback of
-/// its own.
+/// its own. What is received is what was sent, by its flags, too: a device on the way may have been first.
 fn is_same(event: &Event, sender: &Sender) -> bool {
-    event.netns == sender.netns || !event.remote.ip().is_loopback()
+    let received = event.segment.as_ref().map(|segment| segment.flags & ACK != 0);
+    let as_sent = received.zip(sender.acknowledges).is_none_or(|(received, sent)| received == sent);
+    as_sent && (event.netns == sender.netns || !event.remote.ip().is_loopback())
+}
+
+/// A reset that answers a segment acknowledges only if the segment did not (RFC 9293, 3.10.7.1); one that answers none does.
+fn sent_acknowledges(event: &Event) -> Option<bool> {
+    if event.active {
+        return Some(true);
+    }
+    event.segment.as_ref().map(|segment| segment.flags & ACK == 0)
 }
 
 /// The sender knows why.

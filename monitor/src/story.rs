@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::burst::Bursts;
 use crate::classify::classify;
 use crate::clock::Timebase;
 use crate::decode::{DecodeError, decode};
@@ -17,13 +18,14 @@ pub struct Stages {
     timebase: Timebase,
     enricher: Enricher,
     settler: Settler,
+    bursts: Bursts,
     next_id: u64,
 }
 
 impl Stages {
     /// Events are numbered from 1.
     pub fn new(timebase: Timebase, enricher: Enricher) -> Self {
-        Self { timebase, enricher, settler: Settler::default(), next_id: 1 }
+        Self { timebase, enricher, settler: Settler::default(), bursts: Bursts::default(), next_id: 1 }
     }
 
     /// Replaces how the kernel's times are turned into ours: the wall clock may have been set.
@@ -47,25 +49,42 @@ impl Stages {
         let account = Account::of(&event);
         let told = Told { id: self.next_id, verdict: classify(&event), event, burst: None };
         self.next_id += 1;
-        self.settler.push(told, now, out);
+        self.advance(now, out);
+        let Self { settler, bursts, .. } = self;
+        settler.push(told, now, &mut through(bursts, now, out));
         Ok(account)
     }
 
-    /// Lets time pass.
+    /// Lets time pass, from deadline to deadline: what is told does not depend on how late timers are.
     pub fn advance(&mut self, now: Duration, out: &mut impl FnMut(Settled)) {
-        self.settler.advance(now, out);
+        while let Some(due) = self.deadline().filter(|due| *due <= now) {
+            let Self { settler, bursts, .. } = self;
+            // What becomes final at the moment at which a burst would end is still a part of it.
+            settler.advance(due, &mut through(bursts, due, out));
+            bursts.advance(due, out);
+        }
     }
 
     /// When time has something to do next.
     pub fn deadline(&self) -> Option<Duration> {
-        self.settler.deadline()
+        self.settler.deadline().into_iter().chain(self.bursts.deadline()).min()
     }
 
     /// The end, `now`: nothing is provisional any more. What has waited long enough by then is told as if its timer had been
     /// in time, so that what is told depends on nothing but the arguments.
     pub fn finish(&mut self, now: Duration, out: &mut impl FnMut(Settled)) {
-        self.settler.advance(now, out);
-        self.settler.finish(out);
+        self.advance(now, out);
+        let Self { settler, bursts, .. } = self;
+        settler.finish(&mut through(bursts, now, out));
+        bursts.finish(out);
+    }
+}
+
+/// Settled events go on their way, and those that are final are looked at for bursts.
+fn through(bursts: &mut Bursts, now: Duration, out: &mut impl FnMut(Settled)) -> impl FnMut(Settled) {
+    move |settled| {
+        bursts.observe(&settled, now);
+        out(settled);
     }
 }
 

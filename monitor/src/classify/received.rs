@@ -1,4 +1,4 @@
-//! Why we received a reset: from this end alone, so rarely for certain.
+//! Why we received a reset: from this end alone, so never for certain.
 
 use std::time::Duration;
 
@@ -14,17 +14,25 @@ use crate::verdict::{AppSaw, Confidence, Fact, Verdict};
 /// SYN-ACK: after 63 s with the usual five repetitions, after 15 s with three.
 const GIVES_UP: Duration = Duration::from_secs(15);
 
+/// TTLs of one path differ by at most so much: paths change, and some routers do not count.
+const SAME_PATH: u8 = 2;
+/// What hosts begin with: Linux, macOS and the BSDs; Windows; routers and Solaris.
+const INITIAL_TTLS: [u8; 3] = [64, 128, 255];
+
 pub(super) fn verdict(event: &Event) -> Verdict {
     let app_saw = app_saw(event);
     let provoked = is_provoked(event);
     let idle = was_idle(event);
     let established = event.state == Some(TcpState::ESTABLISHED);
     let peers_fin = event.fin.as_ref().filter(|fin| fin.by == Side::Peer);
-    if let Some(fin) = peers_fin.filter(|_| provoked) {
-        let confidence = if fin.quiet.is_some() { Confidence::Certain } else { Confidence::Likely };
+    if peers_fin.is_some() && provoked {
+        // A process that dies with a quiet connection sends the same FIN as a timer that ran out.
         let evidence = &[Fact::FinBy, Fact::SentAgo, Fact::UnackedBytes, Fact::IdleSeconds];
         let cause = if lost_the_race(event) == Some(true) { Cause::IdleReuse } else { Cause::LateData };
-        return Verdict::of(cause, confidence, evidence, app_saw);
+        return Verdict::of(cause, Confidence::Likely, evidence, app_saw);
+    }
+    if let Some(verdict) = middlebox(event, peers_fin.is_some(), app_saw) {
+        return verdict;
     }
     let at_least = event.idle.is_some_and(|idle| idle.at_least);
     match (established, provoked, idle) {
@@ -42,13 +50,48 @@ pub(super) fn verdict(event: &Event) -> Verdict {
             Verdict::of(Cause::StaleIdle, confidence, evidence, app_saw)
         }
         (true, _, Some(false)) => {
-            let evidence = &[Fact::State, Fact::IdleSeconds];
-            Verdict::of(Cause::PeerAbort, Confidence::Likely, evidence, app_saw)
+            let verdict = |confidence, facts: &[Fact]| {
+                Verdict::of(
+                    Cause::PeerAbort,
+                    confidence,
+                    &[&[Fact::State, Fact::IdleSeconds], facts].concat(),
+                    app_saw,
+                )
+            };
+            // Without its TTL, a reset that was built on the way looks the same.
+            match ttls(event) {
+                Some(_) => verdict(Confidence::Likely, &[Fact::SegmentTtl, Fact::BaselineTtl]),
+                None => verdict(Confidence::Possible, &[]),
+            }
         }
         (true, _, None) | (false, ..) => {
             Verdict::of(Cause::Other, Confidence::Possible, &[Fact::State], app_saw)
         }
     }
+}
+
+/// The reset comes from another distance than the handshake came from: somebody on the way built it. Never certain: a SYN proxy that
+/// shook hands in the peer's place looks the same.
+fn middlebox(event: &Event, has_peers_fin: bool, app_saw: Option<AppSaw>) -> Option<Verdict> {
+    let (reset, handshake) = ttls(event)?;
+    if has_peers_fin || reset.abs_diff(handshake) <= SAME_PATH {
+        return None;
+    }
+    // One host may send with two initial TTLs: its kernel resets with the default, whatever the application had set (RFC 5082).
+    let as_far = hops(reset).abs_diff(hops(handshake)) <= SAME_PATH;
+    let confidence = if as_far { Confidence::Possible } else { Confidence::Likely };
+    let evidence = &[Fact::SegmentTtl, Fact::BaselineTtl, Fact::SegmentFlags, Fact::SequenceDistance];
+    Some(Verdict::of(Cause::Middlebox, confidence, evidence, app_saw))
+}
+
+/// TTLs of the reset and of the peer's handshake, where both were seen.
+fn ttls(event: &Event) -> Option<(u8, u8)> {
+    Some((event.segment.as_ref()?.ttl, event.baseline_ttl?))
+}
+
+/// Routers passed, if the sender began with the next of the usual initial TTLs.
+fn hops(ttl: u8) -> u8 {
+    INITIAL_TTLS.into_iter().find(|initial| *initial >= ttl).map_or(0, |initial| initial - ttl)
 }
 
 /// The handshake was done for us and never for the peer: not one byte of ours was acknowledged, not even repeated.

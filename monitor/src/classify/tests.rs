@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use monitor_common::peer::{Ended, Role, Side};
 
+mod properties;
+
 use super::*;
 use crate::event::{Fin, Owner, Quiet, Reason, Segment, SocketFacts};
 use crate::idle::idle;
@@ -182,7 +184,8 @@ fn received_resets_are_told_apart_by_state_quiet_and_what_drew_them() {
     for state in [TcpState::CLOSE_WAIT, TcpState::LAST_ACK, TcpState::CLOSING] {
         assert_eq!(verdict(received(state, request)).app_saw, Some(AppSaw::EndOfFile), "{state:?}");
     }
-    assert_eq!(cause(raced), Cause::IdleReuse);
+    let race = verdict(raced);
+    assert_eq!((race.cause, race.confidence), (Cause::IdleReuse, Confidence::Likely));
     let ended = Event { ended: Some(Ended::OurFin), ..received(TcpState(6), quiet) };
     assert_eq!(verdict(ended).app_saw, Some(AppSaw::Nothing), "nobody has the socket any more");
     let busy = SocketFacts { sent_age: 4 * MS, unacked_bytes: Some(80), ..socket() };
@@ -222,5 +225,58 @@ fn only_received_resets_wait_for_their_other_end_and_idle_closes_have_no_cause()
         let verdict = classify(&Event::of_kind(kind));
         assert_eq!(verdict.is_none(), kind.is_idle_close(), "{kind:?}");
         assert_eq!(verdict.is_some_and(|verdict| !verdict.settled), kind == Kind::ResetReceived, "{kind:?}");
+    }
+}
+
+/// A received reset with this TTL on a connection whose handshake had that one.
+fn from_afar(reset: u8, handshake: u8) -> Event {
+    let segment = Segment { flags: 0x04, bytes: 0, ttl: reset, ifindex: 1, sequence_distance: Some(0) };
+    Event {
+        segment: Some(segment),
+        baseline_ttl: Some(handshake),
+        ..received(TcpState::ESTABLISHED, socket())
+    }
+}
+
+#[test]
+fn a_reset_from_another_distance_than_the_handshake_was_built_on_the_way() {
+    let verdict_of = |reset, handshake| {
+        let verdict = verdict(from_afar(reset, handshake));
+        (verdict.cause, verdict.confidence)
+    };
+    for (reset, handshake) in [(63, 57), (40, 63), (255, 57), (62, 118), (128, 64 - 9)] {
+        assert_eq!(
+            verdict_of(reset, handshake),
+            (Cause::Middlebox, Confidence::Likely),
+            "{reset} {handshake}"
+        );
+    }
+    for (reset, handshake) in [(57, 57), (55, 57), (59, 57), (64, 64)] {
+        assert_eq!(
+            verdict_of(reset, handshake),
+            (Cause::PeerAbort, Confidence::Likely),
+            "{reset} {handshake}"
+        );
+    }
+    // As many routers away: a host that began with 255, by GTSM, and whose kernel resets with 64.
+    assert_eq!(verdict_of(63, 254), (Cause::Middlebox, Confidence::Possible));
+}
+
+#[test]
+fn a_peer_that_said_goodbye_first_is_no_middlebox_and_without_ttl_nobody_can_tell() {
+    let fin = Fin { by: Side::Peer, quiet: None };
+    let request = SocketFacts { sent_age: 4 * MS, unacked_bytes: Some(80), ..socket() };
+    let late = Event {
+        fin: Some(fin),
+        state: Some(TcpState::CLOSE_WAIT),
+        socket: Some(request),
+        ..from_afar(40, 64)
+    };
+    assert_eq!(cause(late), Cause::LateData);
+    for unseen in
+        [Event { segment: None, ..from_afar(40, 64) }, Event { baseline_ttl: None, ..from_afar(40, 64) }]
+    {
+        let verdict = verdict(unseen);
+        assert_eq!((verdict.cause, verdict.confidence), (Cause::PeerAbort, Confidence::Possible));
     }
 }

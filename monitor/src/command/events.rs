@@ -48,7 +48,8 @@ Columns:
   IDLE    how long the connection had been quiet before the exchange that met the reset; `>=` if at least that long
   CAUSE   our verdict; with a `?` while it is provisional, at most for a second: when the other end is on this host, too, its
           event may tell more. With -f, a verdict that becomes final is told by -o json only (the same id again, with
-          \"final\": true), unless it makes an event match --cause that had not been printed.
+          \"final\": true), unless it makes an event match --cause that had not been printed;
+          so are events again of a burst that is over (`burst`)
           `idle_close(local)` and `idle_close(peer)` are no resets: one side closed a connection that had been quiet
   REASON  the kernel's own word
   IN/OUT  payload bytes received and sent; SEGS the same in data segments
@@ -230,6 +231,10 @@ async fn follow(
                 old if old.id < first => Reader::Listens,
                 revised => printer.print_verdict(&revised)?,
             },
+            "burst" => match event()? {
+                old if old.id < first => Reader::Listens,
+                member => printer.print_burst(&member)?,
+            },
             "lagged" => {
                 let LaggedView { missed } = serde_json::from_str(&message.data)
                     .context("a notice of the stream is not what this version knows")?;
@@ -307,6 +312,15 @@ impl<W: Write> EventPrinter<W> {
         let wanted = match self.output {
             EventOutput::Table | EventOutput::Compact => !printed && self.filter.matches_view(event),
             EventOutput::Json => printed || self.filter.matches_view(event),
+        };
+        if wanted { self.print_now(event) } else { Ok(Reader::Listens) }
+    }
+
+    /// An event that was part of a burst, which is over now: JSON has it again, people do not.
+    pub fn print_burst(&mut self, event: &EventView) -> io::Result<Reader> {
+        let wanted = match self.output {
+            EventOutput::Table | EventOutput::Compact => false,
+            EventOutput::Json => self.filter.matches_view(event),
         };
         if wanted { self.print_now(event) } else { Ok(Reader::Listens) }
     }

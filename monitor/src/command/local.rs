@@ -141,6 +141,7 @@ impl Shown {
         match update {
             Update::Event(told) => self.printer.print_told(told),
             Update::Revised(told) => self.printer.print_verdict(&event_view(told)),
+            Update::InBurst(told) => self.printer.print_burst(&event_view(told)),
         }
     }
 }

@@ -46,6 +46,7 @@ fn print(name: &str, input: impl Read, mut printer: EventPrinter<impl Write>) ->
                 printed = match settled {
                     Settled::Shown(told) => printer.print_told(&told),
                     Settled::Revised(told) => printer.print_verdict(&event_view(&told)),
+                    Settled::InBurst(told) => printer.print_burst(&event_view(&told)),
                     Settled::Final(_) => return,
                 };
             }

@@ -78,8 +78,8 @@ struct Reader {
     /// Number of the last revision that was looked at.
     revision: u64,
     pending: VecDeque<Arc<Told>>,
-    /// Final verdicts of events that were sent.
-    verdicts: VecDeque<Arc<Told>>,
+    /// Events that were sent, with what is new about them: `verdict` or `burst`.
+    revised: VecDeque<(&'static str, Arc<Told>)>,
     greeted: bool,
     _place: OwnedSemaphorePermit,
 }
@@ -111,7 +111,7 @@ impl Reader {
             last,
             revision,
             pending: VecDeque::new(),
-            verdicts: VecDeque::new(),
+            revised: VecDeque::new(),
             greeted: false,
             _place: place,
         }
@@ -146,9 +146,9 @@ impl Reader {
     /// The next piece that does not have to be waited for.
     fn next_known(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(told) = self.verdicts.pop_front() {
+            if let Some((news, told)) = self.revised.pop_front() {
                 // No id: a reader's place is that of the last event.
-                return Some(message(None, "verdict", &convert::event_view(&told)));
+                return Some(message(None, news, &convert::event_view(&told)));
             }
             let Some(told) = self.pending.pop_front() else {
                 if self.refill() {
@@ -178,7 +178,7 @@ impl Reader {
             // An event that was not sent yet is sent as it is now. One that does not match any more was sent when it did.
             let sent = self.first <= told.id && told.id <= self.last;
             if sent && (self.filter.matches(&told) || self.filter.matches_as(&told, revision.was)) {
-                self.verdicts.push_back(told);
+                self.revised.push_back((if revision.in_burst { "burst" } else { "verdict" }, told));
             }
         }
         self.pending.extend(events);

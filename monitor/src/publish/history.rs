@@ -16,7 +16,7 @@ pub const HISTORY: usize = 10_000;
 /// Events, or revisions, given at a time: what a slow reader can hold on to beyond the history itself.
 pub const STRETCH: usize = 64;
 
-/// An event that came with a provisional verdict got its final one.
+/// An event that came with a provisional verdict got its final one, or its burst is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revision {
     /// Number in the daemon's life, from 1, without gaps.
@@ -25,6 +25,8 @@ pub struct Revision {
     pub id: u64,
     /// The cause it was shown with.
     pub was: Option<Cause>,
+    /// Its burst is what is new, and not its verdict.
+    pub in_burst: bool,
     /// The newest event then: a reader that has it may not know of the revision, one with an older event cannot.
     newest: u64,
 }
@@ -74,14 +76,14 @@ impl History {
         let Some(place) = self.place(told.id) else { return };
         let Some(kept) = self.events.get_mut(place) else { return };
         let was = kept.verdict.map(|verdict| verdict.cause);
-        let id = told.id;
+        let (id, in_burst) = (told.id, told.burst.is_some());
         *kept = told;
         if self.revisions.len() == HISTORY {
             self.revisions.pop_front();
         }
         self.revised += 1;
         let newest = self.events.back().map_or(id, |newest| newest.id);
-        self.revisions.push_back(Revision { number: self.revised, id, was, newest });
+        self.revisions.push_back(Revision { number: self.revised, id, was, in_burst, newest });
     }
 
     pub(super) fn kept(&self) -> Option<Kept> {

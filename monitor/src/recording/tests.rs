@@ -352,7 +352,7 @@ fn a_replay_shows_what_was_shown_however_late_the_timers_were() {
         let (mut bytes, mut shown) = (Vec::new(), Vec::new());
         let mut out = |settled| match settled {
             Settled::Shown(told) => shown.push((*told).clone()),
-            Settled::Revised(_) | Settled::Final(_) => {}
+            Settled::Revised(_) | Settled::InBurst(_) | Settled::Final(_) => {}
         };
         let mut writer = Writer::start(&mut bytes, &header()).unwrap();
         let mut now = MS;

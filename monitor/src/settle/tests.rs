@@ -36,6 +36,7 @@ impl Log {
                 Settled::Shown(told) => ('+', told),
                 Settled::Revised(told) => ('~', told),
                 Settled::Final(told) => ('=', told),
+                Settled::InBurst(told) => ('*', told),
             };
             let cause = told.verdict.map_or("none", |verdict| verdict.cause.name());
             let question = if told.is_final() { "" } else { "?" };
@@ -192,7 +193,7 @@ fn a_flood_is_settled_early_and_every_event_is_shown_once_and_final_once() {
     let mut out = |settled| match settled {
         Settled::Shown(told) => shown.push(told.id),
         Settled::Final(told) => finals.push(told.id),
-        Settled::Revised(_) => {}
+        Settled::Revised(_) | Settled::InBurst(_) => {}
     };
     let flood = 3 * ROOM as u64;
     for id in 1..=flood {
@@ -205,4 +206,47 @@ fn a_flood_is_settled_early_and_every_event_is_shown_once_and_final_once() {
     let all: Vec<_> = (1..=flood).collect();
     assert_eq!(shown, all);
     assert_eq!(finals, all);
+}
+
+#[test]
+fn of_two_resets_from_one_end_the_flags_tell_which_was_received() {
+    use crate::event::Segment;
+    let segment = |flags| Some(Segment { flags, bytes: 0, ttl: 64, ifindex: 1, sequence_distance: None });
+    let with = |mut told: Told, flags| {
+        told.event.segment = segment(flags);
+        told
+    };
+    // Closed with data unread, by a reset that acknowledges; then data that came late was answered by one that does not.
+    let first = |id| {
+        let mut first = sent(id);
+        (first.event.active, first.event.counted) = (true, Some(crate::event::Counted::Reset));
+        first
+    };
+    let second = |id| with(sent(id), 0x18);
+    for (flags, answers) in [(0x14, false), (0x04, true)] {
+        for order in [[1, 2, 3], [2, 3, 1]] {
+            let [first_id, second_id, received_id] = order;
+            let mut events = [first(first_id), second(second_id), with(received(received_id), flags)];
+            events.sort_by_key(|told| told.id);
+            let (mut settler, mut joined) = (Settler::default(), None);
+            let mut out = |settled| match settled {
+                Settled::Final(told) if told.id == received_id => joined = told.verdict.unwrap().other_end,
+                Settled::Final(_) | Settled::Shown(_) | Settled::Revised(_) | Settled::InBurst(_) => {}
+            };
+            events.into_iter().for_each(|told| settler.push(told, MS, &mut out));
+            settler.finish(&mut out);
+            assert_eq!(joined, Some(if answers { second_id } else { first_id }), "{flags:#x} {order:?}");
+        }
+    }
+    let (mut settler, mut finals) = (Settler::default(), Vec::new());
+    settler.push(first(1), MS, &mut |_| {});
+    settler.push(with(received(3), 0x04), MS, &mut |_| {});
+    settler.finish(&mut |settled| finals.push(settled));
+    assert!(
+        finals.iter().all(|settled| match settled {
+            Settled::Final(told) | Settled::Shown(told) => told.verdict.unwrap().other_end.is_none(),
+            Settled::Revised(_) | Settled::InBurst(_) => true,
+        }),
+        "a forged one has no sender here"
+    );
 }
