@@ -12,6 +12,7 @@ use monitor_common::counters::Kind;
 use crate::cause::Cause;
 use crate::event::{Event, TcpState};
 use crate::idle::{IDLE, was_closed_idle};
+use crate::past::Hints;
 use crate::verdict::{AppSaw, Confidence, Fact, Verdict};
 
 /// TCP flag bits of the provoking segment.
@@ -33,6 +34,21 @@ const PROTOCOL_REASONS: [&str; 7] = [
 pub fn classify(event: &Event) -> Option<Verdict> {
     let verdict = by_kind(event)?;
     Some(Verdict { evidence: evidence::known_in(event, verdict.evidence), ..verdict })
+}
+
+/// The final verdict on a received reset of which no sender is known, with what the peer has done before.
+pub fn reconsider(event: &mut Event, hints: Hints) -> Verdict {
+    let Hints { own_ttl, idle_closes } = hints;
+    let verdict = received::verdict(event, own_ttl);
+    let verdict = match idle_closes {
+        Some(_) if verdict.cause == Cause::StaleIdle => {
+            event.peers_idle_closes = idle_closes;
+            let evidence = verdict.evidence.with(Fact::PeersIdleCloses);
+            Verdict { cause: Cause::IdleReuse, confidence: Confidence::Likely, evidence, ..verdict }
+        }
+        Some(_) | None => verdict,
+    };
+    Verdict { evidence: evidence::known_in(event, verdict.evidence), ..verdict }
 }
 
 fn by_kind(event: &Event) -> Option<Verdict> {
@@ -59,7 +75,7 @@ fn by_kind(event: &Event) -> Option<Verdict> {
             &[Fact::Kind, Fact::Backlog, Fact::Stage],
             Some(AppSaw::Nothing),
         )),
-        Kind::ResetReceived => Some(received::verdict(event).provisional()),
+        Kind::ResetReceived => Some(received::verdict(event, None).provisional()),
         Kind::ResetSent => Some(sent::verdict(event)),
     }
 }

@@ -240,6 +240,7 @@ impl Raw {
             ended: self.knows(known::MEMORY).then(|| Ended::from_code(self.ended)).flatten(),
             fin: self.fin(timebase),
             idle: None,
+            peers_idle_closes: None,
             segment: self.knows(known::SEGMENT).then_some(Segment {
                 flags: self.segment_flags,
                 bytes: self.segment_bytes,

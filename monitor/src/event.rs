@@ -203,6 +203,17 @@ pub struct Quiet {
     pub answered: bool,
 }
 
+/// How long connections had been idle when the peer closed them, as long as this one was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdleCloses {
+    /// How many are remembered.
+    pub count: u32,
+    /// The shortest time.
+    pub least: Duration,
+    /// The longest.
+    pub most: Duration,
+}
+
 /// The segment that provoked a sent reset or met a full queue; of a received reset, the reset itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
@@ -285,6 +296,8 @@ pub struct Event {
     pub fin: Option<Fin>,
     /// How long the connection had been quiet before.
     pub idle: Option<Idle>,
+    /// Idle closes by the peer after just as much quiet, where they decided the verdict.
+    pub peers_idle_closes: Option<IdleCloses>,
     /// What provoked a sent reset or met a full queue; of a received reset, the reset itself.
     pub segment: Option<Segment>,
     /// TTL of the peer's handshake.
@@ -328,6 +341,7 @@ impl Event {
             ended: None,
             fin: None,
             idle: None,
+            peers_idle_closes: None,
             segment: None,
             baseline_ttl: None,
             backlog: None,

@@ -12,6 +12,7 @@ pub mod decode;
 pub mod enrich;
 pub mod event;
 pub mod idle;
+pub mod past;
 pub mod pipeline;
 pub mod publish;
 pub mod recording;

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use monitor_common::counters::Kind;
 
+use crate::classify::reconsider;
 use crate::event::{Event, Told};
+use crate::past::{Hints, Past};
 use crate::verdict::{Confidence, Fact, Verdict};
 
 /// How long a provisional event waits before it is shown: both ends of a connection on one host are told within
@@ -76,12 +78,15 @@ pub struct Settler {
     /// Senders of the last moments, one for each connection that these ends had.
     senders: HashMap<Ends, Vec<Sender>>,
     senders_by_age: VecDeque<(Duration, Ends)>,
+    /// What peers have done before.
+    past: Past,
 }
 
 impl Settler {
     /// Takes the next event.
     pub fn push(&mut self, mut told: Told, now: Duration, out: &mut impl FnMut(Settled)) {
         self.advance(now, out);
+        self.past.observe(&told.event);
         let ends = (told.event.local, told.event.remote);
         let mirrored = (told.event.remote, told.event.local);
         match (told.event.kind, told.verdict) {
@@ -218,7 +223,12 @@ impl Settler {
         self.shown = self.shown.saturating_sub(1);
         if !told.is_final() {
             self.received.remove(&(told.event.local, told.event.remote));
-            if let Some(verdict) = &mut Arc::make_mut(&mut told).verdict {
+            let Told { event, verdict, .. } = Arc::make_mut(&mut told);
+            let hints = self.past.hints(event);
+            if hints != Hints::default() {
+                *verdict = Some(reconsider(event, hints));
+            }
+            if let Some(verdict) = verdict {
                 verdict.settled = true;
             }
             finalize(&told, was_shown, out);

@@ -133,11 +133,12 @@ pub enum Fact {
     SegmentTtl,
     BaselineTtl,
     SequenceDistance,
+    PeersIdleCloses,
 }
 
 impl Fact {
     /// Every one.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::State,
         Self::StateBefore,
         Self::Reason,
@@ -167,6 +168,7 @@ impl Fact {
         Self::SegmentTtl,
         Self::BaselineTtl,
         Self::SequenceDistance,
+        Self::PeersIdleCloses,
     ];
 
     /// Where it stands in the JSON of the event.
@@ -201,6 +203,7 @@ impl Fact {
             Self::SegmentTtl => "segment.ttl",
             Self::BaselineTtl => "baseline_ttl",
             Self::SequenceDistance => "segment.sequence_distance",
+            Self::PeersIdleCloses => "peers_idle_closes",
         }
     }
 }

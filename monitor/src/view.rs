@@ -105,6 +105,18 @@ pub struct IdleView {
     pub at_least: bool,
 }
 
+/// Idle closes by the peer after just as much quiet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "IdleCloses")]
+pub struct IdleClosesView {
+    /// How many of its last ones.
+    pub count: u32,
+    /// The shortest quiet before them, in seconds.
+    pub least_seconds: f64,
+    /// The longest.
+    pub most_seconds: f64,
+}
+
 /// An accept queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Backlog")]
@@ -224,6 +236,9 @@ pub struct EventView {
     pub burst: Option<BurstView>,
     /// How long the connection had been quiet before; `null` where no connection is known.
     pub idle: Option<IdleView>,
+    /// The peer has closed connections before that had been idle for as long as this one was: what makes `idle_reuse` of a reset
+    /// without a FIN. `null` where that did not decide.
+    pub peers_idle_closes: Option<IdleClosesView>,
     /// The first FIN of either side; `null` when there was none, or none is known.
     pub fin: Option<FinView>,
     /// What ended the connection before: `our_fin`, `unread_data`, `linger`, `destroy`, `reset` or `peers_reset`; `null` unless its

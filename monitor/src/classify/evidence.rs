@@ -35,6 +35,7 @@ fn is_known(event: &Event, fact: Fact) -> bool {
         Fact::BytesOut => socket.is_some_and(|socket| socket.bytes_out.is_some()),
         Fact::SegmentFlags | Fact::SegmentBytes | Fact::SegmentTtl => segment.is_some(),
         Fact::SequenceDistance => segment.is_some_and(|segment| segment.sequence_distance.is_some()),
+        Fact::PeersIdleCloses => event.peers_idle_closes.is_some(),
         Fact::BaselineTtl => event.baseline_ttl.is_some(),
         Fact::Backlog => event.backlog.is_some(),
         Fact::Ended => event.ended.is_some(),

@@ -19,7 +19,8 @@ const SAME_PATH: u8 = 2;
 /// What hosts begin with: Linux, macOS and the BSDs; Windows; routers and Solaris.
 const INITIAL_TTLS: [u8; 3] = [64, 128, 255];
 
-pub(super) fn verdict(event: &Event) -> Verdict {
+/// `own_ttl` is that of the peer's own resets, where one was seen.
+pub(super) fn verdict(event: &Event, own_ttl: Option<u8>) -> Verdict {
     let app_saw = app_saw(event);
     let provoked = is_provoked(event);
     let idle = was_idle(event);
@@ -31,7 +32,7 @@ pub(super) fn verdict(event: &Event) -> Verdict {
         let cause = if lost_the_race(event) == Some(true) { Cause::IdleReuse } else { Cause::LateData };
         return Verdict::of(cause, Confidence::Likely, evidence, app_saw);
     }
-    if let Some(verdict) = middlebox(event, peers_fin.is_some(), app_saw) {
+    if let Some(verdict) = middlebox(event, own_ttl, peers_fin.is_some(), app_saw) {
         return verdict;
     }
     let at_least = event.idle.is_some_and(|idle| idle.at_least);
@@ -72,9 +73,15 @@ pub(super) fn verdict(event: &Event) -> Verdict {
 
 /// The reset comes from another distance than the handshake came from: somebody on the way built it. Never certain: a SYN proxy that
 /// shook hands in the peer's place looks the same.
-fn middlebox(event: &Event, has_peers_fin: bool, app_saw: Option<AppSaw>) -> Option<Verdict> {
+fn middlebox(
+    event: &Event,
+    own_ttl: Option<u8>,
+    has_peers_fin: bool,
+    app_saw: Option<AppSaw>,
+) -> Option<Verdict> {
     let (reset, handshake) = ttls(event)?;
-    if has_peers_fin || reset.abs_diff(handshake) <= SAME_PATH {
+    let is_like = |ttl: u8| reset.abs_diff(ttl) <= SAME_PATH;
+    if has_peers_fin || is_like(handshake) || own_ttl.is_some_and(is_like) {
         return None;
     }
     // One host may send with two initial TTLs: its kernel resets with the default, whatever the application had set (RFC 5082).

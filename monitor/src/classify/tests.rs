@@ -280,3 +280,31 @@ fn a_peer_that_said_goodbye_first_is_no_middlebox_and_without_ttl_nobody_can_tel
         assert_eq!((verdict.cause, verdict.confidence), (Cause::PeerAbort, Confidence::Possible));
     }
 }
+
+#[test]
+fn a_peer_that_closes_after_just_so_long_lost_a_request_to_its_timer_and_not_on_the_way() {
+    use crate::event::IdleCloses;
+    let quiet = SocketFacts { sent_age: 60 * S, received_age: 60 * S, ack_age: Some(60 * S), ..socket() };
+    let request = SocketFacts { sent_age: 4 * MS, unacked_bytes: Some(80), ..quiet };
+    let mut event = received(TcpState::ESTABLISHED, request);
+    event.idle = idle(&event);
+    let known = IdleCloses { count: 3, least: 60 * S, most: 60 * S };
+    let verdict = reconsider(&mut event, Hints { own_ttl: None, idle_closes: Some(known) });
+    assert_eq!((verdict.cause, verdict.confidence), (Cause::IdleReuse, Confidence::Likely));
+    assert!(verdict.evidence.has(Fact::PeersIdleCloses) && event.peers_idle_closes == Some(known));
+    let mut unprovoked = received(TcpState::ESTABLISHED, quiet);
+    unprovoked.idle = idle(&unprovoked);
+    let verdict = reconsider(&mut unprovoked, Hints { own_ttl: None, idle_closes: Some(known) });
+    assert_eq!(verdict.cause, Cause::IdleAbort, "nothing of ours was lost");
+    assert_eq!(unprovoked.peers_idle_closes, None);
+}
+
+#[test]
+fn a_peer_whose_own_resets_have_that_ttl_is_believed() {
+    let mut event = from_afar(40, 64);
+    event.idle = idle(&event);
+    let of = |event: &mut Event, own_ttl| reconsider(event, Hints { own_ttl, idle_closes: None }).cause;
+    assert_eq!(of(&mut event, Some(41)), Cause::PeerAbort);
+    assert_eq!(of(&mut event, Some(64)), Cause::Middlebox);
+    assert_eq!(of(&mut event, None), Cause::Middlebox);
+}

@@ -14,13 +14,15 @@ use super::Settings;
 use crate::burst::Burst;
 use crate::cause::{CAUSES, Cause};
 use crate::counts::{PeerCounts, PortCounts, StoryCounts};
-use crate::event::{Counted, Direction, Owner, Reason, Segment, SocketFacts, TcpState, Told, role_name};
+use crate::event::{
+    Counted, Direction, IdleCloses, Owner, Reason, Segment, SocketFacts, TcpState, Told, role_name,
+};
 use crate::idle::Idle;
 use crate::snapshot::hooked::Hooked;
 use crate::snapshot::{Fill, NamespaceRow, PeerRow, SignalRow, Snapshot};
 use crate::view::{
-    BacklogView, BurstView, CountsView, EndView, EventPeerView, EventView, FillView, FinView, IdleView,
-    NamespaceView, OwnerView, PeerView, PortView, ReasonView, SegmentView, SignalView, SignalsView,
+    BacklogView, BurstView, CountsView, EndView, EventPeerView, EventView, FillView, FinView, IdleClosesView,
+    IdleView, NamespaceView, OwnerView, PeerView, PortView, ReasonView, SegmentView, SignalView, SignalsView,
     SocketView, StatusView, StoryView,
 };
 
@@ -64,6 +66,11 @@ pub fn event_view(told: &Told) -> EventView {
             seconds: time.as_secs_f64(),
             basis: basis.name().to_owned(),
             at_least,
+        }),
+        peers_idle_closes: event.peers_idle_closes.map(|IdleCloses { count, least, most }| IdleClosesView {
+            count,
+            least_seconds: least.as_secs_f64(),
+            most_seconds: most.as_secs_f64(),
         }),
         fin: event.fin.as_ref().map(|fin| FinView {
             by: side_name(fin.by).to_owned(),

@@ -127,7 +127,7 @@ async fn an_event_tells_all_that_is_known_and_null_for_the_rest() {
         "reason": {"name": "TCP_ABORT_ON_CLOSE", "code": 11}, "cause": "unread_data", "counted": "reset",
         "confidence": "certain", "evidence": ["socket.unread_bytes"], "app_saw": "nothing",
         "other_end": null, "final": true, "burst": null,
-        "idle": {"seconds": 0.25, "basis": "before_reset", "at_least": false}, "fin": null, "ended_by": null,
+        "idle": {"seconds": 0.25, "basis": "before_reset", "at_least": false}, "peers_idle_closes": null, "fin": null, "ended_by": null,
         "socket": {"bytes_in": 120, "bytes_out": 4096, "data_segments_in": 1, "data_segments_out": 2,
                    "srtt_seconds": 0.00025, "sent_seconds_ago": 0.5, "received_seconds_ago": 0.25,
                    "ack_seconds_ago": null, "connection_seconds": null, "unread_bytes": 7, "unacked_bytes": 0,

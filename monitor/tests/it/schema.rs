@@ -7,7 +7,7 @@ use std::time::Duration;
 use jsonschema::Validator;
 use monitor::burst::Burst;
 use monitor::cause::Cause;
-use monitor::event::{Counted, Event, Fin, Owner, Quiet, Told};
+use monitor::event::{Counted, Event, Fin, IdleCloses, Owner, Quiet, Told};
 use monitor::http::convert::event_view;
 use monitor::http::schema::event_schema;
 use monitor::idle::{Basis, Idle};
@@ -55,6 +55,11 @@ fn known(kind: Kind) -> Told {
             }),
         }),
         idle: Some(Idle { time: Duration::from_mins(1), basis: Basis::BeforeFin, at_least: true }),
+        peers_idle_closes: Some(IdleCloses {
+            count: 7,
+            least: Duration::from_mins(1),
+            most: Duration::from_secs(61),
+        }),
         ended: Some(Ended::OurFin),
         counted: Some(Counted::Aborted),
         baseline_ttl: Some(64),

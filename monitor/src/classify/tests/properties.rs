@@ -85,6 +85,7 @@ fn without(mut event: Event, fact: Fact) -> Event {
         Fact::SegmentFlags | Fact::SegmentBytes | Fact::SegmentTtl | Fact::SequenceDistance => {
             event.segment = None;
         }
+        Fact::PeersIdleCloses => event.peers_idle_closes = None,
         Fact::BaselineTtl => event.baseline_ttl = None,
         Fact::Backlog => event.backlog = None,
         Fact::Ended => event.ended = None,
