@@ -62,7 +62,8 @@ impl Expected {
                 | Want::Known
                 | Want::Seen(..)
                 | Want::Reason(_)
-                | Want::Reasoned { .. },
+                | Want::Reasoned { .. }
+                | Want::Sighted { .. },
             )
             | None => None,
         }
@@ -170,6 +171,12 @@ impl Expected {
     /// The kernel's own reason says it; without reasons it is no more than `otherwise`.
     pub(crate) fn certain_by_reason(self, otherwise: &str) -> Self {
         self.want("confidence", Want::Reasoned { with: json!("certain"), without: json!(otherwise) })
+    }
+
+    /// Likely where the reset's TTL is seen, and else as possible as that a device on the way built it.
+    pub(crate) fn likely_by_ttl(self) -> Self {
+        let (with, without) = (json!("likely"), json!("possible"));
+        self.want("confidence", Want::Sighted { signal: Signal::Received, with, without })
     }
 
     /// It fits, as others may.
@@ -282,6 +289,14 @@ impl Expected {
     /// Who closed.
     pub(crate) fn owner(self, owner: &Owner) -> Self {
         self.with("owner", owner.json())
+    }
+
+    /// One of so many connections that ended when a process died.
+    pub(crate) fn in_burst(self, connections: usize) -> Self {
+        self.with("burst.connections", json!(connections))
+            .with("burst.restart", json!(true))
+            .known("burst.first")
+            .known("burst.last")
     }
 
     /// Nobody is known to have closed.

@@ -1,6 +1,7 @@
 //! Small scenarios on real sockets: each knows exactly what it did, and everything must agree with it.
 
 mod abort;
+mod burst;
 mod closing;
 mod conntrack;
 mod forged;
@@ -44,6 +45,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) ledger: Ledger<'a>,
     /// What is seen here, and so what to expect.
     pub(crate) sight: Sight,
+    pub(crate) api: &'a Api,
     story: Story<'a>,
 }
 
@@ -114,7 +116,7 @@ impl Scenario {
             let namespace = Namespace::create()?;
             namespace.enter(|| {
                 let (ledger, story) = (Ledger::open(api, &namespace)?, Story::open(api, &namespace)?);
-                let mut stage = Stage { place, ledger, sight: Sight::of(api)?, story };
+                let mut stage = Stage { place, ledger, sight: Sight::of(api)?, api, story };
                 (self.play)(&mut stage)?;
                 stage.ledger.balance()?;
                 stage.story.compare()
@@ -157,6 +159,7 @@ pub(crate) fn on_loopback() -> Vec<Scenario> {
         late::SCENARIOS,
         orphan::SCENARIOS,
         process::SCENARIOS,
+        burst::SCENARIOS,
         overflow::SCENARIOS,
         stray::SCENARIOS,
     ]

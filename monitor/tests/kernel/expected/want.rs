@@ -14,6 +14,12 @@ pub(super) enum Want {
     Known,
     /// This value where a function hook serves the signal, null where none does.
     Seen(Signal, Box<Self>),
+    /// One value where a function hook serves the signal, another where none does.
+    Sighted {
+        signal: Signal,
+        with: Value,
+        without: Value,
+    },
     /// The kernel's own reason, where it has one.
     Reason(&'static str),
     /// One value where the kernel gives reasons, another where it gives none.
@@ -37,7 +43,12 @@ impl Want {
             Self::OneOf(values) => {
                 values.iter_mut().filter(|value| !value.is_null()).for_each(|value| value.clone_from(other));
             }
-            Self::Is(_) | Self::Between(..) | Self::Known | Self::Reason(_) | Self::Reasoned { .. } => {}
+            Self::Is(_)
+            | Self::Between(..)
+            | Self::Known
+            | Self::Reason(_)
+            | Self::Reasoned { .. }
+            | Self::Sighted { .. } => {}
         }
     }
 
@@ -52,6 +63,9 @@ impl Want {
             Self::Known => !found.is_null(),
             Self::Seen(signal, want) if sight.has(*signal) => want.is_met_by(found, sight)?,
             Self::Seen(..) => found.is_null(),
+            Self::Sighted { signal, with, without } => {
+                found == if sight.has(*signal) { with } else { without }
+            }
             Self::Reason(name) => found.as_str() == reason_here(name)?,
             Self::Reasoned { with, without } => found == if gives_reasons()? { with } else { without },
         })

@@ -225,7 +225,7 @@ fn disconnect(stage: &mut Stage<'_>) -> Result<()> {
         let disconnected = ends.client().sent("other").possible().aborted().active("ESTABLISHED");
         stage.expect([
             disconnected.reason("TCP_STATE").inode(inode).owner(&Owner::me()?).app_saw_unknown(),
-            received(ends.server(), "peer_abort", &pair.server)?.likely(),
+            received(ends.server(), "peer_abort", &pair.server)?.likely_by_ttl(),
         ]);
         client = pair.client;
         let (ours, theirs) = by_client(aborted(1));

@@ -5,7 +5,7 @@ use monitor::view::CountsView;
 use socket2::Socket;
 
 use crate::clock::{Bounds, Moment};
-use crate::expected::Ends;
+use crate::expected::{Ends, Expected};
 use crate::ledger::ended;
 use crate::needs::Need;
 use crate::oracle::{self, state};
@@ -76,6 +76,11 @@ fn vanished_while_busy(stage: &mut Stage<'_>) -> Result<()> {
     ask_nobody(stage, &used, "peer_abort")
 }
 
+/// Of an abort the TTL tells whether the peer itself was the one.
+fn sure(received: Expected, cause: &str) -> Expected {
+    if cause == "peer_abort" { received.likely_by_ttl() } else { received.likely() }
+}
+
 /// The next request, which finds no connection.
 fn ask_nobody(stage: &mut Stage<'_>, used: &Used, cause: &str) -> Result<()> {
     let ((), asked) = Moment::of(|| {
@@ -86,8 +91,7 @@ fn ask_nobody(stage: &mut Stage<'_>, used: &Used, cause: &str) -> Result<()> {
         used.ends.server().stray_sent("other").possible().no_socket().reason("NO_SOCKET").segment("P.", 7);
     stage.expect([
         stray,
-        received(used.ends.client(), cause, &used.client)?
-            .likely()
+        sure(received(used.ends.client(), cause, &used.client)?, cause)
             .idle(Bounds::between(used.last, asked), "before_our_data")
             .segments(1, 2)
             .unacked(7),
@@ -149,8 +153,7 @@ fn reset_from_elsewhere(stage: &mut Stage<'_>, mut used: Used, cause: &str) -> R
         RawSocket::open()?.send_with(segment, Numbers::at(sequence))?;
         poll_for_reset(&used.client)
     })?;
-    stage.expect([received(used.ends.client(), cause, &used.client)?
-        .likely()
+    stage.expect([sure(received(used.ends.client(), cause, &used.client)?, cause)
         .alone()
         .idle(Bounds::between(used.last, reset), "before_reset")
         .segments(1, 1)
