@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use monitor_common::counters::Kind;
 
+use crate::cause::Cause;
 use crate::classify::reconsider;
 use crate::event::{Event, Told};
 use crate::past::{Hints, Past};
@@ -90,7 +91,8 @@ impl Settler {
         let ends = (told.event.local, told.event.remote);
         let mirrored = (told.event.remote, told.event.local);
         match (told.event.kind, told.verdict) {
-            (Kind::ResetReceived, _) => {
+            // A refusal waits for nobody: a rule that rejects is told of before its reset arrives.
+            (Kind::ResetReceived | Kind::RefusedReceived, _) => {
                 let senders = self.senders.get_mut(&mirrored).into_iter().flatten();
                 let candidates = senders.filter(|sender| !sender.joined && is_same(&told.event, sender));
                 // Ports are used again while an orphan's reset is held. A reset takes no time to get from end to end.
@@ -118,7 +120,6 @@ impl Settler {
                 Kind::ResetSent
                 | Kind::StraySent
                 | Kind::RefusedSent
-                | Kind::RefusedReceived
                 | Kind::StrayReceived
                 | Kind::IdleCloseSent
                 | Kind::IdleCloseReceived
@@ -250,8 +251,9 @@ fn finalize(told: &Arc<Told>, was_shown: bool, out: &mut impl FnMut(Settled)) {
 /// its own. What is received is what was sent, by its flags, too: a device on the way may have been first.
 fn is_same(event: &Event, sender: &Sender) -> bool {
     let received = event.segment.as_ref().map(|segment| segment.flags & ACK != 0);
+    let may_refuse = event.kind != Kind::RefusedReceived || sender.verdict.cause == Cause::NetfilterReject;
     let as_sent = received.zip(sender.acknowledges).is_none_or(|(received, sent)| received == sent);
-    as_sent && (event.netns == sender.netns || !event.remote.ip().is_loopback())
+    may_refuse && as_sent && (event.netns == sender.netns || !event.remote.ip().is_loopback())
 }
 
 /// A reset that answers a segment acknowledges only if the segment did not (RFC 9293, 3.10.7.1); one that answers none does.

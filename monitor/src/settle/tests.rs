@@ -1,7 +1,6 @@
 //! Settling: order, joining of both ends, and bounds.
 
 use super::*;
-use crate::cause::Cause;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -249,4 +248,24 @@ fn of_two_resets_from_one_end_the_flags_tell_which_was_received() {
         }),
         "a forged one has no sender here"
     );
+}
+
+#[test]
+fn a_refusal_by_a_local_rule_is_the_rules_and_any_other_is_nobodys() {
+    let refusal = Verdict::of(Cause::Refused, Confidence::Certain, &[], None);
+    let reject = Verdict::of(Cause::NetfilterReject, Confidence::Certain, &[], None);
+    for (kind, verdict, expected) in [
+        (Kind::RejectSent, reject, ("netfilter_reject", Some(1))),
+        (Kind::ResetSent, Verdict { cause: Cause::LingerAbort, ..reject }, ("refused", None)),
+    ] {
+        let (mut settler, mut shown) = (Settler::default(), None);
+        settler.push(told(1, kind, "10.0.0.2:80", "10.0.0.1:4000", verdict), MS, &mut |_| {});
+        let refused = told(2, Kind::RefusedReceived, "10.0.0.1:4000", "10.0.0.2:80", refusal);
+        settler.push(refused, MS, &mut |settled| {
+            if let Settled::Shown(told) = settled {
+                shown = told.verdict.map(|verdict| (verdict.cause.name(), verdict.other_end));
+            }
+        });
+        assert_eq!(shown, Some(expected), "{kind:?}");
+    }
 }

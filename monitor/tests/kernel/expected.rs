@@ -281,6 +281,11 @@ impl Expected {
         self.with("app_saw", Value::Null)
     }
 
+    /// The sender is seen on this host.
+    pub(crate) fn joined(self) -> Self {
+        self.known("other_end")
+    }
+
     /// The sender is not seen on this host.
     pub(crate) fn alone(self) -> Self {
         self.with("other_end", Value::Null)

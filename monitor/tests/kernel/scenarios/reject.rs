@@ -41,7 +41,12 @@ fn rejects(stage: &mut Stage<'_>) -> Result<()> {
         let error = refused.connect(&stage.place.target().into()).err().context("the rule lets it pass")?;
         stage.expect([
             others.server().reject_sent().segment("S", 0),
-            others.client().refused_received().app_saw(error_name(&error)?),
+            others
+                .client()
+                .refused_received()
+                .of_cause("netfilter_reject")
+                .joined()
+                .app_saw(error_name(&error)?),
         ]);
         nft("delete table inet trial\n")?;
         ensure!(
