@@ -5,12 +5,14 @@
 
 pub mod check;
 pub mod listeners;
+pub mod owners;
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::owners::{CgroupView, OwnersView, ProcessView};
 use crate::http::schema;
 
 /// One end of a connection.
@@ -237,10 +239,14 @@ pub struct EventView {
     pub stage: Option<String>,
     /// Who closed the connection, when it was this host; `null` where no task of ours did, or it is not known.
     pub owner: Option<OwnerView>,
+    /// The process that owned the socket; `null` where it is not known, or not yet: it is looked up when the event has happened.
+    pub process: Option<ProcessView>,
     /// Inode number of the socket, as `/proc/PID/fd` shows it; `null` when it had none.
     pub socket_inode: Option<u64>,
     /// Id of the socket's cgroup: the inode number of its directory; `null` when not known.
     pub cgroup_id: Option<u64>,
+    /// That cgroup; `null` where it is not known, or not yet.
+    pub cgroup: Option<CgroupView>,
     /// Seconds since our FIN, or since the reset that ended the connection; `null` unless its socket was gone already.
     pub since_close_seconds: Option<f64>,
 }
@@ -426,6 +432,8 @@ pub struct StatusView {
     pub undecodable: u64,
     /// Bounded things, by name.
     pub fills: BTreeMap<String, FillView>,
+    /// What is known of owners of sockets.
+    pub owners: OwnersView,
     /// Counts that went to a network or to `other` for want of a slot.
     pub over_budget: u64,
     /// Kernel reads that failed.
