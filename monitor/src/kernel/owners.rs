@@ -118,6 +118,7 @@ impl Finder {
 
     fn answer(&mut self, asked: Vec<Question>) -> Vec<(u64, Answer)> {
         self.processes.forget_states();
+        self.cgroups.forget_processes();
         self.open.extend(asked.into_iter().map(|question| {
             let searched = question.socket_inode.is_none();
             Open { question, process: None, searched, told: false }

@@ -30,6 +30,8 @@ pub(super) struct Cgroups {
     known: HashMap<u64, (PathBuf, Arc<Cgroup>)>,
     /// When it was looked for in vain.
     absent: HashMap<u64, Duration>,
+    /// The only process of each that was looked at since [`Self::forget_processes`].
+    alone: HashMap<u64, Option<u32>>,
     walks: Pace,
 }
 
@@ -38,10 +40,14 @@ impl Cgroups {
     pub(super) fn start() -> Self {
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let mount = mount(&mounts).map(PathBuf::from);
-        let mut cgroups =
-            Self { mount, known: HashMap::new(), absent: HashMap::new(), walks: Pace::default() };
+        let mut cgroups = Self::at(mount);
         cgroups.walk(&[]);
         cgroups
+    }
+
+    fn at(mount: Option<PathBuf>) -> Self {
+        let (known, absent, alone) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { mount, known, absent, alone, walks: Pace::default() }
     }
 
     /// The cgroup with this id.
@@ -104,12 +110,25 @@ impl Cgroups {
 
     /// The one process in it; `None` when there are none or more. In the root are those that nobody has sorted, and a process of another
     /// PID namespace than ours has the number 0.
-    pub(super) fn only_process(&self, id: u64) -> Option<u32> {
+    pub(super) fn only_process(&mut self, id: u64) -> Option<u32> {
         let (path, _) = self.known.get(&id)?;
-        match self.processes(id).as_slice() {
-            [pid] if *pid != 0 && !path.as_os_str().is_empty() => Some(*pid),
-            [] | [_, ..] => None,
+        if path.as_os_str().is_empty() {
+            return None;
         }
+        if let Some(alone) = self.alone.get(&id) {
+            return *alone;
+        }
+        let alone = match self.processes(id).as_slice() {
+            [pid] if *pid != 0 => Some(*pid),
+            [] | [_, ..] => None,
+        };
+        self.alone.insert(id, alone);
+        alone
+    }
+
+    /// Reads the processes of every cgroup anew from now on.
+    pub(super) fn forget_processes(&mut self) {
+        self.alone.clear();
     }
 }
 
@@ -139,8 +158,7 @@ mod tests {
         }
 
         fn cgroups(&self) -> Cgroups {
-            let mount = Some(self.0.clone());
-            Cgroups { mount, known: HashMap::new(), absent: HashMap::new(), walks: Pace::default() }
+            Cgroups::at(Some(self.0.clone()))
         }
 
         fn id(&self, path: &str) -> u64 {
@@ -184,10 +202,13 @@ mod tests {
         }
         let mut cgroups = tree.cgroups();
         assert!(cgroups.walk(&[]));
-        let only = |path| cgroups.only_process(tree.id(path));
+        let mut only = |path| cgroups.only_process(tree.id(path));
         assert_eq!(only("one"), Some(7));
         assert_eq!([only(""), only("two"), only("foreign"), only("empty")], [None; 4]);
         assert_eq!(cgroups.processes(tree.id("two")), [7, 8]);
+        tree.put("one", "7\n9\n");
+        cgroups.forget_processes();
+        assert_eq!(cgroups.only_process(tree.id("one")), None);
         assert_eq!((cgroups.only_process(u64::MAX), cgroups.processes(u64::MAX)), (None, vec![]));
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 const REST: u32 = 400;
 /// The shortest rest: ten questions' worth of waking up another thread in a second cost nothing that can be measured.
 const LEAST: Duration = Duration::from_millis(100);
-/// The longest: whatever a machine did meanwhile, suspended or overloaded, answers come again.
-const MOST: Duration = Duration::from_mins(1);
+/// The longest: whatever a machine did meanwhile, suspended or overloaded, answers come again. The longest walk, half a second, rests for less.
+const MOST: Duration = Duration::from_mins(5);
 
 /// When it may be done again, by the monotonic clock.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,7 +40,7 @@ mod tests {
         let mut pace = Pace::default();
         assert!(pace.is_due(Duration::ZERO));
         let begin = Duration::from_secs(10);
-        for (took, rest) in [(0, 100), (1, 400), (5, 2_000), (100_000, 60_000)] {
+        for (took, rest) in [(0, 100), (1, 400), (5, 2_000), (100_000, 300_000)] {
             let end = begin + Duration::from_millis(took);
             pace.rest_after(begin, end);
             assert_eq!(pace.next(), end + Duration::from_millis(rest));
