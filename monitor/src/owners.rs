@@ -22,7 +22,7 @@ pub mod cgroup;
 const ANSWERS: usize = HISTORY;
 /// Questions that may wait; those beyond are not asked. What comes in a second at 1,000 resets a second, both ends here, since
 /// answers may take that long.
-const QUESTIONS: usize = 2_048;
+pub const QUESTIONS: usize = 2_048;
 
 /// How long after it happened an event is held back from who follows events, for its owner to be shown with it. After quiet an answer
 /// takes milliseconds; in a crowd of events, where answers are late, a reader sees them all so much later.
@@ -71,6 +71,8 @@ pub struct Answer {
     pub process: Option<(Arc<Process>, By)>,
     /// Its cgroup.
     pub cgroup: Option<Arc<Cgroup>>,
+    /// The process is still looked for.
+    pub searching: bool,
 }
 
 /// What is known of an owner from the hook.
@@ -192,7 +194,10 @@ impl Owners {
     /// How much longer to wait for the answer about an event; `None` when there is nothing to wait for.
     pub fn patience(&self, told: &Told, now: Duration) -> Option<Duration> {
         let left = (Duration::from_nanos(told.event.monotonic_ns) + PATIENCE).checked_sub(now)?;
-        (!left.is_zero() && Question::about(told).is_some() && self.of(told.id).is_none()).then_some(left)
+        (!left.is_zero()
+            && Question::about(told).is_some()
+            && self.of(told.id).is_none_or(|answer| answer.searching))
+        .then_some(left)
     }
 
     /// How full both lists are.
@@ -272,6 +277,8 @@ mod tests {
             owners.patience(&told(1, Event { cgroup_id: None, ..young.event.clone() }), happened),
             None
         );
+        owners.answer([(1, Answer { searching: true, ..Answer::default() })]);
+        assert_eq!(owners.patience(&young, happened), Some(PATIENCE), "more is to come");
         owners.answer([(1, Answer::default())]);
         assert_eq!(owners.patience(&young, happened), None);
     }

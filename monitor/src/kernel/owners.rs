@@ -1,8 +1,8 @@
 //! Questions about the owners of sockets to answers, out of `/proc` and the cgroup file system.
 //!
-//! Looked for on another thread, so that nothing waits, and only while there are questions. Each kind of search rests after it for many
-//! times as long as it took, so that on no host, however many processes it has, more than a share of a CPU is spent; questions
-//! wait meanwhile, and one search serves all of them.
+//! Looked for on another thread, so that nothing waits, and only while there are questions. Each kind of search is paced by
+//! the CPU time it takes, so that on no host, however many processes it has, more than a share of a CPU is spent; questions wait
+//! meanwhile, and one search serves all of them.
 
 mod cgroups;
 mod pace;
@@ -19,10 +19,10 @@ use self::cgroups::Cgroups;
 use self::pace::Pace;
 use self::processes::Processes;
 use crate::clock;
-use crate::owners::{Answer, By, Owners, Process, Question};
+use crate::owners::{Answer, By, Owners, Process, QUESTIONS, Question};
 
-/// Questions taken at a time.
-const BATCH: usize = 1_024;
+/// Questions taken at a time: all that can wait.
+const BATCH: usize = QUESTIONS;
 /// Questions that may wait for a search. Those beyond get what is known without one.
 const OPEN: usize = 4_096;
 
@@ -124,13 +124,14 @@ impl Finder {
             Open { question, process: None, searched, told: false }
         }));
         let walked = self.open.iter().any(|open| self.is_strange(open)) && self.walk();
-        let begin = clock::monotonic();
-        let searched = self.open.iter().any(|open| !open.searched) && self.searches.is_due(begin);
+        let waits = self.open.iter().any(|open| !open.searched);
+        let searched = waits && self.searches.is_due(clock::monotonic());
         if searched {
+            let begin = clock::spent_by_thread();
             self.search();
-            self.searches.rest_after(begin, clock::monotonic());
+            self.searches.pay(clock::monotonic(), clock::spent_by_thread().saturating_sub(begin));
         }
-        let begin = clock::monotonic();
+        let begin = clock::spent_by_thread();
         let mut answers = Vec::new();
         let mut open = std::mem::take(&mut self.open);
         for open in open.iter_mut().filter(|open| !open.told || walked || searched) {
@@ -141,7 +142,7 @@ impl Finder {
         self.unsearched += open.len().saturating_sub(OPEN) as u64;
         open.truncate(OPEN);
         self.open = open;
-        self.rest.rest_after(begin, clock::monotonic());
+        self.rest.pay(clock::monotonic(), clock::spent_by_thread().saturating_sub(begin));
         answers
     }
 
@@ -178,7 +179,8 @@ impl Finder {
             let pid = socket_inode.and(*cgroup_id).and_then(|id| cgroups.only_process(id))?;
             Some((processes.at(pid, *monotonic_ns)?, By::OnlyProcessOfCgroup))
         });
-        Answer { process, cgroup: cgroup_id.and_then(|id| cgroups.get(id)) }
+        let searching = !open.searched && open.process.is_none();
+        Answer { process, cgroup: cgroup_id.and_then(|id| cgroups.get(id)), searching }
     }
 }
 

@@ -200,7 +200,11 @@ pub(crate) fn answer(comm: &str, by: By) -> owners::Answer {
     let id = "0123456789abcdef".repeat(4);
     let pod = "kubepods-pod1b2c3d4e_0000_4111_8222_333344445555.slice";
     let cgroup = Cgroup::of_path(&format!("/kubepods.slice/{pod}/crio-{id}.scope/system.slice/web.service"));
-    owners::Answer { process: Some((Arc::new(process), by)), cgroup: Some(Arc::new(cgroup)) }
+    owners::Answer {
+        process: Some((Arc::new(process), by)),
+        cgroup: Some(Arc::new(cgroup)),
+        searching: false,
+    }
 }
 
 pub(crate) fn owner(comm: &str) -> Owner {

@@ -14,7 +14,7 @@ const SHORT_ID: usize = 12;
 pub fn resolved_view(told: &Told, owners: Option<&Owners>) -> EventView {
     let view = event_view(told);
     let Some(owners) = owners else { return view };
-    let Answer { process, cgroup } = owners.of(told.id).unwrap_or_default();
+    let Answer { process, cgroup, searching: _ } = owners.of(told.id).unwrap_or_default();
     let process = process.map(|(process, by)| ProcessView {
         pid: process.pid,
         comm: process.comm.clone(),

@@ -61,7 +61,7 @@ impl Cgroups {
     }
 
     /// When the next walk may be.
-    pub(super) const fn next_walk(&self) -> Duration {
+    pub(super) fn next_walk(&self) -> Duration {
         self.walks.next()
     }
 
@@ -72,6 +72,7 @@ impl Cgroups {
             return false;
         }
         let Some(mount) = self.mount.clone() else { return false };
+        let spent_before = clock::spent_by_thread();
         self.absent.retain(|_, since| begin.saturating_sub(*since) < FORGET_ABSENT);
         if self.known.len() >= KNOWN || self.absent.len() >= ABSENT {
             self.known.clear();
@@ -96,7 +97,7 @@ impl Cgroups {
         }
         let strangers = wanted.iter().filter(|id| !self.known.contains_key(id)).take(ABSENT);
         self.absent.extend(strangers.map(|id| (*id, begin)));
-        self.walks.rest_after(begin, clock::monotonic());
+        self.walks.pay(clock::monotonic(), clock::spent_by_thread().saturating_sub(spent_before));
         true
     }
 
@@ -186,7 +187,7 @@ mod tests {
         assert_eq!(cgroups.get(id).unwrap().unit.as_deref(), Some("nginx.service"));
         assert_eq!(cgroups.get(tree.id("")).unwrap().path, "/");
         assert!(!cgroups.is_strange(id) && !cgroups.is_strange(absent) && cgroups.get(absent).is_none());
-        // A walk has just been.
+        cgroups.walks.pay(clock::monotonic(), Duration::from_mins(1));
         assert!(cgroups.is_strange(absent - 1) && !cgroups.walk(&[absent - 1]));
         // What has ended is remembered.
         std::fs::remove_dir_all(tree.0.join("system.slice")).unwrap();

@@ -1,33 +1,41 @@
-//! How often something may be done that costs time: so often that it takes no more than a share of it.
+//! How often something may be done that costs CPU time: at once after quiet, and in the long run no more than a share of it.
 
 use std::time::Duration;
 
-/// Rests are as many times as long as the work. Three things are paced (searches for sockets, walks over cgroups, and the rest),
-/// so together they can take 0.75 % of a CPU while questions never end; the daemon may take 1 % at 1,000 resets a second.
+/// Work is paid for by as many times as long without. Three things are paced (searches for sockets, walks over cgroups, and the
+/// rest), so together they take 0.75 % of a CPU while questions never end; the daemon may take 1 % at 1,000 resets a second.
 const REST: u32 = 400;
-/// The shortest rest: ten questions' worth of waking up another thread in a second cost nothing that can be measured.
+/// The shortest rest: waking another thread ten times a second costs nothing that can be measured.
 const LEAST: Duration = Duration::from_millis(100);
-/// The longest: whatever a machine did meanwhile, suspended or overloaded, answers come again. The longest walk, half a second, rests for less.
+/// What may be owed: 75 ms of work at a time. Of single resets, minutes apart, each is looked for at once.
+const CREDIT: Duration = Duration::from_secs(30);
+/// What one piece of work can cost at most, however long a clock says that it took: answers come again.
 const MOST: Duration = Duration::from_mins(5);
 
 /// When it may be done again, by the monotonic clock.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pace(Duration);
+pub(super) struct Pace {
+    /// When everything done so far is paid for.
+    paid: Duration,
+    /// When it was rested for long enough.
+    rested: Duration,
+}
 
 impl Pace {
     /// When it may be done again.
-    pub(super) const fn next(self) -> Duration {
-        self.0
+    pub(super) fn next(self) -> Duration {
+        self.rested.max(self.paid.saturating_sub(CREDIT))
     }
 
     /// Whether it may be done now.
     pub(super) fn is_due(self, now: Duration) -> bool {
-        now >= self.0
+        now >= self.next()
     }
 
-    /// It was done from `begin` to `end`.
-    pub(super) fn rest_after(&mut self, begin: Duration, end: Duration) {
-        self.0 = end + (end.saturating_sub(begin) * REST).clamp(LEAST, MOST);
+    /// It was done until now, and took so much CPU time.
+    pub(super) fn pay(&mut self, now: Duration, spent: Duration) {
+        self.paid = self.paid.max(now) + (spent * REST).min(MOST);
+        self.rested = now + LEAST;
     }
 }
 
@@ -35,16 +43,35 @@ impl Pace {
 mod tests {
     use super::*;
 
+    const START: Duration = Duration::from_hours(1);
+
     #[test]
-    fn the_longer_it_took_the_longer_is_the_rest() {
+    fn after_quiet_it_is_done_at_once_and_then_as_often_as_its_share_allows() {
         let mut pace = Pace::default();
-        assert!(pace.is_due(Duration::ZERO));
-        let begin = Duration::from_secs(10);
-        for (took, rest) in [(0, 100), (1, 400), (5, 2_000), (100_000, 300_000)] {
-            let end = begin + Duration::from_millis(took);
-            pace.rest_after(begin, end);
-            assert_eq!(pace.next(), end + Duration::from_millis(rest));
-            assert!(!pace.is_due(end) && pace.is_due(pace.next()));
+        let (spent, until) = (Duration::from_millis(5), Duration::from_hours(1));
+        let (mut now, mut done) = (START, 0);
+        while now < START + until {
+            assert!(pace.is_due(now));
+            pace.pay(now, spent);
+            done += 1;
+            assert!(!pace.is_due(now) && pace.next() >= now + LEAST);
+            now = pace.next();
         }
+        let most = (until + CREDIT).as_millis() / (spent * REST).as_millis();
+        assert!((most - 1..=most + 1).contains(&done), "{done} times, and not {most}");
+    }
+
+    #[test]
+    fn quiet_is_not_saved_beyond_the_credit_and_nothing_is_owed_for_ever() {
+        let mut pace = Pace::default();
+        pace.pay(START, START);
+        assert_eq!(pace.next() + CREDIT, START + MOST);
+        let later = START + Duration::from_hours(24);
+        for _ in 0..15 {
+            pace.pay(later, Duration::from_millis(5));
+        }
+        assert_eq!(pace.next(), later + LEAST);
+        pace.pay(later, Duration::from_millis(5));
+        assert_eq!(pace.next(), later + Duration::from_secs(2));
     }
 }

@@ -34,9 +34,9 @@ fn one_search_answers_all_questions_and_what_comes_too_early_waits_for_the_next(
     assert!(first.iter().all(|(_, answer)| pid_and_way(answer) == Some((own, By::File))));
     assert_eq!(finder.due(), None);
 
-    finder.searches.rest_after(Duration::ZERO, clock::monotonic());
+    finder.searches.pay(clock::monotonic(), Duration::from_mins(1));
     let early = finder.answer(sockets(&[3]));
-    assert_eq!(early, [(3, Answer::default())]);
+    assert_eq!(early, [(3, Answer { searching: true, ..Answer::default() })]);
     assert_eq!(finder.due(), Some(finder.searches.next()));
     assert_eq!(finder.answer(Vec::new()), [], "nothing new");
     finder.searches = Pace::default();
@@ -66,7 +66,7 @@ fn who_closed_a_socket_is_not_looked_for_and_must_still_be_the_same() {
 #[test]
 fn questions_beyond_those_that_may_wait_are_answered_without_a_search_and_counted() {
     let mut finder = Finder::start();
-    finder.searches.rest_after(Duration::ZERO, clock::monotonic());
+    finder.searches.pay(clock::monotonic(), Duration::from_mins(1));
     let many = OPEN as u64 + 5;
     let asked = (1..=many).map(|id| Question { socket_inode: Some(u64::MAX), ..question(id) }).collect();
     assert_eq!(finder.answer(asked).len() as u64, many);
