@@ -7,8 +7,8 @@ use std::time::Duration;
 const REST: u32 = 400;
 /// The shortest rest: waking another thread ten times a second costs nothing that can be measured.
 const LEAST: Duration = Duration::from_millis(100);
-/// What may be owed: 75 ms of work at a time. Of single resets, minutes apart, each is looked for at once.
-const CREDIT: Duration = Duration::from_secs(30);
+/// What may be owed: 25 ms of work at a time. Single resets, seconds apart, are looked for at once on most hosts.
+const CREDIT: Duration = Duration::from_secs(10);
 /// What one piece of work can cost at most, however long a clock says that it took: answers come again.
 const MOST: Duration = Duration::from_mins(5);
 
@@ -67,7 +67,7 @@ mod tests {
         pace.pay(START, START);
         assert_eq!(pace.next() + CREDIT, START + MOST);
         let later = START + Duration::from_hours(24);
-        for _ in 0..15 {
+        for _ in 0..5 {
             pace.pay(later, Duration::from_millis(5));
         }
         assert_eq!(pace.next(), later + LEAST);
