@@ -35,6 +35,7 @@ use crate::kernel::truth::{Budgets, SlotReading, TotalsReading};
 
 use crate::kernel::listening::ListeningReading;
 use crate::kernel::sock_diag::MOST_SOCKETS;
+use crate::owners::Fullness;
 use crate::snapshot::hooked::Hooked;
 use crate::snapshot::{self, Fill, NamespaceRow, ProgramRow, Snapshot};
 use crate::story::Account;
@@ -191,6 +192,7 @@ impl Aggregator {
             idle: self.idle.rows(),
             closed_memory_seconds: self.coverage.read(now, totals.memories, self.limits.closed_memory.into()),
             fills,
+            owners: Fullness::default(),
             over_budget: totals.over_budget,
             failed_reads: totals.failed_reads,
             programs,

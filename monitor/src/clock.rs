@@ -17,6 +17,18 @@ pub fn monotonic() -> Duration {
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
+/// `CLOCK_BOOTTIME` now, the clock of processes' start times. Unlike the monotonic one it goes on while the machine sleeps.
+pub fn since_boot() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// The CPU time that this thread has spent.
+pub fn spent_by_thread() -> Duration {
+    let spent = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(spent.tv_sec).unwrap_or(0), u32::try_from(spent.tv_nsec).unwrap_or(0))
+}
+
 /// How to turn monotonic times of the kernel into wall-clock times. Taken anew at each tick, since the wall clock may
 /// be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,6 +19,7 @@ pub mod programs;
 pub mod listening;
 pub mod mapping;
 pub mod namespaces;
+pub mod owners;
 pub mod proc_net;
 pub mod sock_diag;
 pub mod truth;

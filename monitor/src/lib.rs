@@ -25,6 +25,7 @@ pub mod verdict;
 // What readers get.
 pub mod http;
 pub mod metrics;
+pub mod owners;
 pub mod view;
 
 // Start-up: what was typed, what it means, what this kernel can do.

@@ -22,6 +22,7 @@ use crate::kernel::namespaces::Namespaces;
 use crate::kernel::privileges;
 use crate::kernel::programs::Programs;
 use crate::kernel::truth::Truth;
+use crate::owners::Owners;
 use crate::publish::{Published, Publisher, RefreshRequest, channel};
 use crate::recording::{RecordError, Recorder, Written};
 use crate::settle::Settled;
@@ -138,6 +139,12 @@ impl Pipeline {
     #[must_use]
     pub fn with_recorder(self, recorder: Option<Recorder>) -> Self {
         Self { recorder, ..self }
+    }
+
+    /// Asks who owns the socket of each event that is shown from now on.
+    #[must_use]
+    pub fn with_owners(self, owners: Owners) -> Self {
+        Self { publisher: self.publisher.with_owners(owners), ..self }
     }
 
     /// Runs until `shutdown` becomes true or its sender is gone. Returns what was recorded, if anything was to be.
@@ -272,6 +279,7 @@ impl Pipeline {
         let Self { truth, namespaces, listening, programs, aggregator, .. } = self;
         let rest = rest(truth, namespaces, listening, programs, self.started, self.started_monotonic, now);
         let mut snapshot = aggregator.snapshot(truth.slots(), truth.ports(), now, rest, with_peers);
+        snapshot.owners = self.publisher.owners().map(Owners::fullness).unwrap_or_default();
         snapshot.read_seconds = clock::monotonic().saturating_sub(now).as_secs_f64();
         snapshot
     }

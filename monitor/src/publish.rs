@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use self::history::{History, Kept, News};
 use crate::event::Told;
+use crate::owners::Owners;
 use crate::snapshot::{SignalRow, Snapshot};
 
 pub mod history;
@@ -46,6 +47,8 @@ pub struct Publisher {
     history: Arc<Mutex<History>>,
     news: watch::Sender<()>,
     signals: watch::Sender<Arc<[SignalRow]>>,
+    /// Asked about each event; `None` where nothing is looked up.
+    owners: Option<Owners>,
 }
 
 /// The readers' end. Cheap to clone.
@@ -57,6 +60,7 @@ pub struct Published {
     news: watch::Receiver<()>,
     refresh: mpsc::Sender<RefreshRequest>,
     signals: watch::Receiver<Arc<[SignalRow]>>,
+    owners: Option<Owners>,
 }
 
 /// Both ends, and the pipeline's queue of refresh requests.
@@ -77,13 +81,28 @@ pub fn channel(
         news: news_reader,
         refresh,
         signals: signals_reader,
+        owners: None,
     };
-    (Publisher { snapshot, events, history, news, signals }, published, requests)
+    (Publisher { snapshot, events, history, news, signals, owners: None }, published, requests)
 }
 
 impl Publisher {
+    /// Asks who owns the socket of each event from now on.
+    #[must_use]
+    pub fn with_owners(self, owners: Owners) -> Self {
+        Self { owners: Some(owners), ..self }
+    }
+
+    /// Who is asked.
+    pub const fn owners(&self) -> Option<&Owners> {
+        self.owners.as_ref()
+    }
+
     /// Hands an event to the history and to every stream.
     pub fn event(&self, told: Arc<Told>) {
+        if let Some(owners) = &self.owners {
+            owners.ask(&told);
+        }
         lock(&self.history).push(Arc::clone(&told));
         self.announce(Update::Event(told));
     }
@@ -118,6 +137,17 @@ impl Publisher {
 }
 
 impl Published {
+    /// With the answers to what the other end asks.
+    #[must_use]
+    pub fn with_owners(self, owners: Owners) -> Self {
+        Self { owners: Some(owners), ..self }
+    }
+
+    /// Who owns sockets; `None` where nothing is looked up.
+    pub const fn owners(&self) -> Option<&Owners> {
+        self.owners.as_ref()
+    }
+
     /// The latest snapshot, at most one tick old.
     pub fn latest(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.borrow())

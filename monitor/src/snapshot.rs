@@ -18,6 +18,7 @@ use self::listening::Listening;
 use crate::cause::{CAUSES, Cause};
 use crate::counts::{PeerCounts, PortCounts, Stories};
 use crate::event::Direction;
+use crate::owners::Fullness;
 
 /// Who a row of counts belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -314,6 +315,8 @@ pub struct Snapshot {
     pub closed_memory_seconds: Option<f64>,
     /// Bounded things.
     pub fills: Vec<Fill>,
+    /// What is known of owners of sockets.
+    pub owners: Fullness,
     /// Counts that went to a network or to `other` for want of a slot.
     pub over_budget: u64,
     /// Kernel reads that failed.

@@ -4,13 +4,17 @@
 //! same types. Unknown is `null`. Times are RFC 3339 in UTC, durations are seconds.
 
 pub mod check;
+pub mod event;
 pub mod listeners;
+pub mod owners;
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::event::{BacklogView, BurstView, FinView, IdleClosesView, SegmentView};
+use self::owners::{CgroupView, OwnersView, ProcessView};
 use crate::http::schema;
 
 /// One end of a connection.
@@ -81,17 +85,6 @@ pub struct SocketView {
     pub shutdown: Option<String>,
 }
 
-/// The first FIN of a connection.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "Fin")]
-pub struct FinView {
-    /// Who closed first: `local` or `peer`.
-    #[schemars(extend("enum" = schema::sides()))]
-    pub by: String,
-    /// Seconds since; `null` when it was not noted or is forgotten.
-    pub seconds_ago: Option<f64>,
-}
-
 /// How long the connection had been quiet before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Idle")]
@@ -103,44 +96,6 @@ pub struct IdleView {
     pub basis: String,
     /// ACKs came in meanwhile, so that without data it was quiet for longer.
     pub at_least: bool,
-}
-
-/// Idle closes by the peer after just as much quiet.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "IdleCloses")]
-pub struct IdleClosesView {
-    /// How many of its last ones.
-    pub count: u32,
-    /// The shortest quiet before them, in seconds.
-    pub least_seconds: f64,
-    /// The longest.
-    pub most_seconds: f64,
-}
-
-/// An accept queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "Backlog")]
-pub struct BacklogView {
-    /// Connections that wait to be accepted.
-    pub waiting: u32,
-    /// How many may wait.
-    pub limit: u32,
-}
-
-/// A segment: what provoked a sent reset or met a full accept queue, or a received reset itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "Segment")]
-pub struct SegmentView {
-    /// Flags as tcpdump writes them, for example `P.`.
-    pub flags: String,
-    /// Payload bytes.
-    pub bytes: u32,
-    /// TTL or hop limit.
-    pub ttl: u8,
-    /// Index of the interface it came in by.
-    pub ifindex: u32,
-    /// Its first sequence number less the one expected; `null` where no socket expected one.
-    pub sequence_distance: Option<i32>,
 }
 
 /// The task an event belongs to.
@@ -157,24 +112,6 @@ pub struct OwnerView {
     pub exiting: bool,
     /// Number of the signal it was dying of; `null` without one.
     pub exit_signal: Option<u8>,
-}
-
-/// Many connections of one peer that ended by resets within a second.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "Burst")]
-pub struct BurstView {
-    /// Number in the daemon's life, from 1.
-    pub id: u64,
-    /// When it began: RFC 3339 in UTC, to the microsecond.
-    #[schemars(extend("format" = "date-time"))]
-    pub first: String,
-    /// When its last event was.
-    #[schemars(extend("format" = "date-time"))]
-    pub last: String,
-    /// Connections that ended in it.
-    pub connections: u32,
-    /// A process that died or was replaced is suspected behind it: the peer's as `client`, ours as `server`.
-    pub restart: bool,
 }
 
 /// A reset that was sent or received, a connection that met a full accept queue, or an idle close: what the kernel told, and our
@@ -272,10 +209,14 @@ pub struct EventView {
     pub stage: Option<String>,
     /// Who closed the connection, when it was this host; `null` where no task of ours did, or it is not known.
     pub owner: Option<OwnerView>,
+    /// The process that owned the socket; `null` where it is not known, or not yet: it is looked up when the event has happened.
+    pub process: Option<ProcessView>,
     /// Inode number of the socket, as `/proc/PID/fd` shows it; `null` when it had none.
     pub socket_inode: Option<u64>,
     /// Id of the socket's cgroup: the inode number of its directory; `null` when not known.
     pub cgroup_id: Option<u64>,
+    /// That cgroup; `null` where it is not known, or not yet.
+    pub cgroup: Option<CgroupView>,
     /// Seconds since our FIN, or since the reset that ended the connection; `null` unless its socket was gone already.
     pub since_close_seconds: Option<f64>,
 }
@@ -461,6 +402,8 @@ pub struct StatusView {
     pub undecodable: u64,
     /// Bounded things, by name.
     pub fills: BTreeMap<String, FillView>,
+    /// What is known of owners of sockets.
+    pub owners: OwnersView,
     /// Counts that went to a network or to `other` for want of a slot.
     pub over_budget: u64,
     /// Kernel reads that failed.

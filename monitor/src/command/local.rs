@@ -13,9 +13,11 @@ use crate::aggregate::Limits;
 use crate::command::events::{EventPrinter, EventsArgs, Reader};
 use crate::config::DEFAULT_SIZES;
 use crate::enrich::Enricher;
-use crate::http::convert::event_view;
+use crate::http::convert::owners::resolved_view;
 use crate::kernel::attach::{Attached, attach, prepare};
+use crate::kernel::owners;
 use crate::kernel::plan::Backend;
+use crate::owners::Owners;
 use crate::pipeline::{Pipeline, Settings};
 use crate::publish::Update;
 use crate::recording::{Recorder, Written};
@@ -68,8 +70,17 @@ async fn follow(
     let enricher = Enricher::new(&facts.reset_reasons);
     let settings = Settings { limits: LIMITS, enricher, hz: facts.hz };
     let (pipeline, published) = Pipeline::new(loaded, listening, settings)?;
-    let mut shown = printer.map(|printer| Shown { printer, events: published.subscribe() });
     let (stop, stopping) = watch::channel(false);
+    // What is printed beside a recording is what a replay prints, which can look nothing up.
+    let (pipeline, owners, mut search) = if recorder.is_some() || printer.is_none() {
+        (pipeline, None, None)
+    } else {
+        let (owners, questions) = Owners::new();
+        let search = Box::pin(owners::run(questions, owners.clone(), stopping.clone()));
+        (pipeline.with_owners(owners.clone()), Some(owners), Some(search))
+    };
+    let mut shown =
+        printer.map(|printer| Shown { printer, events: published.subscribe(), owners, next: None });
     let mut pipeline = std::pin::pin!(pipeline.with_recorder(recorder).run(stopping));
     let mut limit = std::pin::pin!(after(limit));
     let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
@@ -81,6 +92,10 @@ async fn follow(
             _ = interrupt.recv() => drop(stop.send_replace(true)),
             () = &mut limit, if !*stop.borrow() => drop(stop.send_replace(true)),
             ended = &mut pipeline => break ended?,
+            ended = searched(&mut search) => {
+                search = None;
+                ended?;
+            }
             printed = print_next(&mut shown) => if printed? == Reader::Left {
                 shown = None;
                 stop.send_replace(true);
@@ -99,6 +114,14 @@ async fn after(limit: Option<Duration>) {
     }
 }
 
+/// Never, if nothing is looked up.
+async fn searched<T>(search: &mut Option<impl Future<Output = T> + Unpin>) -> T {
+    match search {
+        Some(search) => search.await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Never, if nothing is to be printed.
 async fn print_next(shown: &mut Option<Shown>) -> std::io::Result<Reader> {
     match shown {
@@ -111,22 +134,32 @@ async fn print_next(shown: &mut Option<Shown>) -> std::io::Result<Reader> {
 struct Shown {
     printer: EventPrinter<Stdout>,
     events: Receiver<Update>,
+    owners: Option<Owners>,
+    /// To be printed as soon as its owner is known: kept here, since waiting for that may be broken off.
+    next: Option<Update>,
 }
 
 impl Shown {
     async fn next(&mut self) -> std::io::Result<Reader> {
-        match self.events.recv().await {
-            Ok(update) => self.print(&update),
-            Err(RecvError::Lagged(missed)) => tell_missed(missed),
-            // The pipeline is at its end, which is waited for beside this.
-            Err(RecvError::Closed) => std::future::pending().await,
+        if self.next.is_none() {
+            self.next = match self.events.recv().await {
+                Ok(update) => Some(update),
+                Err(RecvError::Lagged(missed)) => return tell_missed(missed),
+                // The pipeline is at its end, which is waited for beside this.
+                Err(RecvError::Closed) => std::future::pending().await,
+            };
         }
+        if let (Some(Update::Event(told)), Some(owners)) = (&self.next, &self.owners) {
+            owners.known_or_late(told).await;
+        }
+        self.next.take().map_or(Ok(Reader::Listens), |update| self.print(&update))
     }
 
     /// Prints what is left when the pipeline has ended.
     fn rest(mut self) -> std::io::Result<()> {
         loop {
-            let reader = match self.events.try_recv() {
+            let next = self.next.take().map_or_else(|| self.events.try_recv(), Ok);
+            let reader = match next {
                 Ok(update) => self.print(&update)?,
                 Err(TryRecvError::Lagged(missed)) => tell_missed(missed)?,
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return Ok(()),
@@ -138,10 +171,11 @@ impl Shown {
     }
 
     fn print(&mut self, update: &Update) -> std::io::Result<Reader> {
+        let view = |told| resolved_view(told, self.owners.as_ref());
         match update {
-            Update::Event(told) => self.printer.print_told(told),
-            Update::Revised(told) => self.printer.print_verdict(&event_view(told)),
-            Update::InBurst(told) => self.printer.print_burst(&event_view(told)),
+            Update::Event(told) => self.printer.print(&view(told)),
+            Update::Revised(told) => self.printer.print_verdict(&view(told)),
+            Update::InBurst(told) => self.printer.print_burst(&view(told)),
         }
     }
 }

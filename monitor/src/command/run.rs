@@ -14,6 +14,7 @@ use crate::http;
 use crate::kernel::attach::{Attached, attach};
 use crate::kernel::privileges;
 use crate::lock::InstanceLock;
+use crate::owners::Owners;
 use crate::pipeline::{Pipeline, Settings};
 use crate::snapshot::SignalStatus;
 
@@ -65,6 +66,8 @@ async fn serve(config: Config, attached: Attached, listener: TcpListener) -> any
     let settings =
         Settings { limits: config.limits(), enricher: Enricher::new(&facts.reset_reasons), hz: facts.hz };
     let (pipeline, published) = Pipeline::new(loaded, listening, settings)?;
+    let (owners, questions) = Owners::new();
+    let (pipeline, published) = (pipeline.with_owners(owners.clone()), published.with_owners(owners.clone()));
     let (stop, stopping) = watch::channel(false);
     let http_settings = http::Settings {
         allowed_hosts: config.allowed_hosts.clone(),
@@ -86,6 +89,11 @@ async fn serve(config: Config, attached: Attached, listener: TcpListener) -> any
     tasks.spawn(async move {
         debug_lines.forward(lines_stop).await?;
         Ok("the reader of debug lines")
+    });
+    let owners_stop = stopping.clone();
+    tasks.spawn(async move {
+        crate::kernel::owners::run(questions, owners, owners_stop).await?;
+        Ok("the search for owners of sockets")
     });
     let pipeline_stop = stopping.clone();
     tasks.spawn(async move {

@@ -1,6 +1,7 @@
 //! Internal types to the JSON contract. The only place that knows both, so that `--local` and remote look alike.
 
 pub mod listeners;
+pub mod owners;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -20,16 +21,16 @@ use crate::event::{
 use crate::idle::Idle;
 use crate::snapshot::hooked::Hooked;
 use crate::snapshot::{Fill, NamespaceRow, PeerRow, SignalRow, Snapshot};
+use crate::view::event::{BacklogView, BurstView, FinView, IdleClosesView, SegmentView};
 use crate::view::{
-    BacklogView, BurstView, CountsView, EndView, EventPeerView, EventView, FillView, FinView, IdleClosesView,
-    IdleView, NamespaceView, OwnerView, PeerView, PortView, ReasonView, SegmentView, SignalView, SignalsView,
-    SocketView, StatusView, StoryView,
+    CountsView, EndView, EventPeerView, EventView, FillView, IdleView, NamespaceView, OwnerView, PeerView,
+    PortView, ReasonView, SignalView, SignalsView, SocketView, StatusView, StoryView,
 };
 
 /// Letters of the TCP flags from the lowest bit up, as tcpdump writes them.
 const FLAG_LETTERS: [char; 8] = ['F', 'S', 'R', 'P', '.', 'U', 'E', 'W'];
 
-/// One event.
+/// One event, as the kernel and the stages told it.
 pub fn event_view(told: &Told) -> EventView {
     let event = &told.event;
     let verdict = told.verdict.as_ref();
@@ -89,8 +90,10 @@ pub fn event_view(told: &Told) -> EventView {
         backlog: event.backlog.map(|(waiting, limit)| BacklogView { waiting, limit }),
         stage: event.stage.map(|stage| stage.name().to_owned()),
         owner: event.owner.as_ref().map(owner_view),
+        process: None,
         socket_inode: event.socket_inode,
         cgroup_id: event.cgroup_id,
+        cgroup: None,
         since_close_seconds: event.since_close.map(|since| since.as_secs_f64()),
     }
 }
@@ -138,6 +141,7 @@ pub fn status_view(snapshot: &Snapshot, settings: &Settings) -> StatusView {
                 ((*name).to_owned(), FillView { used: *used, capacity: *capacity })
             })
             .collect(),
+        owners: owners::owners_view(snapshot.owners),
         over_budget: snapshot.over_budget,
         failed_reads: snapshot.failed_reads,
         missed_runs: snapshot
@@ -230,13 +234,13 @@ pub fn met_no_socket(event: &EventView) -> bool {
     [Kind::ListenOverflow, Kind::RejectSent].iter().any(|kind| kind.name() == event.kind)
 }
 
-/// Whose event it is: the owner's; of a segment that no connection had, whom it was for, and what it met.
+/// Whose event it is: who closed or who owns the socket; of a segment that no connection had, whom it was for, and what it met.
 pub fn whose_text(event: &EventView) -> String {
     if let Some(owner) = &event.owner {
         return owner_text(owner);
     }
     if !met_no_socket(event) {
-        return String::new();
+        return owners::resolved_text(event);
     }
     let mut text = socket_address(&event.local);
     if let Some(stage) = &event.stage {

@@ -9,6 +9,7 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 
 use super::api::Pairs;
+use super::convert::owners::resolved_view;
 use super::error::ApiError;
 use super::filter::EventFilter;
 use super::query::Params;
@@ -37,7 +38,7 @@ pub(super) async fn events(State(state): State<AppState>, Query(pairs): Pairs) -
     let places = held::places(&state.rows, page.events.len(), "long lists")?;
     let kept = state.published.kept();
     let view = EventsView {
-        events: page.events.iter().map(|told| convert::event_view(told)).collect(),
+        events: page.events.iter().map(|told| resolved_view(told, state.published.owners())).collect(),
         missed: page.missed,
         next: page.next,
         previous: page.previous.filter(|previous| kept.is_some_and(|kept| *previous > kept.oldest)),

@@ -47,7 +47,7 @@ pub(super) async fn page(State(state): State<AppState>) -> Result<Html<String>, 
         .published
         .history_before(u64::MAX, EVENTS)
         .iter()
-        .map(|told| convert::event_view(told))
+        .map(|told| convert::owners::resolved_view(told, state.published.owners()))
         .collect();
     let signals = state.published.signals();
     let page = Page { snapshot: &snapshot, signals: &signals, events: &events, settings: &state.settings };

@@ -16,6 +16,7 @@ use super::convert::{ended_name, family_name, shutdown_name, side_name};
 use crate::cause::Cause;
 use crate::event::{Counted, Direction, role_name};
 use crate::idle::Basis;
+use crate::owners::By;
 use crate::verdict::{AppSaw, Confidence, Fact};
 use crate::view::EventView;
 
@@ -52,6 +53,10 @@ pub(crate) fn or_null(mut names: Value) -> Value {
 
 pub(crate) fn kinds() -> Value {
     json!(Kind::ALL.map(Kind::name))
+}
+
+pub(crate) fn ways() -> Value {
+    json!(By::ALL.map(By::name))
 }
 
 pub(crate) fn directions() -> Value {

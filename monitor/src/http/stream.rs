@@ -20,14 +20,16 @@ use monitor_common::counters::Kind;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::api::Pairs;
+use super::convert::owners::resolved_view;
 use super::error::{ApiError, quote};
 use super::filter::EventFilter;
 use super::query::Params;
-use super::{AppState, convert, held, stopped};
+use super::{AppState, held, stopped};
+use crate::clock;
 use crate::event::Told;
 use crate::publish::Published;
 use crate::publish::history::News;
-use crate::view::LaggedView;
+use crate::view::{EventView, LaggedView};
 
 /// Quiet time after which a comment is sent, so that a dead connection is noticed and no proxy ends an idle one.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -138,6 +140,7 @@ impl Reader {
                 biased;
                 () = stopped(&mut self.shutdown) => return None,
                 changed = self.news.changed() => changed.ok()?,
+                () = owner_known_or_late(&self.published, self.pending.front()) => {}
                 () = &mut quiet => return Some((Ok(COMMENT), self)),
             }
         }
@@ -148,7 +151,7 @@ impl Reader {
         loop {
             if let Some((news, told)) = self.revised.pop_front() {
                 // No id: a reader's place is that of the last event.
-                return Some(message(None, news, &convert::event_view(&told)));
+                return Some(message(None, news, &self.view(&told)));
             }
             let Some(told) = self.pending.pop_front() else {
                 if self.refill() {
@@ -162,11 +165,25 @@ impl Reader {
                 self.pending.push_front(told);
                 return Some(message(None, "lagged", &LaggedView { missed }));
             }
+            let matches = self.filter.matches(&told);
+            if matches && self.is_early(&told) {
+                self.pending.push_front(told);
+                return None;
+            }
             self.last = told.id;
-            if self.filter.matches(&told) {
-                return Some(message(Some(told.id), name(told.event.kind), &convert::event_view(&told)));
+            if matches {
+                return Some(message(Some(told.id), name(told.event.kind), &self.view(&told)));
             }
         }
+    }
+
+    fn view(&self, told: &Told) -> EventView {
+        resolved_view(told, self.published.owners())
+    }
+
+    /// Whether its owner is about to be known.
+    fn is_early(&self, told: &Told) -> bool {
+        self.published.owners().is_some_and(|owners| owners.patience(told, clock::monotonic()).is_some())
     }
 
     /// Takes what has come since; false if nothing has.
@@ -183,6 +200,14 @@ impl Reader {
         }
         self.pending.extend(events);
         !self.pending.is_empty() || before != (self.last, self.revision)
+    }
+}
+
+/// Never, without an event that waits for its owner.
+async fn owner_known_or_late(published: &Published, next: Option<&Arc<Told>>) {
+    match published.owners().zip(next) {
+        Some((owners, next)) => owners.known_or_late(next).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -44,6 +44,12 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, page: &Page) -> fmt::R
         capacity.line(&[("map", fill.name)], fill.capacity)?;
     }
 
+    Counter::single(
+        encoder,
+        "owners_not_asked",
+        "Events whose socket's owner was not looked up, or not everywhere, because too many waited.",
+        snapshot.owners.not_asked,
+    )?;
     Gauge::single(
         encoder,
         "snapshot_duration",

@@ -19,6 +19,8 @@ mod metrics;
 #[cfg(test)]
 mod one_event;
 #[cfg(test)]
+mod owners;
+#[cfg(test)]
 mod page;
 #[cfg(test)]
 mod replay;

@@ -9,15 +9,17 @@ use monitor::burst::Burst;
 use monitor::cause::Cause;
 use monitor::event::{Counted, Event, Fin, IdleCloses, Owner, Quiet, Told};
 use monitor::http::convert::event_view;
+use monitor::http::convert::owners::resolved_view;
 use monitor::http::schema::event_schema;
 use monitor::idle::{Basis, Idle};
+use monitor::owners::{By, Owners};
 use monitor::verdict::{AppSaw, Confidence, Fact, Verdict};
 use monitor_common::counters::Kind;
 use monitor_common::peer::{Ended, Side};
 use monitor_common::record::Stage;
 use serde_json::{Value, json};
 
-use crate::support::{finally, overflow, provisional, refusal, rejection, told};
+use crate::support::{answer, finally, overflow, provisional, refusal, rejection, told};
 
 fn committed(path: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -81,6 +83,13 @@ fn known(kind: Kind) -> Told {
     Told { id: u64::MAX, event, verdict: Some(Verdict { other_end: Some(7), ..verdict }), burst: Some(burst) }
 }
 
+/// As JSON, with everything known about its socket.
+fn known_view(kind: Kind) -> Value {
+    let (owners, _questions) = Owners::new();
+    owners.answer([(u64::MAX, answer("nginx", By::Hook))]);
+    serde_json::to_value(resolved_view(&known(kind), Some(&owners))).unwrap()
+}
+
 /// What is `null` in an event, for the check that a sample knows everything.
 fn nulls(value: &Value, path: &str, found: &mut Vec<String>) {
     if value.is_null() {
@@ -100,7 +109,7 @@ fn the_committed_schema_is_the_one_of_the_source() {
 fn every_kind_of_event_fits_the_schema_with_everything_known_and_with_nothing() {
     let validator = validator();
     for kind in Kind::ALL {
-        let full = serde_json::to_value(event_view(&known(kind))).unwrap();
+        let full = known_view(kind);
         let mut unknown = Vec::new();
         nulls(&full, "", &mut unknown);
         assert_eq!(unknown, [""; 0], "the sample knows everything");
@@ -116,7 +125,7 @@ fn every_kind_of_event_fits_the_schema_with_everything_known_and_with_nothing() 
 #[test]
 fn an_event_that_says_more_less_or_something_else_does_not_fit() {
     let validator = validator();
-    let good = serde_json::to_value(event_view(&known(Kind::ResetReceived))).unwrap();
+    let good = known_view(Kind::ResetReceived);
     for key in good.as_object().unwrap().keys() {
         let mut less = good.clone();
         less.as_object_mut().unwrap().remove(key);
@@ -125,6 +134,9 @@ fn an_event_that_says_more_less_or_something_else_does_not_fit() {
     for (pointer, value) in [
         ("/kind", json!("reset")),
         ("/direction", json!("in")),
+        ("/process/by", json!("guess")),
+        ("/process/started", json!("yesterday")),
+        ("/cgroup/container_id", json!(7)),
         ("/family", json!("ipx")),
         ("/peer/role", json!("proxy")),
         ("/cause", json!("unclassified")),

@@ -16,7 +16,9 @@ use monitor::enrich::Enricher;
 use monitor::event::{Counted, Direction, Event, Owner, Reason, Segment, SocketFacts, TcpState, Told};
 use monitor::http::{AppState, Settings, router};
 use monitor::idle::{Basis, Idle};
-use monitor::publish::{self, Publisher};
+use monitor::owners::cgroup::Cgroup;
+use monitor::owners::{self, By, Fullness, Owners, Process, Question};
+use monitor::publish::{self, Published, Publisher};
 use monitor::snapshot::hooked::Hooked;
 use monitor::snapshot::listening::{
     ConntrackRow, ListenNamespaceRow, ListenerOverflows, ListenerRow, ListenerSeries, Listening, OverflowRow,
@@ -31,7 +33,7 @@ use monitor_common::counters::{KINDS, Kind};
 use monitor_common::peer::Role;
 use monitor_common::record::Stage;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
 /// A router, and the ends that the daemon would hold.
@@ -49,13 +51,26 @@ impl Daemon {
     pub(crate) fn with(snapshot: Snapshot, signals: Vec<SignalRow>) -> Self {
         // Nobody takes requests for a fresh snapshot, so the latest one answers them.
         let (publisher, published, _) = publish::channel(Arc::new(snapshot), signals.into());
+        Self::of(publisher, published)
+    }
+
+    /// One that asks who owns sockets; the test finds the answers.
+    pub(crate) fn asking() -> (Self, Owners, mpsc::Receiver<Question>) {
+        let (publisher, published, _) = publish::channel(Arc::new(snapshot()), signals().into());
+        let (owners, questions) = Owners::new();
+        let daemon = Self::of(publisher.with_owners(owners.clone()), published.with_owners(owners.clone()));
+        (daemon, owners, questions)
+    }
+
+    fn of(publisher: Publisher, published: Published) -> Self {
         let (shutdown, stop) = watch::channel(false);
         let settings = Settings {
             allowed_hosts: vec!["node-7.example".to_owned()],
             kernel: "6.18.1-test".to_owned(),
             version: "0.1.0".to_owned(),
         };
-        Self { router: router(AppState::new(published, settings, stop)), publisher, shutdown }
+        let router = router(AppState::new(published, settings, stop));
+        Self { router, publisher, shutdown }
     }
 
     pub(crate) fn publish(&self, ids: impl IntoIterator<Item = u64>) {
@@ -179,6 +194,20 @@ pub(crate) fn finally(id: u64, cause: Cause) -> Told {
     Told { id, event, verdict, burst: None }
 }
 
+/// A pod's process, known by this.
+pub(crate) fn answer(comm: &str, by: By) -> owners::Answer {
+    let started = "2026-11-20T02:59:30.25Z".parse().unwrap();
+    let process = Process { pid: 4711, comm: comm.to_owned(), started };
+    let id = "0123456789abcdef".repeat(4);
+    let pod = "kubepods-pod1b2c3d4e_0000_4111_8222_333344445555.slice";
+    let cgroup = Cgroup::of_path(&format!("/kubepods.slice/{pod}/crio-{id}.scope/system.slice/web.service"));
+    owners::Answer {
+        process: Some((Arc::new(process), by)),
+        cgroup: Some(Arc::new(cgroup)),
+        searching: false,
+    }
+}
+
 pub(crate) fn owner(comm: &str) -> Owner {
     Owner { pid: 42, tid: 43, comm: comm.to_owned(), exiting: false, exit_signal: None }
 }
@@ -255,6 +284,7 @@ pub(crate) fn snapshot() -> Snapshot {
             Fill { name: "client_peers", used: Some(1), capacity: 1000 },
             Fill { name: "closed_memory", used: None, capacity: 65_536 },
         ],
+        owners: Fullness { answers: 7, capacity: 10_000, not_asked: 3 },
         over_budget: 5,
         failed_reads: 0,
         programs: vec![

@@ -1,8 +1,10 @@
 //! What this binary does as a helper process of its own trials.
 
+use std::fs;
 use std::io::{Read as _, Write as _, stdin, stdout};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -18,6 +20,10 @@ use crate::sockets::{Place, receive, send};
 const DIE_WITH_PARENT: &str = "die-with-parent";
 /// First argument: run the rest without the capabilities that the second names.
 const WITHOUT: &str = "without-capabilities";
+/// First argument: run the rest of the arguments as another user, in the cgroup that the second names.
+const AS_STRANGER: &str = "as-stranger";
+/// That user: nobody.
+const STRANGER: u32 = 65_534;
 /// First argument: a server that accepts, answers once each, and then neither reads nor closes.
 const SERVE_AND_HOLD: &str = "serve-and-hold";
 /// First argument: tell what each backend's programs cost. `cargo xtask kernel-test --costs` asks for it.
@@ -29,6 +35,7 @@ pub(crate) fn dispatch() -> Option<Result<()>> {
     match arguments.get(1).map(String::as_str) {
         Some(DIE_WITH_PARENT) => Some(die_with_parent(arguments.get(2..).unwrap_or_default())),
         Some(WITHOUT) => Some(run_without(arguments.get(2..).unwrap_or_default())),
+        Some(AS_STRANGER) => Some(as_stranger(arguments.get(2..).unwrap_or_default())),
         Some(SERVE_AND_HOLD) => Some(serve_and_hold(arguments.get(2..).unwrap_or_default())),
         Some(COSTS) => Some(costs::measure()),
         _ => None,
@@ -67,6 +74,13 @@ fn run_without(arguments: &[String]) -> Result<()> {
     Err(Command::new(program).args(arguments).exec()).with_context(|| format!("cannot run {program}"))
 }
 
+fn as_stranger(arguments: &[String]) -> Result<()> {
+    let [cgroup, arguments @ ..] = arguments else { bail!("usage: {AS_STRANGER} CGROUP ARGUMENT...") };
+    fs::write(Path::new(cgroup).join("cgroup.procs"), "0").context("cannot enter the cgroup")?;
+    Err(Command::new(std::env::current_exe()?).args(arguments).uid(STRANGER).exec())
+        .context("cannot run this binary as another user")
+}
+
 fn bind_life_to(parent: &str) -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let now = getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
@@ -84,7 +98,18 @@ pub(crate) struct Holder {
 impl Holder {
     /// Starts it in the calling thread's namespace; it listens when this returns.
     pub(crate) fn start(place: &Place, connections: usize) -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+        Self::start_by(Command::new(std::env::current_exe()?), place, connections)
+    }
+
+    /// The same as another user's process, the first one in this cgroup.
+    pub(crate) fn start_as_stranger(place: &Place, connections: usize, cgroup: &Path) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(AS_STRANGER).arg(cgroup);
+        Self::start_by(command, place, connections)
+    }
+
+    fn start_by(mut command: Command, place: &Place, connections: usize) -> Result<Self> {
+        let mut child = command
             .args([SERVE_AND_HOLD, &std::process::id().to_string(), &place.target().to_string()])
             .arg(connections.to_string())
             .stdin(Stdio::piped())
@@ -108,9 +133,14 @@ impl Holder {
         Ok(())
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// As the owner of its sockets.
     pub(crate) fn owner(&self) -> Result<Owner> {
-        Owner::of_process(self.child.id())
+        Owner::of_process(self.pid())
     }
 
     /// Ends it by a signal, and waits for its end.

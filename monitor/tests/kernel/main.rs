@@ -13,6 +13,7 @@ mod format;
 mod lifecycle;
 mod listeners;
 mod overload;
+mod owners;
 mod recording;
 mod retire;
 mod spoof;
@@ -135,7 +136,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
             selection.add(scenario.need, trial);
         }
     }
-    for (name, run) in [scenarios::JOINED, scenarios::FORGED, scenarios::TWINS].concat() {
+    for (name, run) in [scenarios::JOINED, scenarios::FORGED, scenarios::TWINS, owners::TRIALS].concat() {
         selection.add(None, beside_others(name, shared(daemon, run)));
     }
     for &(name, run) in recording::TRIALS {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -50,16 +50,27 @@ impl Owner {
 
 /// Id of this process's cgroup; `None` on hosts without cgroup v2.
 pub(crate) fn cgroup_id() -> Result<Option<u64>> {
+    Ok(cgroup_of("self")?.map(|(id, _)| id))
+}
+
+/// Id and path of a process's cgroup; `None` on hosts without cgroup v2.
+pub(crate) fn cgroup_of(process: &str) -> Result<Option<(u64, String)>> {
+    let groups = fs::read_to_string(format!("/proc/{process}/cgroup"))?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"));
+    let Some((mount, group)) = cgroup_mount()?.zip(group) else {
+        return Ok(None);
+    };
+    let metadata = mount.join(group).metadata().context("no directory of a cgroup")?;
+    Ok(Some((metadata.ino(), format!("/{group}"))))
+}
+
+/// Where cgroups of version 2 are; `None` on hosts without.
+pub(crate) fn cgroup_mount() -> Result<Option<PathBuf>> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let mount = mounts.lines().find_map(|line| {
         let mut fields = line.split(' ');
         let (_, path, kind) = (fields.next()?, fields.next()?, fields.next()?);
         (kind == "cgroup2").then_some(path)
     });
-    let groups = fs::read_to_string("/proc/self/cgroup")?;
-    let Some((mount, group)) = mount.zip(groups.lines().find_map(|line| line.strip_prefix("0::/"))) else {
-        return Ok(None);
-    };
-    let metadata = Path::new(mount).join(group).metadata().context("no directory of our cgroup")?;
-    Ok(Some(metadata.ino()))
+    Ok(mount.map(PathBuf::from))
 }
