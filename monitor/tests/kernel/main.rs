@@ -18,6 +18,7 @@ mod retire;
 mod spoof;
 mod volume;
 
+mod confusion;
 mod expected;
 mod ledger;
 mod oracle;
@@ -96,10 +97,11 @@ fn main() -> ExitCode {
         say(&format!("the shared daemon's log:\n{}", daemon.process().stderr().join("\n")));
         say(&format!("runs of its programs that the kernel skipped:\n{}", daemon.skipped_runs().join("\n")));
     }
+    let right = confusion::conclude();
     // Last, so that whatever any trial made happen is among them.
     let fits = daemon.as_ref().map_or(Ok(()), |daemon| format::events_fit_the_schema(&daemon.api));
     let stopped = daemon.and_then(Arc::into_inner).map_or(Ok(()), |daemon| daemon.stop(Signal::TERM));
-    if conclusion.has_failed() { conclusion.exit_code() } else { finish(fits.and(stopped)) }
+    if conclusion.has_failed() { conclusion.exit_code() } else { finish(right.and(fits).and(stopped)) }
 }
 
 /// The shared daemon, unless there is nothing to run.
