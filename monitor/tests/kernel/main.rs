@@ -4,6 +4,7 @@
 //! share one daemon and run side by side; storms have a daemon of their own and run alone. Needs root.
 //! Modules in reading order: `scenarios` and `ledger` show what is proved, the rest is how.
 
+mod lab;
 mod scenarios;
 
 mod backends;
@@ -139,6 +140,9 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     }
     for (name, run) in [scenarios::JOINED, scenarios::FORGED, scenarios::TWINS].concat() {
         selection.add(None, beside_others(name, shared(daemon, run)));
+    }
+    for (name, need, run) in lab::trials() {
+        selection.add(need, beside_others(name, shared(daemon, run)));
     }
     for &(name, run) in recording::TRIALS {
         selection.add(Some(Need::OneKernel), beside_others(name, shared(daemon, run)));

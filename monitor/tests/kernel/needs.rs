@@ -7,6 +7,7 @@ use std::io::{Write as _, stdout};
 use libtest_mimic::{Arguments, Trial};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::lab::memory;
 use crate::machine;
 
 /// A need beside a kernel, root, and the programs `ip`, `ss`, `sh`, `mount` and `unshare`.
@@ -14,6 +15,10 @@ use crate::machine;
 pub(crate) enum Need {
     /// The interpreter, for peers of which Rust has no words (`scripted.rs`).
     Python,
+    /// Real servers, proxies and clients (`lab.rs`).
+    Programs,
+    /// A directory for control groups that limit memory.
+    MemoryLimit,
     /// A tool of Prometheus.
     Promtool,
     /// A processor of its own, for a storm that takes an emulated one minutes.
@@ -30,7 +35,10 @@ impl Need {
     /// Whether this machine has it. Outside virtual machines every program is: what is missing there must be seen to be.
     pub(crate) fn is_met(self) -> bool {
         match self {
-            Self::Python | Self::Promtool | Self::Pace | Self::OneKernel => !machine::is_virtual(),
+            Self::Python | Self::Programs | Self::Promtool | Self::Pace | Self::OneKernel => {
+                !machine::is_virtual()
+            }
+            Self::MemoryLimit => memory::can_be_limited(),
             Self::OwnMachine => machine::is_virtual(),
             Self::Mptcp => Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).is_ok(),
         }
@@ -41,6 +49,8 @@ impl fmt::Display for Need {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Python => "Python",
+            Self::Programs => "programs of the lab",
+            Self::MemoryLimit => "control groups for memory",
             Self::Promtool => "promtool",
             Self::OwnMachine => "a machine of their own",
             Self::Mptcp => "Multipath TCP",
