@@ -142,7 +142,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
         selection.add(None, beside_others(name, shared(daemon, run)));
     }
     for (name, need, run) in lab::trials() {
-        selection.add(need, beside_others(name, shared(daemon, run)));
+        selection.add(need, beside_others(format!("lab: {name}"), shared(daemon, run)));
     }
     for &(name, run) in recording::TRIALS {
         selection.add(Some(Need::OneKernel), beside_others(name, shared(daemon, run)));
