@@ -14,12 +14,28 @@ use serde_json::{Value, json};
 /// What begins the line for machines.
 const LINE: &str = "confusion:";
 /// Wrong causes that may be called likely: the truth, what is named, and why it cannot be known better.
-const EXPLAINED: [(&str, &str, &str); 1] = [(
-    "middlebox",
-    "peer_abort",
-    "Forged in the peer's name and with the TTL the peer's own would have, or on a host that sees no TTLs: nothing on this end tells it \
-     from the peer's.",
-)];
+const EXPLAINED: [(&str, &str, &str); 4] = [
+    (
+        "middlebox",
+        "peer_abort",
+        "Forged with the TTL that the peer's own would have: nothing on this end tells it from the peer's.",
+    ),
+    (
+        "process_exit",
+        "idle_reuse",
+        "A process that dies with a quiet connection sends the same FIN as a timer that runs out. Seen from afar, a burst is the hint.",
+    ),
+    (
+        "process_exit",
+        "late_data",
+        "The same for a connection in use: its FIN does not tell that its process died. Seen from afar, a burst is the hint.",
+    ),
+    (
+        "linger_abort",
+        "idle_abort",
+        "How a proxy ends an idle flow is seen on its own host only; from afar, an abort after quiet is all that it is.",
+    ),
+];
 
 /// An event whose truth is known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,6 +7,7 @@
 mod bench;
 mod program;
 
+mod apart;
 mod haproxy;
 mod link;
 pub(crate) mod memory;
@@ -36,6 +37,7 @@ pub(crate) fn trials() -> Vec<Experiment> {
         python::EXPERIMENTS,
         link::EXPERIMENTS,
         nat::EXPERIMENTS,
+        apart::EXPERIMENTS,
         memory::EXPERIMENTS,
     ]
     .concat()

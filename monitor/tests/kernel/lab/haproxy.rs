@@ -66,30 +66,48 @@ fn server_behind(bench: &Bench<'_>) -> Place {
     bench.place.with_port(unique_port())
 }
 
-fn idle_flow(bench: &mut Bench<'_>) -> Result<()> {
+/// nginx behind a proxy that ends idle flows by resets.
+pub(super) struct Flow {
+    _server: Nginx,
+    _proxy: Proxy,
+    behind: Place,
+}
+
+/// Starts them, the proxy at the bench's place.
+pub(super) fn flow(bench: &Bench<'_>) -> Result<Flow> {
     let behind = server_behind(bench);
-    let _nginx = Nginx::start(&behind, Settings::default())?;
+    let server = Nginx::start(&behind, Settings::default())?;
     let target = bench.place.target();
     let settings = format!(
         " mode tcp\n option nolinger\nfrontend lab\n bind {target}\n default_backend server\n\
-         backend server\n option nolinger\n server one {} source {}\n",
+         backend server\n option nolinger\n server one {}\n",
         behind.target(),
-        behind.source()
     );
     let mut proxy = proxy(&settings)?;
     proxy.program.until_listening(target.port())?;
+    Ok(Flow { _server: server, _proxy: proxy, behind })
+}
+
+fn idle_flow(bench: &mut Bench<'_>) -> Result<()> {
+    let flow = flow(bench)?;
     let client = Client::served(&bench.place)?;
     wait_for_reset(&client.socket)?;
     bench.reset(client.port, Role::Server, "linger_abort");
-    // Towards the server the proxy is the client.
-    let front = bench.place;
-    bench.place = behind;
-    bench.state([
-        bench.truth_of_all(Role::Client, "reset_sent", "linger_abort"),
-        bench.truth_of_all(Role::Server, "reset_received", "linger_abort"),
-    ]);
-    bench.place = front;
+    flow.towards_the_server(bench);
     Ok(())
+}
+
+impl Flow {
+    /// Towards the server the proxy is the client.
+    pub(super) fn towards_the_server(&self, bench: &mut Bench<'_>) {
+        let front = bench.place;
+        bench.place = self.behind;
+        bench.state([
+            bench.truth_of_all(Role::Client, "reset_sent", "linger_abort"),
+            bench.truth_of_all(Role::Server, "reset_received", "linger_abort"),
+        ]);
+        bench.place = front;
+    }
 }
 
 fn health_checks(bench: &mut Bench<'_>) -> Result<()> {

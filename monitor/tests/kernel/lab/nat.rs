@@ -27,10 +27,16 @@ const RULES: &str = "add table ip lab\n\
     add chain ip lab leaving { type nat hook postrouting priority 100; }\n\
     add rule ip lab leaving ip daddr 10.77.0.128/25 masquerade\n";
 
-fn forgotten(api: &Api) -> Result<()> {
+/// A client and a server with a router between them that translates addresses.
+pub(super) fn translating() -> Result<Routed> {
     let routed = Routed::create()?;
+    routed.router.enter(|| nft(RULES))?;
+    Ok(routed)
+}
+
+fn forgotten(api: &Api) -> Result<()> {
+    let routed = translating()?;
     routed.router.enter(|| {
-        nft(RULES)?;
         // An entry is made by a SYN only, and lives for a second of quiet.
         sysctl("netfilter/nf_conntrack_tcp_loose", "0")?;
         sysctl("netfilter/nf_conntrack_tcp_timeout_established", "1")

@@ -66,7 +66,7 @@ pub(super) struct Nginx {
 }
 
 /// So many bytes are in the file `/large`.
-const LARGE: usize = 16 << 20;
+pub(super) const LARGE: usize = 16 << 20;
 
 impl Nginx {
     /// Starts it in the calling thread's namespace; it listens when this returns.

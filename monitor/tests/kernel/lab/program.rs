@@ -91,12 +91,19 @@ pub(super) fn send_signal(pid: u32, signal: Signal) -> Result<()> {
     kill_process(pid, signal).with_context(|| format!("cannot signal {pid:?}"))
 }
 
-/// Stops a process, and waits until it stands.
+/// Stops a process that has nothing to do, and waits until it stands. One that is about to end a request would go on with that
+/// later, and see the signals that came meanwhile: nginx then closes what it would have kept.
 pub(super) fn freeze(pid: u32) -> Result<()> {
+    until_in_state(pid, 'S')?;
     send_signal(pid, Signal::STOP)?;
-    wait::until_true("a process to stand still", || {
+    until_in_state(pid, 'T')
+}
+
+/// Waits until the process is in a state, as `/proc` calls it.
+fn until_in_state(pid: u32, state: char) -> Result<()> {
+    wait::until_true("a process to sleep or to stand", || {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        Ok(stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
+        Ok(stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(state)))
     })
 }
 

@@ -146,11 +146,10 @@ fn flood(bench: &mut Bench<'_>, aborting: bool) -> Result<()> {
                 bench.truth(port, Role::Server, "stray_sent", "listen_overflow").repeatedly(),
                 bench.truth(port, Role::Client, "reset_received", "listen_overflow"),
             ]);
-        } else {
-            // Its end says goodbye to a port where nobody listens any more.
-            bench.state([bench.truth(port, Role::Server, "stray_sent", "other").repeatedly()]);
         }
     }
+    // Nobody tells those that were not admitted; closing them would ask a port where nobody listens.
+    bench.kept.extend(late);
     // Those that were admitted are closed with the listener, whose program never accepted them.
     for client in &admitted {
         let port = port_of(client)?;

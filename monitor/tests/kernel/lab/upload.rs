@@ -34,12 +34,15 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
     }),
 ];
 
-const BODY: usize = 256 << 10;
+/// As long as it says it is.
+pub(super) const BODY: usize = 256 << 10;
 /// More than a second later than its answer: how long the upload lasts is no quiet.
 const REJECTED: &str = "client_max_body_size 1k; lingering_time 2s;";
-const UNANSWERED: &str = "client_max_body_size 1m; return 444;";
+/// Closed without an answer.
+pub(super) const UNANSWERED: &str = "client_max_body_size 1m; return 444;";
 
-fn header(length: usize) -> Vec<u8> {
+/// The header of an upload.
+pub(super) fn header(length: usize) -> Vec<u8> {
     format!("POST / HTTP/1.1\r\nHost: lab\r\nContent-Length: {length}\r\n\r\n").into_bytes()
 }
 
