@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{LOCKED_DOWN, filled, today};
+use crate::process::step;
 use crate::setup::SERIES;
 use crate::workspace;
 
@@ -61,8 +62,13 @@ pub(crate) fn heard(line: &str) -> Option<Vec<Case>> {
     serde_json::from_str(line.strip_prefix(LINE)?).ok()
 }
 
-/// Writes what was named on these kernels into record and page.
+/// Writes what was named on these kernels into record and page. Only from whole runs that passed: a part says nothing about how often.
 pub(crate) fn write(named: Vec<(String, Vec<Case>)>) -> Result<()> {
+    let names: Vec<_> = named.iter().map(|(name, _)| name.clone()).collect();
+    if names.is_empty() {
+        step(&format!("{PAGE} stays as it is: no kernel ran all trials and passed"));
+        return Ok(());
+    }
     let mut record = Diagnosis::read()?;
     let date = today()?;
     for (name, cases) in named {
@@ -72,7 +78,9 @@ pub(crate) fn write(named: Vec<(String, Vec<Case>)>) -> Result<()> {
     let text = serde_json::to_string_pretty(&record)? + "\n";
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     let (_, made) = record.page()?;
-    fs::write(page_path(), made).with_context(|| format!("cannot write {PAGE}"))
+    fs::write(page_path(), made).with_context(|| format!("cannot write {PAGE}"))?;
+    step(&format!("wrote {PAGE}: {}", names.join("; ")));
+    Ok(())
 }
 
 fn page_path() -> PathBuf {

@@ -75,7 +75,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         if args.write {
             let (name, seen) = seen::here()?;
             seen::write(vec![(name.clone(), seen)])?;
-            // A part of the trials is not how often it is right.
             let named = named.filter(|_| all_passed && arguments.is_empty());
             diagnosis::write(named.into_iter().map(|cases| (name.clone(), cases)).collect())?;
         }
@@ -153,7 +152,6 @@ fn machines(series: &[Series], arguments: &[String], use_of_it: Use) -> Result<b
         for outcome in outcomes {
             let (name, is_good) = (outcome.name.to_owned(), outcome.is_good());
             let Ok(verdicts) = outcome.verdicts else { continue };
-            // A part of the trials is not how often it is right.
             named.extend(verdicts.named.filter(|_| is_good && is_whole).map(|cases| (name.clone(), cases)));
             seen.extend(verdicts.seen.map(|seen| (name, seen)));
         }
