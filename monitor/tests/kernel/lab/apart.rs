@@ -164,10 +164,14 @@ fn idle_flow(bench: &mut Bench<'_>, afar: &Namespace) -> Result<()> {
 fn client_gives_up(bench: &mut Bench<'_>, afar: &Namespace) -> Result<()> {
     let _nginx = Nginx::start(&bench.place, Settings::default())?;
     let here: &Bench<'_> = bench;
-    let mut client = afar.enter(|| python::script(here))?;
-    let port: u16 = client.ask("connect")?.word(0)?.parse()?;
-    client.ask("get")?;
-    client.ask("abort")?;
+    // All of it there: the script ends with the thread that started it.
+    let port = afar.enter(|| {
+        let mut client = python::script(here)?;
+        let port: u16 = client.ask("connect")?.word(0)?.parse()?;
+        client.ask("get")?;
+        client.ask("abort")?;
+        Ok(port)
+    })?;
     bench.reset_unknown(port, Role::Client, "linger_abort", &["peer_abort"]);
     Ok(())
 }
