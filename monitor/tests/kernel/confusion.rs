@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// What begins the line for machines.
 const LINE: &str = "confusion:";
 /// Wrong causes that may be called likely: the truth, what is named, and why it cannot be known better.
-const EXPLAINED: [(&str, &str, &str); 4] = [
+const EXPLAINED: [(&str, &str, &str); 5] = [
     (
         "middlebox",
         "peer_abort",
@@ -29,6 +29,11 @@ const EXPLAINED: [(&str, &str, &str); 4] = [
         "process_exit",
         "late_data",
         "The same for a connection in use: its FIN does not tell that its process died. Seen from afar, a burst is the hint.",
+    ),
+    (
+        "netfilter_reject",
+        "stale_idle",
+        "A rule on another host that rejects what it let pass before looks like state that was dropped on the way.",
     ),
     (
         "linger_abort",

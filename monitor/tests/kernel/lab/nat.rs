@@ -1,4 +1,4 @@
-//! Address translation that forgets a quiet connection, as that of clouds and of routers at home does.
+//! Routers that end connections: by forgetting their translation, as those of clouds and at home do, and by a rule.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use super::Experiment;
 use super::bench::Bench;
 use super::nginx::{Nginx, Settings};
-use super::program::Client;
+use super::program::{Client, QUIET};
 use crate::api::Api;
 use crate::ledger::Role;
 use crate::needs::Need;
@@ -16,11 +16,14 @@ use crate::scenarios::nft;
 use crate::sockets::Place;
 use crate::wait;
 
-pub(super) const EXPERIMENTS: &[Experiment] = &[(
-    "address translation forgets a quiet connection, and its next request is stale",
-    Some(Need::Programs),
-    forgotten,
-)];
+pub(super) const EXPERIMENTS: &[Experiment] = &[
+    (
+        "address translation forgets a quiet connection, and its next request is stale",
+        Some(Need::Programs),
+        forgotten,
+    ),
+    ("a REJECT rule of a router is not called the peer's own for certain", Some(Need::Programs), rejected),
+];
 
 /// Clients appear as the router. What it has no entry for it lets pass as it is.
 const RULES: &str = "add table ip lab\n\
@@ -59,6 +62,32 @@ fn forgotten(api: &Api) -> Result<()> {
             bench.truth(client.port, Role::Client, "reset_received", "stale_idle"),
         ]);
         ensure!(bench.counts(Role::Server)?.reset == 0, "the server's connection is open still");
+        bench.judge()
+    })
+}
+
+fn rejected(api: &Api) -> Result<()> {
+    let routed = Routed::create()?;
+    let place = Place::between(Routed::SERVER[0].parse()?, Routed::CLIENT[0].parse()?);
+    routed.server.enter(|| {
+        let mut bench = Bench::open(api, place, &[&routed.client, &routed.server])?;
+        let _nginx = Nginx::start(&place, Settings::default())?;
+        let quiet = routed.client.enter(|| Client::served(&place))?;
+        wait::quiet_for(QUIET);
+        let busy = routed.client.enter(|| Client::served(&place))?;
+        routed.router.enter(|| {
+            nft(&format!(
+                "add table ip lab\n\
+                 add chain ip lab passing {{ type filter hook forward priority 0; }}\n\
+                 add rule ip lab passing tcp dport {} reject with tcp reset\n",
+                place.port
+            ))
+        })?;
+        for (client, perhaps) in [(&quiet, &["stale_idle"]), (&busy, &["peer_abort"])] {
+            client.ask_too_late()?;
+            let received = bench.truth(client.port, Role::Client, "reset_received", "netfilter_reject");
+            bench.state([received.or_perhaps(perhaps)]);
+        }
         bench.judge()
     })
 }
