@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Write as _, stdout};
+use std::process::{Command, Stdio};
 
 use libtest_mimic::{Arguments, Trial};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -17,6 +18,8 @@ pub(crate) enum Need {
     Python,
     /// Real servers, proxies and clients (`lab.rs`).
     Programs,
+    /// Node, which is used where it is: Debian's looks for parts of itself where only an installation puts them.
+    Node,
     /// A directory for control groups that limit memory.
     MemoryLimit,
     /// A tool of Prometheus.
@@ -38,6 +41,7 @@ impl Need {
             Self::Python | Self::Programs | Self::Promtool | Self::Pace | Self::OneKernel => {
                 !machine::is_virtual()
             }
+            Self::Node => !machine::is_virtual() && runs("node"),
             Self::MemoryLimit => memory::can_be_limited(),
             Self::OwnMachine => machine::is_virtual(),
             Self::Mptcp => Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).is_ok(),
@@ -45,11 +49,17 @@ impl Need {
     }
 }
 
+fn runs(program: &str) -> bool {
+    let version = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    version.is_ok_and(|status| status.success())
+}
+
 impl fmt::Display for Need {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Python => "Python",
             Self::Programs => "programs of the lab",
+            Self::Node => "Node",
             Self::MemoryLimit => "control groups for memory",
             Self::Promtool => "promtool",
             Self::OwnMachine => "a machine of their own",

@@ -26,7 +26,7 @@ const PROGRAMS: [(&str, &str, &str); 9] = [
     ("promtool", "prometheus", "checks metrics and alert rules"),
     ("nginx", "nginx", "a server of the lab"),
     ("haproxy", "haproxy", "a proxy of the lab"),
-    ("node", "nodejs", "a server of the lab with a keep-alive timeout of its own idea"),
+    ("curl", "curl", "a client of the lab"),
     ("nft", "nftables", "address translation in the lab"),
 ];
 /// The strict parser of the metrics format, as a Python module.

@@ -10,7 +10,7 @@ use crate::needs::Need;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[(
     "Node closes a kept connection by its timeout, and a late request loses the race",
-    Some(Need::Programs),
+    Some(Need::Node),
     |api| Bench::play(api, race),
 )];
 
