@@ -83,7 +83,7 @@ pub(super) fn verdict(event: &Event, own_ttl: Option<u8>) -> Verdict {
     }
 }
 
-/// The peer closed for idleness and reset in one go, unprovoked: HAProxy with `option nolinger` ends idle flows so.
+/// The peer closed for idleness and reset in one go, unprovoked: `HAProxy` with `option nolinger` ends idle flows so.
 fn ended_idle_flow(event: &Event) -> bool {
     let quiet = event.fin.as_ref().filter(|fin| fin.by == Side::Peer).and_then(|fin| fin.quiet);
     quiet.is_some_and(|quiet| quiet.age < IN_ONE_GO) && was_closed_idle(event) == Some(true)
