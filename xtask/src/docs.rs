@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::diagnosis::{self, Diagnosis};
 use crate::kernels::{self, PAGE, Record};
 use crate::process::{capture, step};
 use crate::workspace;
@@ -21,7 +22,9 @@ pub(crate) fn run(check: bool) -> Result<()> {
         settle(path, present.is_ok_and(|present| present == text), &text, check)?;
     }
     let (present, text) = kernels::page(&Record::read()?)?;
-    settle(PAGE, present == text, &text, check)
+    settle(PAGE, present == text, &text, check)?;
+    let (present, text) = Diagnosis::read()?.page()?;
+    settle(diagnosis::PAGE, present == text, &text, check)
 }
 
 /// Writes a file unless it says the same; with `check` only tells.

@@ -31,7 +31,7 @@ use crate::process::{capture, note, step};
 use crate::setup::{self, Emulator, Guest, Kernel, SERIES, Series};
 use crate::test::KERNEL_TESTS;
 use crate::workspace::{self, OBJECT_VARIABLE};
-use crate::{cache, test};
+use crate::{cache, diagnosis, test};
 
 /// The word for this machine's own kernel.
 const LOCAL: &str = "local";
@@ -52,7 +52,8 @@ const LAST_WORDS: usize = 30;
 pub(crate) struct Args {
     /// Kernels (5.10, 6.1, 6.12, 6.18, 7.2; `local` is this machine's; without any, all five), then a part of the trials' names
     words: Vec<String>,
-    /// Write what `check` says on these kernels into docs/kernels.md, instead of comparing; runs trials only with a part of their names
+    /// Write what `check` says on these kernels into docs/kernels.md, instead of comparing, and which causes all trials made and the
+    /// daemon named into docs/diagnosis.md; with a part of the trials' names, only those are run, and the latter stays as it is
     #[arg(long)]
     write: bool,
     /// Measure what programs cost by fentry, kprobe and tracepoint on one kernel (6.18 without any), and run no trials
@@ -66,17 +67,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return costs::run(&args.words, args.write);
     }
     let Choice { local, series, filter } = Choice::parse(&args.words)?;
-    let arguments: Vec<_> = match filter {
-        Some(filter) => vec![filter],
-        // Every name contains nothing.
-        None if args.write => ["--skip", ""].map(str::to_owned).to_vec(),
-        None => Vec::new(),
-    };
+    let arguments: Vec<_> = filter.into_iter().collect();
     let mut passed = true;
-    if local && args.write {
-        seen::write(vec![seen::here()?])?;
-    } else if local {
-        passed &= test::local_kernel(&arguments)?;
+    if local {
+        let (all_passed, named) = test::local_kernel(&arguments)?;
+        passed &= all_passed;
+        if args.write {
+            let (name, seen) = seen::here()?;
+            seen::write(vec![(name.clone(), seen)])?;
+            let named = named.filter(|_| all_passed && arguments.is_empty());
+            diagnosis::write(named.into_iter().map(|cases| (name.clone(), cases)).collect())?;
+        }
     }
     if !series.is_empty() {
         let use_of_it = if args.write { Use::Write } else { Use::Compare };
@@ -134,6 +135,7 @@ enum Use {
 /// down, whether all is as documented.
 fn machines(series: &[Series], arguments: &[String], use_of_it: Use) -> Result<bool> {
     let record = Record::read()?;
+    let is_whole = arguments.is_empty();
     let arguments = [&["--format".to_owned(), "json".to_owned()], arguments].concat();
     let (job, kernels) = Job::prepare(series, arguments)?;
     let names: Vec<_> = kernels.iter().map(|kernel| kernel.series.name).collect();
@@ -146,11 +148,15 @@ fn machines(series: &[Series], arguments: &[String], use_of_it: Use) -> Result<b
     }
     let passed = outcomes.len() == series.len() && outcomes.iter().all(Outcome::is_good);
     if use_of_it == Use::Write {
-        let seen = outcomes.into_iter().filter_map(|outcome| {
-            let seen = outcome.verdicts.ok()?.seen?;
-            Some((outcome.name.to_owned(), seen))
-        });
-        seen::write(seen.collect())?;
+        let (mut seen, mut named) = (Vec::new(), Vec::new());
+        for outcome in outcomes {
+            let (name, is_good) = (outcome.name.to_owned(), outcome.is_good());
+            let Ok(verdicts) = outcome.verdicts else { continue };
+            named.extend(verdicts.named.filter(|_| is_good && is_whole).map(|cases| (name.clone(), cases)));
+            seen.extend(verdicts.seen.map(|seen| (name, seen)));
+        }
+        seen::write(seen)?;
+        diagnosis::write(named)?;
     }
     Ok(passed)
 }

@@ -17,6 +17,7 @@ use crate::workspace;
 pub(crate) use self::compare::differences;
 pub(crate) use self::costs::{Costs, Round};
 pub(crate) use self::record::{Kernel, LOCKED_DOWN, Record, Seen, today};
+pub(crate) use self::tables::table;
 
 /// The page for people.
 pub(crate) const PAGE: &str = "docs/kernels.md";
@@ -48,7 +49,7 @@ pub(crate) fn write(record: &mut Record) -> Result<()> {
 }
 
 /// The page with another text between `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
-fn filled(page: &str, name: &str, text: &str) -> Result<String> {
+pub(crate) fn filled(page: &str, name: &str, text: &str) -> Result<String> {
     let (begin, end) = (format!("<!-- {name}:begin -->"), format!("<!-- {name}:end -->"));
     let (before, rest) = page.split_once(&begin).with_context(|| format!("no {begin}"))?;
     let (_, after) = rest.split_once(&end).with_context(|| format!("no {end} after {begin}"))?;

@@ -9,6 +9,7 @@ mod bpf;
 mod btf_extract;
 mod build;
 mod cache;
+mod diagnosis;
 mod docs;
 mod fuzz;
 mod kernel_test;

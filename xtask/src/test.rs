@@ -2,12 +2,14 @@
 //! trials on every series of kernels.
 
 use std::ffi::OsStr;
-use std::process::{Command, ExitCode};
+use std::io::{BufRead as _, BufReader, Write as _, stdout};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::bpf::Programs;
 use crate::build::kernel_programs;
+use crate::diagnosis::{self, Case};
 use crate::process::{run as run_process, show, step};
 use crate::workspace::{self, OBJECT_VARIABLE};
 use crate::{kernel_test, setup, workspace::is_root};
@@ -43,8 +45,8 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The kernel trials on this machine's kernel, and nothing else. Tells whether they passed.
-pub(crate) fn local_kernel(args: &[String]) -> Result<bool> {
+/// The kernel trials on this machine's kernel, and nothing else. Tells whether they passed, and which causes they say were named.
+pub(crate) fn local_kernel(args: &[String]) -> Result<(bool, Option<Vec<Case>>)> {
     let tools = setup::tools()?;
     let object = kernel_programs(Programs::Release)?;
     let options = ["--package", "monitor", "--features", KERNEL_TESTS, "--release", "--test", "kernel"];
@@ -52,7 +54,18 @@ pub(crate) fn local_kernel(args: &[String]) -> Result<bool> {
     ensure!(is_root()?, "the kernel trials need root: {}", show(&trials));
     tools.lend(&mut trials)?;
     step("trials on this machine's kernel");
-    Ok(trials.status().with_context(|| format!("cannot start: {}", show(&trials)))?.success())
+    let shown = show(&trials);
+    let started = trials.stdout(Stdio::piped()).spawn();
+    let mut child = started.with_context(|| format!("cannot start: {shown}"))?;
+    let mut named = None;
+    for line in BufReader::new(child.stdout.take().context("no stdout")?).lines() {
+        let line = line?;
+        match diagnosis::heard(&line) {
+            Some(cases) => named = Some(cases),
+            None => writeln!(stdout(), "{line}")?,
+        }
+    }
+    Ok((child.wait()?.success(), named))
 }
 
 fn test(object: Option<&OsStr>, args: &[String], options: &[&str]) -> Command {

@@ -7,12 +7,15 @@ use monitor_common::peer::{Role, Side};
 use super::{lost_the_race, was_idle};
 use crate::cause::Cause;
 use crate::event::{Event, TcpState};
-use crate::idle::is_provoked;
+use crate::idle::{is_provoked, was_closed_idle};
 use crate::verdict::{AppSaw, Confidence, Fact, Verdict};
 
 /// A peer with a full accept queue forgets the handshake and answers data with a reset when it has given up on its
 /// SYN-ACK: after 63 s with the usual five repetitions, after 15 s with three.
 const GIVES_UP: Duration = Duration::from_secs(15);
+
+/// A FIN and a reset this close were one decision. The next that resets after a FIN is the timer of an orphan, a minute later.
+const IN_ONE_GO: Duration = Duration::from_secs(1);
 
 /// TTLs of one path differ by at most so much: paths change, and some routers do not count.
 const SAME_PATH: u8 = 2;
@@ -35,8 +38,17 @@ pub(super) fn verdict(event: &Event, own_ttl: Option<u8>) -> Verdict {
     if let Some(verdict) = middlebox(event, own_ttl, peers_fin.is_some(), app_saw) {
         return verdict;
     }
+    if event.state == Some(TcpState::CLOSE_WAIT) && ended_idle_flow(event) {
+        let evidence = &[Fact::FinBy, Fact::FinAge, Fact::IdleSeconds, Fact::UnackedBytes];
+        return Verdict::of(Cause::IdleAbort, Confidence::Likely, evidence, app_saw);
+    }
     let at_least = event.idle.is_some_and(|idle| idle.at_least);
     match (established, provoked, idle) {
+        // Not idle but held up by us: the peer waited for our application to read, and gave up.
+        (true, false, Some(true)) if has_unread(event) => {
+            let evidence = &[Fact::State, Fact::UnreadBytes, Fact::IdleSeconds];
+            Verdict::of(Cause::PeerAbort, Confidence::Possible, evidence, app_saw)
+        }
         (true, false, Some(true)) => {
             let evidence = &[Fact::State, Fact::IdleSeconds, Fact::UnackedBytes];
             Verdict::of(Cause::IdleAbort, Confidence::Likely, evidence, app_saw)
@@ -69,6 +81,16 @@ pub(super) fn verdict(event: &Event, own_ttl: Option<u8>) -> Verdict {
             Verdict::of(Cause::Other, Confidence::Possible, &[Fact::State], app_saw)
         }
     }
+}
+
+/// The peer closed for idleness and reset in one go, unprovoked: `HAProxy` with `option nolinger` ends idle flows so.
+fn ended_idle_flow(event: &Event) -> bool {
+    let quiet = event.fin.as_ref().filter(|fin| fin.by == Side::Peer).and_then(|fin| fin.quiet);
+    quiet.is_some_and(|quiet| quiet.age < IN_ONE_GO) && was_closed_idle(event) == Some(true)
+}
+
+fn has_unread(event: &Event) -> bool {
+    event.socket.as_ref().and_then(|socket| socket.unread_bytes).is_some_and(|unread| unread > 0)
 }
 
 /// The reset comes from another distance than the handshake came from: somebody on the way built it. Never certain: a SYN proxy that

@@ -171,6 +171,30 @@ fn resets_of_the_kernels_own_accord_are_told_apart() {
 }
 
 #[test]
+fn a_peer_that_closes_for_idleness_and_resets_in_one_go_ends_an_idle_flow() {
+    let flow = |quiet: Duration, age: Duration| {
+        let since = quiet + age;
+        let socket = SocketFacts { sent_age: since, received_age: since, ack_age: Some(age), ..socket() };
+        let noted = Quiet { age, sent_age: since, received_age: since, last_bytes: 0, answered: true };
+        let fin = Some(Fin { by: Side::Peer, quiet: Some(noted) });
+        verdict(Event { fin, ..received(TcpState::CLOSE_WAIT, socket) })
+    };
+    let ended = flow(60 * S, Duration::ZERO);
+    assert_eq!((ended.cause, ended.confidence), (Cause::IdleAbort, Confidence::Likely));
+    assert!(ended.evidence.has(Fact::FinAge));
+    assert_eq!(flow(60 * S, 10 * S).cause, Cause::Other, "not in one go");
+    assert_eq!(flow(100 * MS, Duration::ZERO).cause, Cause::Other, "not idle");
+}
+
+#[test]
+fn a_peer_that_gives_up_because_we_do_not_read_ends_no_idle_flow() {
+    let stalled = SocketFacts { sent_age: S, received_age: S, unread_bytes: Some(14_480), ..socket() };
+    let gave_up = verdict(received(TcpState::ESTABLISHED, SocketFacts { sent_age: 60 * S, ..stalled }));
+    assert_eq!((gave_up.cause, gave_up.confidence), (Cause::PeerAbort, Confidence::Possible));
+    assert!(gave_up.evidence.has(Fact::UnreadBytes));
+}
+
+#[test]
 fn received_resets_are_told_apart_by_state_quiet_and_what_drew_them() {
     let quiet = SocketFacts { sent_age: 60 * S, received_age: 60 * S, ack_age: Some(60 * S), ..socket() };
     let request = SocketFacts { sent_age: 4 * MS, unacked_bytes: Some(80), ..quiet };

@@ -33,6 +33,8 @@ pub(crate) struct Expected {
     needed: Option<Signal>,
     /// It may not happen.
     optional: bool,
+    /// The cause that is true, if it is not the one to be named.
+    truth: Option<&'static str>,
 }
 
 impl Expected {
@@ -44,6 +46,17 @@ impl Expected {
     /// Of two causes of which the machine's pace decides.
     pub(crate) fn any_cause(self) -> Self {
         self.known("cause").without("confidence")
+    }
+
+    /// What is true, whatever is to be named: what this end cannot know.
+    pub(crate) const fn truly(mut self, cause: &'static str) -> Self {
+        self.truth = Some(cause);
+        self
+    }
+
+    /// The cause that is true; `None` where that is a matter of pace, or the reset ended nothing.
+    pub(crate) fn truth(&self) -> Option<&str> {
+        self.truth.or_else(|| self.expected_cause())
     }
 
     /// Among the events with the same key, order decides which is which.

@@ -26,6 +26,10 @@ const AS_STRANGER: &str = "as-stranger";
 const STRANGER: u32 = 65_534;
 /// First argument: a server that accepts, answers once each, and then neither reads nor closes.
 const SERVE_AND_HOLD: &str = "serve-and-hold";
+/// What makes it take memory until a limit stops it, on its standard input.
+const GROW: &[u8] = b"grow";
+/// More than any limit of a trial, and less than would hurt where a limit does not hold.
+const MOST_MEGABYTES: usize = 256;
 /// First argument: tell what each backend's programs cost. `cargo xtask kernel-test --costs` asks for it.
 const COSTS: &str = "costs";
 
@@ -143,6 +147,13 @@ impl Holder {
         Owner::of_process(self.pid())
     }
 
+    /// Makes it take memory until that kills it, and waits for its end.
+    pub(crate) fn grow(&mut self) -> Result<()> {
+        self.child.stdin.take().context("no stdin")?.write_all(GROW)?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Ends it by a signal, and waits for its end.
     pub(crate) fn end(&mut self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(self.child.id().try_into()?).context("no process id")?;
@@ -190,8 +201,13 @@ fn serve_and_hold(arguments: &[String]) -> Result<()> {
     stdout().write_all(b"answered\n")?;
     stdout().flush()?;
     // Held until the trial kills this process, or is itself at its end.
-    let mut nothing = Vec::new();
-    stdin().read_to_end(&mut nothing)?;
+    let mut said = Vec::new();
+    stdin().read_to_end(&mut said)?;
+    if said == GROW {
+        // Ones, because pages of zeros need not be there.
+        let most = (0..MOST_MEGABYTES).map(|_| vec![1_u8; 1 << 20]).collect::<Vec<_>>();
+        bail!("nothing keeps it from {} megabytes", most.len());
+    }
     drop(held);
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! share one daemon and run side by side; storms have a daemon of their own and run alone. Needs root.
 //! Modules in reading order: `scenarios` and `ledger` show what is proved, the rest is how.
 
+mod lab;
 mod scenarios;
 
 mod backends;
@@ -19,6 +20,7 @@ mod retire;
 mod spoof;
 mod volume;
 
+mod confusion;
 mod expected;
 mod ledger;
 mod oracle;
@@ -97,10 +99,11 @@ fn main() -> ExitCode {
         say(&format!("the shared daemon's log:\n{}", daemon.process().stderr().join("\n")));
         say(&format!("runs of its programs that the kernel skipped:\n{}", daemon.skipped_runs().join("\n")));
     }
+    let right = confusion::conclude();
     // Last, so that whatever any trial made happen is among them.
     let fits = daemon.as_ref().map_or(Ok(()), |daemon| format::events_fit_the_schema(&daemon.api));
     let stopped = daemon.and_then(Arc::into_inner).map_or(Ok(()), |daemon| daemon.stop(Signal::TERM));
-    if conclusion.has_failed() { conclusion.exit_code() } else { finish(fits.and(stopped)) }
+    if conclusion.has_failed() { conclusion.exit_code() } else { finish(right.and(fits).and(stopped)) }
 }
 
 /// The shared daemon, unless there is nothing to run.
@@ -138,6 +141,9 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     }
     for (name, run) in [scenarios::JOINED, scenarios::FORGED, scenarios::TWINS, owners::TRIALS].concat() {
         selection.add(None, beside_others(name, shared(daemon, run)));
+    }
+    for (name, need, run) in lab::trials() {
+        selection.add(need, beside_others(format!("lab: {name}"), shared(daemon, run)));
     }
     for &(name, run) in recording::TRIALS {
         selection.add(Some(Need::OneKernel), beside_others(name, shared(daemon, run)));

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Write as _, stdout};
+use std::process::{Command, Stdio};
 
 use libtest_mimic::{Arguments, Trial};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::lab::memory;
 use crate::machine;
 
 /// A need beside a kernel, root, and the programs `ip`, `ss`, `sh`, `mount` and `unshare`.
@@ -14,6 +16,12 @@ use crate::machine;
 pub(crate) enum Need {
     /// The interpreter, for peers of which Rust has no words (`scripted.rs`).
     Python,
+    /// Real servers, proxies and clients (`lab.rs`).
+    Programs,
+    /// Node, which is used where it is: Debian's looks for parts of itself where only an installation puts them.
+    Node,
+    /// A directory for control groups that limit memory.
+    MemoryLimit,
     /// A tool of Prometheus.
     Promtool,
     /// A processor of its own, for a storm that takes an emulated one minutes.
@@ -30,17 +38,29 @@ impl Need {
     /// Whether this machine has it. Outside virtual machines every program is: what is missing there must be seen to be.
     pub(crate) fn is_met(self) -> bool {
         match self {
-            Self::Python | Self::Promtool | Self::Pace | Self::OneKernel => !machine::is_virtual(),
+            Self::Python | Self::Programs | Self::Promtool | Self::Pace | Self::OneKernel => {
+                !machine::is_virtual()
+            }
+            Self::Node => !machine::is_virtual() && runs("node"),
+            Self::MemoryLimit => memory::can_be_limited(),
             Self::OwnMachine => machine::is_virtual(),
             Self::Mptcp => Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).is_ok(),
         }
     }
 }
 
+fn runs(program: &str) -> bool {
+    let version = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    version.is_ok_and(|status| status.success())
+}
+
 impl fmt::Display for Need {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Python => "Python",
+            Self::Programs => "programs of the lab",
+            Self::Node => "Node",
+            Self::MemoryLimit => "control groups for memory",
             Self::Promtool => "promtool",
             Self::OwnMachine => "a machine of their own",
             Self::Mptcp => "Multipath TCP",

@@ -185,6 +185,8 @@ pub(crate) struct SocketLine {
     pub(crate) state: u8,
     /// Bytes received that the application has not read.
     pub(crate) unread: u32,
+    /// Of its file: 0 before it is accepted, after it is closed, and of minisocks.
+    pub(crate) inode: u64,
 }
 
 /// The socket between two ports, a minisock of `TIME_WAIT` included; `None` once there is none.
@@ -193,11 +195,14 @@ pub(crate) fn socket_between(local: u16, remote: u16) -> Result<Option<SocketLin
         let text = fs::read_to_string(format!("/proc/thread-self/net/{table}"))?;
         for line in text.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let &[_, local_end, remote_end, state, queues, ..] = fields.as_slice() else { continue };
+            let &[_, local_end, remote_end, state, queues, _, _, _, _, inode, ..] = fields.as_slice() else {
+                continue;
+            };
             if port_of(local_end)? == local && port_of(remote_end)? == remote {
                 let (_, unread) = queues.split_once(':').context("no receive queue")?;
                 let unread = u32::from_str_radix(unread, 16)?;
-                return Ok(Some(SocketLine { state: u8::from_str_radix(state, 16)?, unread }));
+                let state = u8::from_str_radix(state, 16)?;
+                return Ok(Some(SocketLine { state, unread, inode: inode.parse()? }));
             }
         }
     }
@@ -225,6 +230,20 @@ pub(crate) fn until_state(local: u16, remote: u16, wanted: u8) -> Result<()> {
 pub(crate) fn until_acknowledged(local: u16, remote: u16) -> Result<()> {
     wait::until_true("the acknowledgement of a FIN", || {
         Ok(socket_between(local, remote)?.is_none_or(|line| line.state == state::FIN_WAIT2))
+    })
+}
+
+/// Waits until an application has the socket between two ports.
+pub(crate) fn until_accepted(local: u16, remote: u16) -> Result<()> {
+    wait::until_true("an accepted connection", || {
+        Ok(socket_between(local, remote)?.is_some_and(|line| line.inode != 0))
+    })
+}
+
+/// Waits until no application has the socket between two ports any more.
+pub(crate) fn until_closed(local: u16, remote: u16) -> Result<()> {
+    wait::until_true("the close of a socket", || {
+        Ok(socket_between(local, remote)?.is_none_or(|line| line.inode == 0))
     })
 }
 

@@ -26,7 +26,7 @@ pub(crate) use self::conntrack::full as conntrack_full;
 pub(crate) use self::forged::SCENARIOS as FORGED;
 pub(crate) use self::joined::SCENARIOS as JOINED;
 pub(crate) use self::orphan::WITHOUT_ROOM;
-pub(crate) use self::reject::REJECTS;
+pub(crate) use self::reject::{REJECTS, nft};
 
 use crate::api::Api;
 use crate::expected::{Ends, Expected};

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::clock;
+use crate::confusion::{self, Case};
 use crate::expected::{Expected, at};
 use crate::netns::Namespace;
 use crate::signals::Sight;
@@ -80,7 +81,8 @@ impl<'a> Story<'a> {
             Ok(last == self.after || self.api.events(&query)?.events.iter().any(|event| event.id >= last))
         })?;
         let all = self.watch.finish()?;
-        let mut wrong = self.differences(&all)?;
+        let mut cases = Vec::new();
+        let mut wrong = self.differences(&all, &mut cases)?;
         wrong.extend(self.causes_differences(&all)?);
         let told = last - self.after;
         anyhow::ensure!(
@@ -88,10 +90,11 @@ impl<'a> Story<'a> {
             "not the expected events among {told} on this host:\n{}",
             wrong.join("\n")
         );
+        confusion::take(cases);
         Ok(())
     }
 
-    fn differences(&self, all: &[EventView]) -> Result<Vec<String>> {
+    fn differences(&self, all: &[EventView], cases: &mut Vec<Case>) -> Result<Vec<String>> {
         let mut wrong = Vec::new();
         let mut by_key: BTreeMap<_, Vec<&EventView>> = BTreeMap::new();
         for event in all.iter().filter(|event| event.netns == self.netns) {
@@ -113,6 +116,9 @@ impl<'a> Story<'a> {
                 let stated = expected.expected_cause().unwrap_or_default();
                 let different =
                     expected.differences(&event, &self.sight, |cause| self.is_slow(stated, cause))?;
+                // A machine that stood still has made another truth.
+                let named = event["cause"].as_str().filter(|named| self.is_slow(stated, named));
+                cases.extend(named.or(expected.truth()).and_then(|truth| Case::of(truth, &event)));
                 if !different.is_empty() {
                     wrong.push(format!("{key:?}:\n  {}\n  {event}", different.join("\n  ")));
                 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::diagnosis::{self, Case};
 use crate::kernels::{Round, Seen};
 
 /// What begins the last line of a machine that came to its end (`monitor/tests/kernel/guest.rs`).
@@ -37,6 +38,8 @@ pub(super) struct Verdicts {
     pub(super) seen: Option<Seen>,
     /// What programs cost, if that was asked for.
     pub(super) costs: Vec<Round>,
+    /// Which causes were true and which were named, if any was.
+    pub(super) named: Option<Vec<Case>>,
     /// What else was said.
     pub(super) remarks: Vec<String>,
 }
@@ -56,6 +59,8 @@ impl Verdicts {
             self.seen = Some(seen);
         } else if let Some(round) = line.strip_prefix(COST).and_then(|said| serde_json::from_str(said).ok()) {
             self.costs.push(round);
+        } else if let Some(cases) = diagnosis::heard(line) {
+            self.named = Some(cases);
         } else if !serde_json::from_str(line).is_ok_and(|event| self.take(&event)) && !line.is_empty() {
             self.remarks.push(line.to_owned());
         }
@@ -155,6 +160,13 @@ mod tests {
         assert_eq!(verdicts.gaps(), [""; 0]);
         assert_eq!((verdicts.passed, verdicts.count_left_out()), (2, 3));
         assert!(verdicts.failed.is_empty() && verdicts.remarks.is_empty());
+    }
+
+    #[test]
+    fn what_was_named_is_no_remark() {
+        let verdicts = heard(WHOLE.into_iter().chain(["confusion: []"]));
+        assert_eq!(verdicts.named.map(|cases| cases.len()), Some(0));
+        assert!(verdicts.remarks.is_empty());
     }
 
     #[test]

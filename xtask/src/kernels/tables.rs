@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::record::{Kernel, Program, Record, Signal};
 
 /// Rows of cells as a table.
-pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let titles: Vec<_> = header.iter().map(|title| (*title).to_owned()).collect();
     let rule = vec!["---".to_owned(); header.len()];

@@ -17,13 +17,17 @@ use crate::cache::{Cache, remove as remove_directory};
 use crate::process::{capture, find_program, note, prefixed, step};
 
 /// Program, package, what it is for.
-const PROGRAMS: [(&str, &str, &str); 5] = [
+const PROGRAMS: [(&str, &str, &str); 9] = [
     ("ip", "iproute2", "network namespaces"),
     ("ss", "iproute2", "the kernel's own view of sockets"),
     ("openssl", "openssl", "a certificate for connections over TLS"),
     ("tcpdump", "tcpdump", "a second witness of resets"),
     // Only for this program: installing the package would start a server.
     ("promtool", "prometheus", "checks metrics and alert rules"),
+    ("nginx", "nginx", "a server of the lab"),
+    ("haproxy", "haproxy", "a proxy of the lab"),
+    ("curl", "curl", "a client of the lab"),
+    ("nft", "nftables", "address translation in the lab"),
 ];
 /// The strict parser of the metrics format, as a Python module.
 const MODULE: (&str, &str) = ("prometheus_client.openmetrics.parser", "python3-prometheus-client");

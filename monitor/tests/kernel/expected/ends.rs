@@ -187,16 +187,23 @@ impl End {
         let end = |end: SocketAddr| json!({ "addr": end.ip(), "port": end.port() });
         let direction = if kind.ends_with("_sent") { "sent" } else { "received" };
         let family = if matches!(remote.ip(), IpAddr::V4(_)) { "ipv4" } else { "ipv6" };
-        let expected =
-            Expected { kind, local, remote, fields: BTreeMap::new(), needed: None, optional: false }
-                .with("direction", json!(direction))
-                .with("family", json!(family))
-                .with("local", end(local))
-                .with("remote", end(remote))
-                .with("final", json!(true))
-                .with("fin", Value::Null)
-                .with("owner", Value::Null)
-                .with("backlog", Value::Null);
+        let expected = Expected {
+            kind,
+            local,
+            remote,
+            fields: BTreeMap::new(),
+            needed: None,
+            optional: false,
+            truth: None,
+        }
+        .with("direction", json!(direction))
+        .with("family", json!(family))
+        .with("local", end(local))
+        .with("remote", end(remote))
+        .with("final", json!(true))
+        .with("fin", Value::Null)
+        .with("owner", Value::Null)
+        .with("backlog", Value::Null);
         let facts = ["active", "orphan", "fileless", "destroyed"];
         facts.into_iter().fold(expected, |expected, fact| expected.with(fact, json!(false)))
     }

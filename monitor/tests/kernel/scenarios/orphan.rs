@@ -207,7 +207,7 @@ fn timer_in_fin_wait2(stage: &mut Stage<'_>) -> Result<()> {
             .fin("local")
             .owner(&Owner::me()?)
             .app_saw_unknown(),
-        saw.any_cause(),
+        saw.any_cause().truly("other"),
     ]);
     note_data(stage, 1);
     Ok(())
@@ -236,7 +236,7 @@ fn without_room(stage: &mut Stage<'_>) -> Result<()> {
         // That one stands behind the FIN that got lost, so the client asks back, and nobody is there any more.
         late_without_socket(ends.server(), "other", 0)?.possible().uncounted().segment(".", 0),
         // Without the kernel's reason the sender is not sure enough to say it for both.
-        saw?.any_cause(),
+        saw?.any_cause().truly("memory_pressure"),
     ]);
     stage.ledger.server(&stage.place, CountsView { reset: 1, resets_sent: 2, ..ended(1) });
     stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });

@@ -84,7 +84,7 @@ fn in_time_wait(stage: &mut Stage<'_>) -> Result<()> {
     let reset = Segment::between(ends.client, ends.server, Flags::RST);
     RawSocket::open()?.send_with(reset, Numbers::at(end.next))?;
     oracle::until_gone(left.service_port, left.client_port)?;
-    let received = ends.server().received_by_minisock("other").any_cause().alone().uncounted();
+    let received = ends.server().received_by_minisock("other").any_cause().truly("other").alone().uncounted();
     stage.expect([received.owner(&Owner::me()?)]);
     stage.ledger.received_belated(&stage.place, Role::Server, Signal::TimeWait, 1);
     stage.ledger.client(&stage.place, ended(1));

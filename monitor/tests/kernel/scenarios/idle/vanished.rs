@@ -131,16 +131,22 @@ fn exited(stage: &mut Stage<'_>) -> Result<()> {
 fn idle_abort(stage: &mut Stage<'_>) -> Result<()> {
     let used = Used::begin(stage)?;
     stage.quiet();
-    reset_from_elsewhere(stage, used, "idle_abort")
+    reset_from_elsewhere(stage, used, "idle_abort", "idle_abort")
 }
 
 fn peer_abort(stage: &mut Stage<'_>) -> Result<()> {
     let used = Used::begin(stage)?;
-    reset_from_elsewhere(stage, used, "peer_abort")
+    // Not to be told from the peer's own: it has the TTL that the peer's would have.
+    reset_from_elsewhere(stage, used, "peer_abort", "middlebox")
 }
 
 /// A reset as a load balancer sends it, in the peer's name.
-fn reset_from_elsewhere(stage: &mut Stage<'_>, mut used: Used, cause: &str) -> Result<()> {
+fn reset_from_elsewhere(
+    stage: &mut Stage<'_>,
+    mut used: Used,
+    cause: &str,
+    truth: &'static str,
+) -> Result<()> {
     let sequence = used.vanish(stage)?;
     let segment = Segment {
         from: [127, 0, 0, 2].into(),
@@ -155,6 +161,7 @@ fn reset_from_elsewhere(stage: &mut Stage<'_>, mut used: Used, cause: &str) -> R
     })?;
     stage.expect([sure(received(used.ends.client(), cause, &used.client)?, cause)
         .alone()
+        .truly(truth)
         .idle(Bounds::between(used.last, reset), "before_reset")
         .segments(1, 1)
         .unacked(0)]);
