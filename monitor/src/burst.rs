@@ -78,7 +78,8 @@ pub struct Bursts {
     ends: BinaryHeap<Reverse<(Duration, Service)>>,
     /// Events remembered.
     remembered: usize,
-    bursts: u64,
+    /// Number of the last one.
+    last_id: u64,
 }
 
 impl Bursts {
@@ -145,8 +146,8 @@ impl Bursts {
         if !dense || latest.saturating_sub(began) > LONGEST {
             return;
         }
-        self.bursts += 1;
-        let burst = Burst { id: self.bursts, first, last, connections, restart };
+        self.last_id += 1;
+        let burst = Burst { id: self.last_id, first, last, connections, restart };
         for mut told in members {
             Arc::make_mut(&mut told).burst = Some(burst);
             out(Settled::InBurst(told));

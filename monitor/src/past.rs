@@ -134,7 +134,9 @@ mod tests {
 
     fn after(closes: &[Duration]) -> Past {
         let mut past = Past::default();
-        closes.iter().for_each(|idle| past.observe(&of(Kind::IdleCloseReceived, *idle)));
+        for idle in closes {
+            past.observe(&of(Kind::IdleCloseReceived, *idle));
+        }
         past
     }
 

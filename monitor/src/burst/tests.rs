@@ -125,7 +125,7 @@ fn a_flood_of_services_and_of_events_has_its_limits() {
         event
     });
     assert_eq!(told(services), []);
-    let burst = told(every(Duration::from_micros(100), 2 * ROOM as u32));
+    let burst = told(every(Duration::from_micros(100), 2 * u32::try_from(ROOM).unwrap()));
     assert_eq!(burst.len(), ROOM);
     assert!(burst.iter().all(|(_, burst)| burst.connections as usize == 2 * ROOM));
 }

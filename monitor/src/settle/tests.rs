@@ -232,7 +232,9 @@ fn of_two_resets_from_one_end_the_flags_tell_which_was_received() {
                 Settled::Final(told) if told.id == received_id => joined = told.verdict.unwrap().other_end,
                 Settled::Final(_) | Settled::Shown(_) | Settled::Revised(_) | Settled::InBurst(_) => {}
             };
-            events.into_iter().for_each(|told| settler.push(told, MS, &mut out));
+            for told in events {
+                settler.push(told, MS, &mut out);
+            }
             settler.finish(&mut out);
             assert_eq!(joined, Some(if answers { second_id } else { first_id }), "{flags:#x} {order:?}");
         }

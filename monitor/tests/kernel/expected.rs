@@ -192,6 +192,13 @@ impl Expected {
         self.want("confidence", Want::Sighted { signal: Signal::Received, with, without })
     }
 
+    /// A device on the way built it, in the peer's name: seen where the reset's TTL is.
+    pub(crate) fn built_on_the_way(self) -> Self {
+        let (with, without) = (json!("middlebox"), json!("peer_abort"));
+        let named = Want::Sighted { signal: Signal::Received, with, without };
+        self.want("cause", named).likely_by_ttl().truly("middlebox")
+    }
+
     /// It fits, as others may.
     pub(crate) fn possible(self) -> Self {
         self.confidence("possible")

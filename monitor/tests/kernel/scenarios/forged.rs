@@ -121,8 +121,7 @@ fn forged(
     })?;
     let (theirs, aborting) = pair.split(victim);
     let saw = received(ends.of(victim), "peer_abort", &theirs)?;
-    // Verdicts on it may know more; here it is about the facts.
-    hit.story.expect([saw.any_cause().truly("middlebox").alone().at_distance(AFAR).ttl(FORGED)]);
+    hit.story.expect([saw.built_on_the_way().alone().at_distance(AFAR).ttl(FORGED)]);
     hit.ledger.end(&place, victim, CountsView { reset: 1, resets_received: 1, ..ended(1) });
     until_final(api, ends.of(victim), place.port)?;
     // What the other end says then comes too late, to be its sender, too.
