@@ -145,6 +145,8 @@ pub struct OwnerView {
     pub exiting: bool,
     /// Number of the signal it was dying of; `null` without one.
     pub exit_signal: Option<u8>,
+    /// That signal came from the kernel's OOM killer, of the machine or of a cgroup with a memory limit.
+    pub oom_killed: bool,
 }
 
 /// Many connections of one peer that ended by resets within a second.

@@ -135,7 +135,8 @@ async fn an_event_tells_all_that_is_known_and_null_for_the_rest() {
         "segment": {"flags": "P.", "bytes": 10, "ttl": 63, "ifindex": 2, "sequence_distance": -3},
         "baseline_ttl": null, "active": true, "orphan": false, "fileless": false, "destroyed": false,
         "carried_data": true, "backlog": null, "stage": null, "socket_inode": null, "cgroup_id": null,
-        "owner": {"pid": 42, "tid": 43, "comm": "nginx", "exiting": false, "exit_signal": null},
+        "owner": {"pid": 42, "tid": 43, "comm": "nginx", "exiting": false, "exit_signal": null,
+                  "oom_killed": false},
         "since_close_seconds": 1.5,
     });
     assert_eq!(answer["events"][0], expected);

@@ -180,7 +180,7 @@ pub(crate) fn finally(id: u64, cause: Cause) -> Told {
 }
 
 pub(crate) fn owner(comm: &str) -> Owner {
-    Owner { pid: 42, tid: 43, comm: comm.to_owned(), exiting: false, exit_signal: None }
+    Owner { pid: 42, tid: 43, comm: comm.to_owned(), exiting: false, exit_signal: None, oom_killed: false }
 }
 
 fn address(text: &str) -> SocketAddr {

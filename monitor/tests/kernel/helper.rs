@@ -1,8 +1,10 @@
 //! What this binary does as a helper process of its own trials.
 
+use std::fs;
+use std::hint::black_box;
 use std::io::{Read as _, Write as _, stdin, stdout};
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -10,6 +12,7 @@ use caps::CapSet;
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::cgroups::SmallCgroup;
 use crate::costs;
 use crate::owner::Owner;
 use crate::sockets::{Place, receive, send};
@@ -74,6 +77,11 @@ fn bind_life_to(parent: &str) -> Result<()> {
     Ok(())
 }
 
+/// What a server that was told to takes at most: far more than a small cgroup allows, and less than any machine has.
+const TAKEN_BYTES: usize = 256 << 20;
+/// In pieces.
+const PIECE_BYTES: usize = 1 << 20;
+
 /// The server process of the kill trials.
 #[derive(Debug)]
 pub(crate) struct Holder {
@@ -121,6 +129,15 @@ impl Holder {
         Ok(())
     }
 
+    /// Has it take memory in the cgroup until it is killed for it, and waits for its end.
+    pub(crate) fn take_memory_in(&mut self, cgroup: &SmallCgroup) -> Result<()> {
+        cgroup.admit(self.child.id())?;
+        self.child.stdin.as_mut().context("no stdin")?.write_all(b"!")?;
+        let status = self.child.wait()?;
+        ensure!(status.signal() == Some(Signal::KILL.as_raw()), "not killed for its memory: {status}");
+        Ok(())
+    }
+
     /// Kills it as `kill -9` does, and waits for its end.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
@@ -159,9 +176,21 @@ fn serve_and_hold(arguments: &[String]) -> Result<()> {
     }
     stdout().write_all(b"answered\n")?;
     stdout().flush()?;
-    // Held until the trial kills this process, or is itself at its end.
-    let mut nothing = Vec::new();
-    stdin().read_to_end(&mut nothing)?;
+    // Held until the trial kills this process, has it take memory, or is itself at its end.
+    if stdin().read(&mut [0])? > 0 {
+        take_memory()?;
+    }
     drop(held);
     Ok(())
+}
+
+fn take_memory() -> Result<()> {
+    // Whoever started the trials may have protected them.
+    fs::write("/proc/self/oom_score_adj", "1000")?;
+    let mut taken = Vec::new();
+    for _ in 0..TAKEN_BYTES / PIECE_BYTES {
+        taken.push(vec![1_u8; PIECE_BYTES]);
+        black_box(&taken);
+    }
+    bail!("nobody minds {TAKEN_BYTES} bytes")
 }

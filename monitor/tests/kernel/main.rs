@@ -26,6 +26,7 @@ mod story;
 mod again;
 mod api;
 mod capture;
+mod cgroups;
 mod clock;
 mod costs;
 mod daemon;

@@ -7,6 +7,7 @@ use std::io::{Write as _, stdout};
 use libtest_mimic::{Arguments, Trial};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::cgroups::SmallCgroup;
 use crate::machine;
 
 /// A need beside a kernel, root, and the programs `ip`, `ss`, `sh`, `mount` and `unshare`.
@@ -22,6 +23,8 @@ pub(crate) enum Need {
     OwnMachine,
     /// A kernel that speaks Multipath TCP.
     Mptcp,
+    /// A cgroup of its own with a limit of memory. Not everyone who is root may make one.
+    MemoryLimits,
     /// Nothing of the kernel that another one lacks: it shows what the daemon does by itself.
     OneKernel,
 }
@@ -32,6 +35,7 @@ impl Need {
         match self {
             Self::Python | Self::Promtool | Self::Pace | Self::OneKernel => !machine::is_virtual(),
             Self::OwnMachine => machine::is_virtual(),
+            Self::MemoryLimits => machine::is_virtual() || SmallCgroup::create().is_ok(),
             Self::Mptcp => Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).is_ok(),
         }
     }
@@ -44,6 +48,7 @@ impl fmt::Display for Need {
             Self::Promtool => "promtool",
             Self::OwnMachine => "a machine of their own",
             Self::Mptcp => "Multipath TCP",
+            Self::MemoryLimits => "a cgroup that limits memory",
             Self::OneKernel => "one kernel only",
             Self::Pace => "the pace of a real processor",
         })

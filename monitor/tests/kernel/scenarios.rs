@@ -7,6 +7,7 @@ mod forged;
 mod idle;
 mod joined;
 mod late;
+mod oom;
 mod orphan;
 mod overflow;
 mod plain;
@@ -157,6 +158,7 @@ pub(crate) fn on_loopback() -> Vec<Scenario> {
         late::SCENARIOS,
         orphan::SCENARIOS,
         process::SCENARIOS,
+        oom::SCENARIOS,
         overflow::SCENARIOS,
         stray::SCENARIOS,
     ]
