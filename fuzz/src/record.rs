@@ -113,10 +113,11 @@ fn well_formed(event: &Event) {
         assert_eq!(end, SocketAddr::new(end.ip().to_canonical(), end.port()), "v4-mapped addresses are IPv4");
     }
     assert!(event.state.is_none_or(|state| state.0 != 0), "no state is no state");
-    if let Some(Owner { comm, exiting, exit_signal, pid: _, tid: _ }) = &event.owner {
+    if let Some(Owner { comm, exiting, exit_signal, oom_killed, pid: _, tid: _ }) = &event.owner {
         assert!(!comm.chars().any(char::is_control), "names have no control characters");
         assert!(comm.chars().count() <= 16, "names are no longer than the kernel's");
         assert!(exit_signal.is_none_or(|signal| *exiting && (1..0x80).contains(&signal)), "of a dying task");
+        assert!(!oom_killed || *exit_signal == Some(9), "the OOM killer kills by SIGKILL");
     }
 }
 

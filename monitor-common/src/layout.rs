@@ -221,4 +221,8 @@ layout! {
     task_flags: "task_struct" "flags" Optional,
     /// Exit code and signal of an exiting task.
     task_exit_code: "task_struct" "exit_code" Optional,
+    /// Pointer to what all threads of a process share.
+    task_signal: "task_struct" "signal" Optional,
+    /// The memory that the OOM killer wants back from the process; null for all others.
+    signal_oom_mm: "signal_struct" "oom_mm" Optional,
 }

@@ -185,7 +185,7 @@ pub struct ClosedMemory {
     pub pid: u32,
     /// `task_struct.flags` of that task (`PF_EXITING` tells a dying owner).
     pub task_flags: u32,
-    /// `task_struct.exit_code` of that task; meaningful when it is exiting.
+    /// `task_struct.exit_code` of that task, with [`crate::record::EXIT_OOM`]; meaningful when it is exiting.
     pub exit_code: u32,
     /// Sequence numbers on their way, unacknowledged, when our FIN followed them: few for a TLS `close_notify`.
     pub last_bytes: u32,

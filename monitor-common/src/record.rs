@@ -71,6 +71,12 @@ pub mod verdict {
     pub const ANSWERED_AFTER_FIN: u8 = 1 << 6;
 }
 
+/// Bit of [`Record::task_flags`]: the owner was dying. `PF_EXITING` of `include/linux/sched.h`, unchanged from 5.10 to 7.2.
+pub const PF_EXITING: u32 = 0x4;
+
+/// Bit of [`Record::exit_code`]: the OOM killer had chosen the owner, which was exiting. The kernel's own code takes the low 16 bits.
+pub const EXIT_OOM: u32 = 1 << 31;
+
 /// Where in its handshake a connection met a full accept queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -158,7 +164,7 @@ pub struct Record {
     pub pid: u32,
     /// `task_struct.flags` of the owner.
     pub task_flags: u32,
-    /// `task_struct.exit_code` of the owner.
+    /// `task_struct.exit_code` of the owner, with [`EXIT_OOM`].
     pub exit_code: u32,
     /// Payload bytes of the segment.
     pub segment_bytes: u32,

@@ -5,6 +5,7 @@ use core::mem::MaybeUninit;
 use aya_ebpf::helpers::bpf_get_current_task;
 use monitor_common::peer::{HeldKey, Role, Tuple};
 use monitor_common::places::{COMMON_BYTES, COMMONS, Common, INET_BYTES, INETS, Inet, ZEROS};
+use monitor_common::record::{EXIT_OOM, PF_EXITING};
 
 use crate::fields::{Copied, clear, field, is_mapped, mapped_words, number};
 use crate::maps::{PLACES, PROTOCOL_PLACES, PROTOCOLS, ROLES, Rare, ever, note_ever};
@@ -308,10 +309,20 @@ fn is_tcp(sk: u64, prot: u64) -> bool {
     tcp
 }
 
-/// Flags and exit code of the current task. Means something only where the current task is the owner.
+/// Flags and exit code of the current task, as in a record. Means something only where the current task is the owner.
 #[inline(always)]
 pub(crate) fn current_task() -> (u32, u32) {
     // SAFETY: the helper has no preconditions.
     let task = unsafe { bpf_get_current_task() };
-    (number(task, field!(task_flags)) as u32, number(task, field!(task_exit_code)) as u32)
+    let flags = number(task, field!(task_flags)) as u32;
+    // A negative number, which only kernel threads end with, has the bit as well.
+    let exit_code = number(task, field!(task_exit_code)) as u32 & !EXIT_OOM;
+    (flags, if flags & PF_EXITING != 0 { exit_code | oom_bit(task) } else { exit_code })
+}
+
+/// [`EXIT_OOM`] for a task that the OOM killer chose, as `tsk_is_oom_victim()` of `include/linux/oom.h` tells (5.10 to 7.2).
+#[inline(always)]
+fn oom_bit(task: u64) -> u32 {
+    let signal = number(task, field!(task_signal));
+    if signal != 0 && number(signal, field!(signal_oom_mm)) != 0 { EXIT_OOM } else { 0 }
 }

@@ -7,13 +7,15 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use bytes::Buf;
 use monitor_common::counters::Kind;
 use monitor_common::peer::{Ended, Role, Side};
-use monitor_common::record::{NO_SLOT, RECORD_BYTES, RECORD_VERSION, Stage, known, verdict};
+use monitor_common::record::{
+    EXIT_OOM, NO_SLOT, PF_EXITING, RECORD_BYTES, RECORD_VERSION, Stage, known, verdict,
+};
 
 use crate::clock::Timebase;
 use crate::event::{Counted, Event, Fin, Owner, Quiet, Reason, Segment, SocketFacts, TcpState};
 
-/// `PF_EXITING` of `include/linux/sched.h`, unchanged from 5.10 to 7.2.
-const PF_EXITING: u32 = 0x4;
+/// The only signal that the OOM killer sends.
+const SIGKILL: u8 = 9;
 
 /// Why a record was not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -305,12 +307,15 @@ impl Raw {
         let exiting = self.task_flags & PF_EXITING != 0;
         // The low seven bits of an exit code are the signal, as in wait(2).
         let [signal, ..] = (self.exit_code & 0x7f).to_le_bytes();
+        let exit_signal = (exiting && signal != 0).then_some(signal);
         Owner {
             pid: self.tgid,
             tid: self.pid,
             comm: task_name(&self.comm),
             exiting,
-            exit_signal: (exiting && signal != 0).then_some(signal),
+            exit_signal,
+            // A task that is ending anyway is chosen, too, to let it end with what memory is left: that did not kill it.
+            oom_killed: exit_signal == Some(SIGKILL) && self.exit_code & EXIT_OOM != 0,
         }
     }
 }

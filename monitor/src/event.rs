@@ -133,6 +133,8 @@ pub struct Owner {
     pub exiting: bool,
     /// The signal it was dying of, if any.
     pub exit_signal: Option<u8>,
+    /// That signal came from the OOM killer.
+    pub oom_killed: bool,
 }
 
 /// What a full socket, or the closed memory of one, told.

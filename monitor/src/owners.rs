@@ -239,7 +239,14 @@ mod tests {
         let question = Question::about(&told(2, socket.clone())).unwrap();
         assert_eq!((question.id, question.socket_inode, question.cgroup_id), (2, Some(5), Some(7)));
         // Who closed it is known: nobody has to be looked for.
-        let owner = Owner { pid: 4, tid: 5, comm: "a".to_owned(), exiting: false, exit_signal: None };
+        let owner = Owner {
+            pid: 4,
+            tid: 5,
+            comm: "a".to_owned(),
+            exiting: false,
+            exit_signal: None,
+            oom_killed: false,
+        };
         let question = Question::about(&told(3, Event { owner: Some(owner), ..socket })).unwrap();
         assert_eq!(question.suspect, Some(Suspect { pid: 4, tid: 5, comm: "a".to_owned() }));
         assert_eq!((question.socket_inode, question.cgroup_id), (None, Some(7)));

@@ -112,6 +112,8 @@ pub struct OwnerView {
     pub exiting: bool,
     /// Number of the signal it was dying of; `null` without one.
     pub exit_signal: Option<u8>,
+    /// That signal came from the kernel's OOM killer, of the machine or of a cgroup with a memory limit.
+    pub oom_killed: bool,
 }
 
 /// A reset that was sent or received, a connection that met a full accept queue, or an idle close: what the kernel told, and our

@@ -47,7 +47,7 @@ fn reason(name: &str) -> Reason {
 
 fn owner(exiting: bool) -> Owner {
     let exit_signal = exiting.then_some(9);
-    Owner { pid: 1, tid: 1, comm: "server".into(), exiting, exit_signal }
+    Owner { pid: 1, tid: 1, comm: "server".into(), exiting, exit_signal, oom_killed: false }
 }
 
 /// A request that came `after` our FIN, which came after `quiet`.

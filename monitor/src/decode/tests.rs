@@ -112,6 +112,22 @@ fn a_killed_owner_shows_its_signal_and_a_living_one_none() {
 }
 
 #[test]
+fn the_oom_killer_is_named_only_where_its_signal_ended_the_owner() {
+    let oom_killed = |flags: u32, exit_code: u32| {
+        let mut bytes = record(0);
+        put(&mut bytes, "known", &known::OWNER.to_le_bytes());
+        put(&mut bytes, "task_flags", &flags.to_le_bytes());
+        put(&mut bytes, "exit_code", &exit_code.to_le_bytes());
+        decode(&bytes, &timebase()).unwrap().owner.unwrap().oom_killed
+    };
+    assert!(oom_killed(PF_EXITING, EXIT_OOM | 9));
+    assert!(!oom_killed(PF_EXITING, 9), "kill -9");
+    assert!(!oom_killed(PF_EXITING, EXIT_OOM | 15), "on its way out when memory ran short");
+    assert!(!oom_killed(PF_EXITING, EXIT_OOM | 1 << 8), "likewise, by exit(1)");
+    assert!(!oom_killed(0, EXIT_OOM | 9), "alive");
+}
+
+#[test]
 fn foreign_records_are_refused_by_what_is_wrong_with_them() {
     assert_eq!(decode(&[], &timebase()), Err(DecodeError::Length { length: 0 }));
     assert_eq!(

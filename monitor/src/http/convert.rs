@@ -264,10 +264,11 @@ pub fn socket_address(end: &EndView) -> String {
 
 /// The owner as `name[pid]`, with what it was dying of.
 pub fn owner_text(owner: &OwnerView) -> String {
-    let dying = match (owner.exit_signal, owner.exiting) {
-        (Some(signal), _) => format!(" killed by signal {signal}"),
-        (None, true) => " exiting".to_owned(),
-        (None, false) => String::new(),
+    let dying = match (owner.oom_killed, owner.exit_signal, owner.exiting) {
+        (true, _, _) => " killed by the OOM killer".to_owned(),
+        (false, Some(signal), _) => format!(" killed by signal {signal}"),
+        (false, None, true) => " exiting".to_owned(),
+        (false, None, false) => String::new(),
     };
     format!("{}[{}]{dying}", owner.comm, owner.pid)
 }
@@ -352,8 +353,15 @@ fn segment_view(segment: &Segment) -> SegmentView {
 }
 
 fn owner_view(owner: &Owner) -> OwnerView {
-    let Owner { pid, tid, comm, exiting, exit_signal } = owner;
-    OwnerView { pid: *pid, tid: *tid, comm: comm.clone(), exiting: *exiting, exit_signal: *exit_signal }
+    let Owner { pid, tid, comm, exiting, exit_signal, oom_killed } = owner;
+    OwnerView {
+        pid: *pid,
+        tid: *tid,
+        comm: comm.clone(),
+        exiting: *exiting,
+        exit_signal: *exit_signal,
+        oom_killed: *oom_killed,
+    }
 }
 
 fn namespace_view(row: &NamespaceRow, hooked: Hooked) -> NamespaceView {
@@ -386,4 +394,21 @@ fn namespace_view(row: &NamespaceRow, hooked: Hooked) -> NamespaceView {
 fn story_view(counts: &StoryCounts) -> StoryView {
     let StoryCounts { seen, submitted, lost, suppressed, decoded } = *counts;
     StoryView { seen, submitted, lost, suppressed, decoded }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_named_with_what_it_was_dying_of() {
+        let text = |exiting, exit_signal, oom_killed| {
+            let comm = "nginx".to_owned();
+            owner_text(&OwnerView { pid: 42, tid: 43, comm, exiting, exit_signal, oom_killed })
+        };
+        assert_eq!(text(false, None, false), "nginx[42]");
+        assert_eq!(text(true, None, false), "nginx[42] exiting");
+        assert_eq!(text(true, Some(9), false), "nginx[42] killed by signal 9");
+        assert_eq!(text(true, Some(9), true), "nginx[42] killed by the OOM killer");
+    }
 }

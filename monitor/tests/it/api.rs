@@ -134,9 +134,9 @@ async fn an_event_tells_all_that_is_known_and_null_for_the_rest() {
                    "probes": 0, "linger_zero": false, "shutdown": "none"},
         "segment": {"flags": "P.", "bytes": 10, "ttl": 63, "ifindex": 2, "sequence_distance": -3},
         "baseline_ttl": null, "active": true, "orphan": false, "fileless": false, "destroyed": false,
-        "carried_data": true, "backlog": null, "stage": null, "socket_inode": null,
-        "cgroup_id": null,
-        "owner": {"pid": 42, "tid": 43, "comm": "nginx", "exiting": false, "exit_signal": null},
+        "carried_data": true, "backlog": null, "stage": null, "socket_inode": null, "cgroup_id": null,
+        "owner": {"pid": 42, "tid": 43, "comm": "nginx", "exiting": false, "exit_signal": null,
+                  "oom_killed": false},
         "since_close_seconds": 1.5,
     });
     // The macro takes no more keys than these. Nothing is looked up here.

@@ -209,7 +209,7 @@ pub(crate) fn answer(comm: &str, by: By) -> owners::Answer {
 }
 
 pub(crate) fn owner(comm: &str) -> Owner {
-    Owner { pid: 42, tid: 43, comm: comm.to_owned(), exiting: false, exit_signal: None }
+    Owner { pid: 42, tid: 43, comm: comm.to_owned(), exiting: false, exit_signal: None, oom_killed: false }
 }
 
 fn address(text: &str) -> SocketAddr {

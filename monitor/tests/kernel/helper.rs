@@ -1,9 +1,10 @@
 //! What this binary does as a helper process of its own trials.
 
 use std::fs;
+use std::hint::black_box;
 use std::io::{Read as _, Write as _, stdin, stdout};
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -12,6 +13,7 @@ use caps::CapSet;
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::cgroups::SmallCgroup;
 use crate::costs;
 use crate::owner::Owner;
 use crate::sockets::{Place, receive, send};
@@ -26,10 +28,6 @@ const AS_STRANGER: &str = "as-stranger";
 const STRANGER: u32 = 65_534;
 /// First argument: a server that accepts, answers once each, and then neither reads nor closes.
 const SERVE_AND_HOLD: &str = "serve-and-hold";
-/// What makes it take memory until a limit stops it, on its standard input.
-const GROW: &[u8] = b"grow";
-/// More than any limit of a trial, and less than would hurt where a limit does not hold.
-const MOST_MEGABYTES: usize = 256;
 /// First argument: tell what each backend's programs cost. `cargo xtask kernel-test --costs` asks for it.
 const COSTS: &str = "costs";
 
@@ -92,6 +90,11 @@ fn bind_life_to(parent: &str) -> Result<()> {
     Ok(())
 }
 
+/// What a server that was told to takes at most: far more than a small cgroup allows, and less than any machine has.
+const TAKEN_BYTES: usize = 256 << 20;
+/// In pieces.
+const PIECE_BYTES: usize = 1 << 20;
+
 /// The server process of the kill trials.
 #[derive(Debug)]
 pub(crate) struct Holder {
@@ -147,18 +150,20 @@ impl Holder {
         Owner::of_process(self.pid())
     }
 
-    /// Makes it take memory until that kills it, and waits for its end.
-    pub(crate) fn grow(&mut self) -> Result<()> {
-        self.child.stdin.take().context("no stdin")?.write_all(GROW)?;
-        self.child.wait()?;
-        Ok(())
-    }
-
     /// Ends it by a signal, and waits for its end.
     pub(crate) fn end(&mut self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(self.child.id().try_into()?).context("no process id")?;
         kill_process(pid, signal)?;
         self.child.wait()?;
+        Ok(())
+    }
+
+    /// Has it take memory in the cgroup until it is killed for it, and waits for its end.
+    pub(crate) fn take_memory_in(&mut self, cgroup: &SmallCgroup) -> Result<()> {
+        cgroup.admit(self.child.id())?;
+        self.child.stdin.as_mut().context("no stdin")?.write_all(b"!")?;
+        let status = self.child.wait()?;
+        ensure!(status.signal() == Some(Signal::KILL.as_raw()), "not killed for its memory: {status}");
         Ok(())
     }
 
@@ -200,14 +205,21 @@ fn serve_and_hold(arguments: &[String]) -> Result<()> {
     }
     stdout().write_all(b"answered\n")?;
     stdout().flush()?;
-    // Held until the trial kills this process, or is itself at its end.
-    let mut said = Vec::new();
-    stdin().read_to_end(&mut said)?;
-    if said == GROW {
-        // Ones, because pages of zeros need not be there.
-        let most = (0..MOST_MEGABYTES).map(|_| vec![1_u8; 1 << 20]).collect::<Vec<_>>();
-        bail!("nothing keeps it from {} megabytes", most.len());
+    // Held until the trial kills this process, has it take memory, or is itself at its end.
+    if stdin().read(&mut [0])? > 0 {
+        take_memory()?;
     }
     drop(held);
     Ok(())
+}
+
+fn take_memory() -> Result<()> {
+    // Whoever started the trials may have protected them.
+    fs::write("/proc/self/oom_score_adj", "1000")?;
+    let mut taken = Vec::new();
+    for _ in 0..TAKEN_BYTES / PIECE_BYTES {
+        taken.push(vec![1_u8; PIECE_BYTES]);
+        black_box(&taken);
+    }
+    bail!("nobody minds {TAKEN_BYTES} bytes")
 }

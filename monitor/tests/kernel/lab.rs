@@ -10,7 +10,6 @@ mod program;
 mod apart;
 mod haproxy;
 mod link;
-pub(crate) mod memory;
 mod nat;
 mod nginx;
 mod node;
@@ -38,7 +37,6 @@ pub(crate) fn trials() -> Vec<Experiment> {
         link::EXPERIMENTS,
         nat::EXPERIMENTS,
         apart::EXPERIMENTS,
-        memory::EXPERIMENTS,
     ]
     .concat()
 }

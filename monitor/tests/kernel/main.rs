@@ -29,6 +29,7 @@ mod story;
 mod again;
 mod api;
 mod capture;
+mod cgroups;
 mod clock;
 mod costs;
 mod daemon;

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use libtest_mimic::{Arguments, Trial};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::lab::memory;
+use crate::cgroups::SmallCgroup;
 use crate::machine;
 
 /// A need beside a kernel, root, and the programs `ip`, `ss`, `sh`, `mount` and `unshare`.
@@ -20,8 +20,6 @@ pub(crate) enum Need {
     Programs,
     /// Node, which is used where it is: Debian's looks for parts of itself where only an installation puts them.
     Node,
-    /// A directory for control groups that limit memory.
-    MemoryLimit,
     /// A tool of Prometheus.
     Promtool,
     /// A processor of its own, for a storm that takes an emulated one minutes.
@@ -30,6 +28,8 @@ pub(crate) enum Need {
     OwnMachine,
     /// A kernel that speaks Multipath TCP.
     Mptcp,
+    /// A cgroup of its own with a limit of memory. Not everyone who is root may make one.
+    MemoryLimits,
     /// Nothing of the kernel that another one lacks: it shows what the daemon does by itself.
     OneKernel,
 }
@@ -42,8 +42,8 @@ impl Need {
                 !machine::is_virtual()
             }
             Self::Node => !machine::is_virtual() && runs("node"),
-            Self::MemoryLimit => memory::can_be_limited(),
             Self::OwnMachine => machine::is_virtual(),
+            Self::MemoryLimits => machine::is_virtual() || SmallCgroup::create().is_ok(),
             Self::Mptcp => Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).is_ok(),
         }
     }
@@ -60,10 +60,10 @@ impl fmt::Display for Need {
             Self::Python => "Python",
             Self::Programs => "programs of the lab",
             Self::Node => "Node",
-            Self::MemoryLimit => "control groups for memory",
             Self::Promtool => "promtool",
             Self::OwnMachine => "a machine of their own",
             Self::Mptcp => "Multipath TCP",
+            Self::MemoryLimits => "a cgroup that limits memory",
             Self::OneKernel => "one kernel only",
             Self::Pace => "the pace of a real processor",
         })

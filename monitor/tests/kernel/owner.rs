@@ -15,6 +15,7 @@ pub(crate) struct Owner {
     comm: String,
     exiting: bool,
     signal: Option<u8>,
+    oom_killed: bool,
 }
 
 impl Owner {
@@ -22,18 +23,23 @@ impl Owner {
     pub(crate) fn me() -> Result<Self> {
         let tid = rustix::thread::gettid().as_raw_nonzero().get().try_into()?;
         let comm = fs::read_to_string("/proc/thread-self/comm")?.trim_end().to_owned();
-        Ok(Self { pid: std::process::id(), tid, comm, exiting: false, signal: None })
+        Ok(Self { pid: std::process::id(), tid, comm, exiting: false, signal: None, oom_killed: false })
     }
 
     /// A process with one thread.
     pub(crate) fn of_process(pid: u32) -> Result<Self> {
         let comm = fs::read_to_string(format!("/proc/{pid}/comm"))?.trim_end().to_owned();
-        Ok(Self { pid, tid: pid, comm, exiting: false, signal: None })
+        Ok(Self { pid, tid: pid, comm, exiting: false, signal: None, oom_killed: false })
     }
 
     /// The same, dying of a signal.
     pub(crate) fn dying_of(self, signal: u8) -> Self {
         Self { exiting: true, signal: Some(signal), ..self }
+    }
+
+    /// The same, dying of the OOM killer's.
+    pub(crate) fn dying_of_oom(self) -> Self {
+        Self { oom_killed: true, ..self.dying_of(9) }
     }
 
     /// The same, ending by itself.
@@ -43,8 +49,10 @@ impl Owner {
 
     /// As the API shows it.
     pub(crate) fn json(&self) -> Value {
-        let Self { pid, tid, comm, exiting, signal } = self;
-        json!({ "pid": pid, "tid": tid, "comm": comm, "exiting": exiting, "exit_signal": signal })
+        let Self { pid, tid, comm, exiting, signal, oom_killed } = self;
+        json!({
+            "pid": pid, "tid": tid, "comm": comm, "exiting": exiting, "exit_signal": signal, "oom_killed": oom_killed,
+        })
     }
 }
 

@@ -8,6 +8,7 @@ mod forged;
 mod idle;
 mod joined;
 mod late;
+mod oom;
 mod orphan;
 mod overflow;
 mod plain;
@@ -160,6 +161,7 @@ pub(crate) fn on_loopback() -> Vec<Scenario> {
         orphan::SCENARIOS,
         process::SCENARIOS,
         burst::SCENARIOS,
+        oom::SCENARIOS,
         overflow::SCENARIOS,
         stray::SCENARIOS,
     ]
