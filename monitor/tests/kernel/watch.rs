@@ -55,6 +55,8 @@ fn look(api: &Api, after: u64, stopped: &Receiver<()>) -> Result<Events> {
         // What is not final yet must be looked at once more.
         let first = events.iter().find(|(_, event)| !event.is_final);
         let from = first.map_or(seen, |(id, _)| id - 1);
+        // And of all that is still kept it may have become known since that it was part of a burst, and who its owner is.
+        let from = if is_over { after } else { from };
         for peer in PEERS {
             let query = format!("after={from}&limit=10000&idle_closes=true&peer={peer}");
             events.extend(api.events(&query)?.events.into_iter().map(|event| (event.id, event)));
