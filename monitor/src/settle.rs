@@ -113,6 +113,7 @@ impl Settler {
                     since: now,
                     joined: false,
                 };
+                self.take_over(&ends, &mut sender);
                 sender.joined = self.tell_receiver(mirrored, &sender, out);
                 self.remember(ends, sender, told.event.counted.is_some());
             }
@@ -200,6 +201,16 @@ impl Settler {
         if is_first || senders.iter().all(|known| known.acknowledges != sender.acknowledges) {
             self.senders_by_age.push_back((sender.since, ends));
             senders.push(sender);
+        }
+    }
+
+    /// A reset that follows another of the same connection, for the same cause, is as sure as that one was.
+    fn take_over(&self, ends: &Ends, sender: &mut Sender) {
+        let before = self.senders.get(ends).into_iter().flatten();
+        let same = before
+            .filter(|before| before.verdict.cause == sender.verdict.cause && before.netns == sender.netns);
+        if let Some(surest) = same.map(|before| before.verdict.confidence).max() {
+            sender.verdict.confidence = sender.verdict.confidence.max(surest);
         }
     }
 

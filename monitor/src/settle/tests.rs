@@ -271,3 +271,25 @@ fn a_refusal_by_a_local_rule_is_the_rules_and_any_other_is_nobodys() {
         assert_eq!(shown, Some(expected), "{kind:?}");
     }
 }
+
+#[test]
+fn a_reset_that_was_lost_lends_its_certainty_to_the_one_that_arrived() {
+    let (mut settler, mut log) = (Settler::default(), Vec::new());
+    let mut first = sent(1);
+    (first.event.active, first.event.counted) = (true, Some(crate::event::Counted::Aborted));
+    let after = Verdict::of(Cause::LingerAbort, Confidence::Likely, &[Fact::Ended], None);
+    let mut second = Told { verdict: Some(after), ..sent(2) };
+    (first.event.monotonic_ns, second.event.monotonic_ns) = (1, 1_000_000);
+    let mut arrived = received(3);
+    arrived.event.monotonic_ns = 1_000_100;
+    for told in [first, second, arrived] {
+        settler.push(told, MS, &mut |settled| {
+            if let Settled::Final(told) = settled {
+                let verdict = told.verdict.unwrap();
+                log.push((told.id, verdict.confidence, verdict.other_end));
+            }
+        });
+    }
+    assert_eq!(log.last(), Some(&(3, Confidence::Certain, Some(2))));
+    assert_eq!(log[1], (2, Confidence::Likely, None), "its own verdict is what its own record says");
+}
