@@ -21,6 +21,9 @@ pub mod source;
 pub mod story;
 pub mod verdict;
 
+// What it means.
+pub mod advice;
+
 // What readers get.
 pub mod http;
 pub mod metrics;
