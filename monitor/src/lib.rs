@@ -23,6 +23,7 @@ pub mod verdict;
 
 // What it means.
 pub mod advice;
+pub mod diagnosis;
 
 // What readers get.
 pub mod http;

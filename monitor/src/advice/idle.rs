@@ -79,9 +79,12 @@ pub(super) fn reuse(case: &Case) -> Advice {
     };
     let or_else = longest.map_or_else(String::new, |longest| {
         let max = case.idle.map(|idle| seconds(idle.max)).unwrap_or_default();
-        format!(
-            "Or let the other side wait for {longest} s: the longest quiet before such a reset was {max}."
-        )
+        let closer = match (case.role, case.direction) {
+            (Role::Client, Direction::Received) => "the server",
+            (Role::Server, Direction::Received) => "the client",
+            (Role::Client | Role::Server, Direction::Sent) => "this host",
+        };
+        format!("Or let {closer} wait for {longest} s: the longest quiet before such a reset was {max}.")
     });
     Advice::new([happens, change, or_else, RETRY.to_owned()], chain(value, longest))
 }
