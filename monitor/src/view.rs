@@ -4,6 +4,7 @@
 //! same types. Unknown is `null`. Times are RFC 3339 in UTC, durations are seconds.
 
 pub mod check;
+pub mod explain;
 pub mod listeners;
 
 use std::collections::BTreeMap;
