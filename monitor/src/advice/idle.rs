@@ -65,10 +65,10 @@ pub(super) fn reuse(case: &Case) -> Advice {
     };
     let change = match (case.role, case.direction, value) {
         (Role::Client, Direction::Received, Some(value)) => {
-            format!("The client must give up first: let the pool on this host drop a connection after {value} s of quiet, {} below that.", margin(&seen, value))
+            format!("The client must give up first: let the pool on this host drop a connection after {value} s of quiet, {} below that.", margin(seen.as_ref(), value))
         }
         (Role::Server, Direction::Sent, Some(value)) => {
-            format!("The client must give up first: let its pool drop a connection after {value} s of quiet, {} below that.", margin(&seen, value))
+            format!("The client must give up first: let its pool drop a connection after {value} s of quiet, {} below that.", margin(seen.as_ref(), value))
         }
         (Role::Client, Direction::Received, None) | (Role::Server, Direction::Sent, None) => {
             format!("The client must give up first, {MARGIN} s before the server; {}.", unseen(case, seen.is_some()))
@@ -90,8 +90,8 @@ pub(super) fn reuse(case: &Case) -> Advice {
 }
 
 /// How far a value lies below the timeout.
-fn margin(seen: &Option<(Duration, String)>, value: u64) -> String {
-    let timeout = seen.as_ref().map_or(Duration::ZERO, |(timeout, _)| *timeout);
+fn margin(seen: Option<&(Duration, String)>, value: u64) -> String {
+    let timeout = seen.map_or(Duration::ZERO, |(timeout, _)| *timeout);
     seconds(timeout.saturating_sub(Duration::from_secs(value)))
 }
 

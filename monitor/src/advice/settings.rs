@@ -15,7 +15,7 @@ pub enum Software {
     Envoy,
     Go,
     Node,
-    /// Apache HttpClient 5.
+    /// Apache `HttpClient` 5.
     #[value(name = "httpclient", alias = "java")]
     HttpClient,
     /// Tomcat, also within Spring Boot.

@@ -1,3 +1,5 @@
+//! Advice for every cause, role and direction: complete, and without a number that was not seen.
+
 use std::time::Duration;
 
 use monitor_common::peer::Role;

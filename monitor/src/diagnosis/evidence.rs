@@ -179,8 +179,7 @@ fn of(cause: Cause, direction: Direction, count: u64, events: &[&Told]) -> Cause
     }
     bursts.drain(..bursts.len().saturating_sub(MOST));
     let by_name = split(owners().map(|owner| owner.comm.clone()));
-    let last_pid =
-        |comm: &str| owners().filter(|owner| owner.comm == comm).last().map_or(0, |owner| owner.pid);
+    let last_pid = |comm: &str| owners().rfind(|owner| owner.comm == comm).map_or(0, |owner| owner.pid);
     CauseEvidence {
         cause,
         direction,

@@ -1,3 +1,5 @@
+//! Whose events are whose, what comes first, and nothing twice.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -47,7 +47,14 @@ fn matters(row: &SignalRow, subject: &Subject<'_>, causes: &[CauseEvidence], hos
         "ttl_baseline_server" => received && server,
         "accept_overflow_syn" | "accept_overflow_ack" => server && (full || causes.is_empty()),
         "reset_sent_netfilter" | "reset_received_syn_recv" => server && causes.is_empty(),
-        "conntrack_full" => host.listening.conntrack.is_some() && received,
+        "conntrack_full" => {
+            host.listening.conntrack.is_some() && causes.iter().any(|seen| is_of_the_way(seen.cause))
+        }
         _ => false,
     }
+}
+
+/// What a full table of tracked connections can look like.
+const fn is_of_the_way(cause: Cause) -> bool {
+    matches!(cause, Cause::StaleIdle | Cause::IdleAbort | Cause::Middlebox | Cause::KeepaliveTimeout)
 }

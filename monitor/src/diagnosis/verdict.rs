@@ -205,7 +205,7 @@ const fn means(cause: Cause) -> &'static str {
         Cause::KeepaliveTimeout => "TCP keep-alive probes went unanswered",
         Cause::MemoryPressure => "a limit on orphans or on TCP's memory was reached",
         Cause::ListenerClosed => "a listener was closed with connections that nobody had accepted",
-        Cause::IdleReuse => "a request met a connection that the other side had closed for idleness",
+        Cause::IdleReuse => "a request met a connection that had just been closed for idleness",
         Cause::UnreadData => "a connection was closed with data unread",
         Cause::LingerAbort => "the application closed with SO_LINGER 0, on purpose",
         Cause::LateData => "data came after a close that was not for idleness",
