@@ -100,8 +100,7 @@ pub(super) fn admin_abort(case: &Case) -> Advice {
     let happens =
         format!("{whose} ended the connection by `ss -K`, or by another program that uses SOCK_DESTROY.");
     let who = "Service meshes and network plugins do so when a backend goes away (Cilium, for example), and Android on a change of network: it is deliberate, so look in their logs, and expect one such burst for each change.";
-    let ratio = "These connections count as aborted and are in no ratio.";
-    Advice::new([happens, who.to_owned(), ratio.to_owned()], Vec::new())
+    Advice::new([happens, who.to_owned(), in_ratio(case).to_owned()], Vec::new())
 }
 
 pub(super) fn memory_pressure(case: &Case) -> Advice {
@@ -159,6 +158,16 @@ pub(super) fn linger_abort(case: &Case) -> Advice {
         sender(case)
     );
     let who = "Health checks of load balancers, connection pools that throw a broken connection away, port scanners and load generators that avoid TIME_WAIT do so.";
-    let change = "These connections count as aborted and are in no ratio; change it only where the reset cuts off data, by closing without SO_LINGER.";
-    Advice::new([happens, who.to_owned(), change.to_owned()], ending::by_fin())
+    let change = "Change it only where the reset cuts off data, by closing without SO_LINGER.";
+    Advice::new([happens, who.to_owned(), in_ratio(case).to_owned(), change.to_owned()], ending::by_fin())
+}
+
+/// Only the end that resets on purpose knows that it does, when it counts.
+const fn in_ratio(case: &Case) -> &'static str {
+    match case.direction {
+        Direction::Sent => "These connections count as aborted here, and are in no ratio.",
+        Direction::Received => {
+            "Where it was sent it counts as aborted; this end cannot know that when it counts, so the ratio here may have it."
+        }
+    }
 }

@@ -211,8 +211,9 @@ fn of(cause: Cause, direction: Direction, count: u64, events: &[&Told]) -> Cause
         exchanges: Range::of(
             sockets().map(|socket| u64::from(socket.data_segments_in.min(socket.data_segments_out))),
         ),
+        // At the end that received it, what lay unread has not drawn the reset.
         unread: Range::of(sockets().filter_map(|socket| socket.unread_bytes).map(u64::from))
-            .filter(|range| range.max > 0),
+            .filter(|range| range.max > 0 && direction == Direction::Sent),
         examples: events.iter().rev().take(MOST).map(|told| told.id).collect(),
     }
 }

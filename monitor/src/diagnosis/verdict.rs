@@ -142,12 +142,19 @@ fn sentence(subject: &Subject<'_>, first: &CauseEvidence, finding: Finding, of: 
         Finding::OverflowsOnly => {
             format!("The accept queue of {name} was full {}: {means}.", count(first.count, "time"))
         }
-        Finding::AbortedOnly => format!(
-            "{} {name} {} {}, and none counts as a reset: {means}.",
-            share(first, of),
-            if of == 1 { "is" } else { "are" },
-            first.cause.name()
-        ),
+        Finding::AbortedOnly => {
+            let counted = if subject.counts.reset == 0 {
+                ", and none counts as a reset"
+            } else {
+                ", which this end cannot tell from others when it counts"
+            };
+            format!(
+                "{} {name} {} {}{counted}: {means}.",
+                share(first, of),
+                if of == 1 { "is" } else { "are" },
+                first.cause.name()
+            )
+        }
         Finding::Resets | Finding::NoResets => {
             let sure = first.confidence.first().map_or("", |(confidence, _)| confidence.name());
             let sure = if sure.is_empty() { String::new() } else { format!(", {sure}") };

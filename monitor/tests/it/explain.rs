@@ -42,7 +42,7 @@ fn row(peer: &str, port: u16, role: Role, causes: &[(Direction, Cause, u64)]) ->
             counts.refused_received += count;
             continue;
         }
-        if *cause == Cause::LingerAbort {
+        if *cause == Cause::LingerAbort && *direction == Direction::Sent {
             counts.aborted += count;
         } else {
             counts.reset += count;
@@ -308,9 +308,9 @@ async fn refusals_are_another_bug() {
 
 #[tokio::test]
 async fn deliberate_closes_are_no_alarm() {
-    let row = row("10.0.0.77", 8080, Role::Server, &[(Direction::Received, Cause::LingerAbort, 40)]);
-    let event = event(1, &row, Kind::ResetReceived, 0.0);
-    let event = told(1, event, Cause::LingerAbort, Confidence::Certain, AppSaw::ConnectionReset);
+    let row = row("10.0.0.77", 8080, Role::Server, &[(Direction::Sent, Cause::LingerAbort, 40)]);
+    let event = Event { owner: Some(owner("haproxy")), ..event(1, &row, Kind::ResetSent, 0.0) };
+    let event = told(1, event, Cause::LingerAbort, Confidence::Certain, AppSaw::Nothing);
     let view = compare("linger_abort", &daemon(vec![row], vec![event]), "peer=10.0.0.77&port=8080").await;
     assert_eq!(view.diagnoses[0].verdict.finding, "aborted_only");
 }
