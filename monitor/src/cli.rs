@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::command::events::{self, EventsArgs};
+use crate::command::explain::ExplainArgs;
 use crate::command::listeners::ListenersArgs;
 use crate::command::peers::PeersArgs;
 use crate::command::record::RecordArgs;
@@ -33,6 +34,9 @@ pub enum Command {
     Events(EventsArgs),
     /// Show peers with their counts
     Peers(PeersArgs),
+    /// Tell what is wrong with a peer, or with a port of ours: verdict, evidence, and what to change
+    #[command(after_help = crate::command::explain::AFTER_HELP)]
+    Explain(ExplainArgs),
     /// Show listening sockets with their queues and drops, and what else fills up
     Listeners(ListenersArgs),
     /// Record what the kernel tells into a file, without a daemon (needs root)

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod client;
 pub mod events;
+pub mod explain;
 pub mod listeners;
 pub mod local;
 pub mod moment;

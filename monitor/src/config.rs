@@ -216,6 +216,7 @@ mod tests {
             other @ (Command::Check(_)
             | Command::Events(_)
             | Command::Peers(_)
+            | Command::Explain(_)
             | Command::Listeners(_)
             | Command::Record(_)
             | Command::Replay(_)) => panic!("{other:?}"),

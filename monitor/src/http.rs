@@ -10,6 +10,7 @@
 //! | `/api/v1/status` | [`crate::view::StatusView`] |
 //! | `/api/v1/peers` | [`crate::view::PeersView`]; `limit`, `offset`, `role`, `peer`, `port`, `netns`, `sort` |
 //! | `/api/v1/listeners` | [`crate::view::listeners::ListenersView`]; `limit`, `port` |
+//! | `/api/v1/explain` | [`crate::view::explain::ExplainView`]; `peer`, `port` (one of them or both), `role`, `netns`, `limit` |
 //! | `/api/v1/signals` | [`crate::view::SignalsView`] |
 //! | `/api/v1/events` | [`crate::view::EventsView`]; `limit`, `after`, `before`, `since`, `until`, `peer`, `port`, `direction`, `cause`, `kind`, `idle_closes` |
 //! | `/api/v1/events/stream` | the same as server-sent events, from `after` or `Last-Event-ID` on |
@@ -37,6 +38,7 @@ pub mod server;
 mod api;
 mod error;
 mod events;
+mod explain;
 mod guard;
 mod health;
 mod held;
@@ -125,6 +127,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/status", get(api::status))
         .route("/api/v1/peers", get(api::peers))
         .route("/api/v1/listeners", get(listeners::listeners))
+        .route("/api/v1/explain", get(explain::explain))
         .route("/api/v1/signals", get(api::signals))
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/events/stream", get(stream::stream))

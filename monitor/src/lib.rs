@@ -22,6 +22,10 @@ pub mod source;
 pub mod story;
 pub mod verdict;
 
+// What it means.
+pub mod advice;
+pub mod diagnosis;
+
 // What readers get.
 pub mod http;
 pub mod metrics;

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod event;
+pub mod explain;
 pub mod listeners;
 pub mod owners;
 

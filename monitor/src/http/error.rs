@@ -20,6 +20,12 @@ pub(super) enum ApiError {
     BadParameter { name: &'static str, value: String, expected: String },
     #[error("nothing at `{path}`; the page at / links to what there is")]
     UnknownPath { path: String },
+    #[error("what to explain is missing: give `peer`, `port` or both")]
+    NoTarget,
+    #[error(
+        "nothing is known of `{target}`; `reset-monitor peers` and /api/v1/peers list the peers that are known: one appears with its first connection, and a port without peers once something listens or refuses there"
+    )]
+    UnknownPeer { target: String },
     #[error("only GET and HEAD are answered here")]
     WrongMethod,
     #[error(
@@ -41,10 +47,11 @@ pub(super) enum ApiError {
 impl ApiError {
     const fn status(&self) -> StatusCode {
         match self {
-            Self::UnknownParameter { .. } | Self::RepeatedParameter { .. } | Self::BadParameter { .. } => {
-                StatusCode::BAD_REQUEST
-            }
-            Self::UnknownPath { .. } => StatusCode::NOT_FOUND,
+            Self::UnknownParameter { .. }
+            | Self::RepeatedParameter { .. }
+            | Self::BadParameter { .. }
+            | Self::NoTarget => StatusCode::BAD_REQUEST,
+            Self::UnknownPath { .. } | Self::UnknownPeer { .. } => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::ForeignHost { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::ForeignOrigin => StatusCode::FORBIDDEN,

@@ -16,6 +16,7 @@ use crate::view::EventView;
 
 pub mod listeners;
 pub mod pattern;
+pub mod target;
 
 /// Which events to show; `None` means all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -171,13 +172,19 @@ pub struct PeerFilter {
 
 impl PeerFilter {
     pub(super) fn from_params(params: &mut Params) -> Result<Self, ApiError> {
-        let sort = |name: &str| PeerSort::ALL.into_iter().find(|sort| sort.name() == name);
+        let named = |name: &str| PeerSort::ALL.into_iter().find(|sort| sort.name() == name);
+        let sort = params.take("sort", &one_of(PeerSort::ALL.map(PeerSort::name)), named)?;
+        Ok(Self { sort: sort.unwrap_or_default(), ..Self::one_from_params(params)? })
+    }
+
+    /// The same without an order, for one who is asked about by name.
+    pub(super) fn one_from_params(params: &mut Params) -> Result<Self, ApiError> {
         Ok(Self {
             peer: params.take("peer", PeerPattern::EXPECTED, |text| text.parse().ok())?,
             port: params.number("port", 0, u16::MAX)?,
             role: params.take("role", "client or server", role_from_name)?,
             netns: params.number("netns", 0, u32::MAX)?,
-            sort: params.take("sort", &one_of(PeerSort::ALL.map(PeerSort::name)), sort)?.unwrap_or_default(),
+            sort: PeerSort::default(),
         })
     }
 

@@ -48,6 +48,9 @@ fn bad_usage_is_one_line_with_what_is_wrong() {
         (vec!["run", "--listen", "nowhere"], "nowhere"),
         (vec!["events", "--cause", "bad_luck"], "linger_abort"),
         (vec!["peers", "--role", "both"], "role"),
+        (vec!["explain"], "PEER"),
+        (vec!["explain", "web.example:80"], "host names are not looked up"),
+        (vec!["explain", "10.0.0.5", "--software", "iis"], "iis"),
         (vec!["fly"], "fly"),
     ] {
         let (code, message) = run(Command::new(env!("CARGO_BIN_EXE_reset-monitor")).args(&words));

@@ -13,7 +13,11 @@ mod client;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod diagnosis;
+#[cfg(test)]
 mod events;
+#[cfg(test)]
+mod explain;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]

@@ -13,8 +13,13 @@ impl PeerPattern {
     /// What [`std::str::FromStr`] takes, for error texts.
     pub const EXPECTED: &'static str = "an address, a network such as 10.0.0.0/24, `other` or `retired`";
 
+    /// Who is shown like this.
+    pub const fn of(scope: Scope) -> Self {
+        Self(scope)
+    }
+
     /// Whether the address is, or lies in, what is asked for.
-    pub(super) fn has_address(self, address: IpAddr) -> bool {
+    pub(crate) fn has_address(self, address: IpAddr) -> bool {
         match self.0 {
             Scope::Address(wanted) => wanted == address,
             Scope::Network(network, bits) => is_within(address, network, bits),

@@ -1,0 +1,151 @@
+//! Whose events are whose, what comes first, and nothing twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::event::{Event, Segment};
+use crate::http::filter::PeerFilter;
+use crate::idle::{Basis, Idle};
+use crate::snapshot::{CauseCounts, PeerLabel, SignalStatus};
+use crate::verdict::Confidence;
+
+fn row(peer: Scope, port: u16, role: Role, netns: u32) -> PeerRow {
+    PeerRow {
+        label: PeerLabel { scope: peer, port: Some(port), role },
+        netns: Some(netns),
+        counts: PeerCounts { closed: 10, ..PeerCounts::default() },
+        causes: None,
+    }
+}
+
+fn address(text: &str) -> Scope {
+    Scope::Address(text.parse().unwrap())
+}
+
+/// A reset received from a peer by us as client.
+fn received(id: u64, peer: &str, port: u16, netns: u32, cause: Cause) -> Arc<Told> {
+    let event = Event {
+        netns,
+        remote: (peer.parse::<std::net::IpAddr>().unwrap(), port).into(),
+        role: Some(Role::Client),
+        slot: Some(1),
+        idle: Some(Idle { time: Duration::from_secs(id), basis: Basis::BeforeReset, at_least: false }),
+        ..Event::of_kind(Kind::ResetReceived)
+    };
+    let verdict = crate::verdict::Verdict::of(cause, Confidence::Likely, &[], None);
+    Arc::new(Told { id, event, verdict: Some(verdict), burst: None })
+}
+
+fn host<'a>(rows: &'a [PeerRow], listening: &'a Listening, signals: &'a [SignalRow]) -> Host<'a> {
+    Host { rows, ports: &[], listening, signals, since: Timestamp::UNIX_EPOCH }
+}
+
+#[test]
+fn a_peer_gets_its_own_events_and_no_others() {
+    let rows = [
+        row(address("10.0.0.5"), 80, Role::Client, 1),
+        row(Scope::Network("10.0.0.0".parse().unwrap(), 24), 80, Role::Client, 1),
+    ];
+    let kept = [
+        received(1, "10.0.0.5", 80, 1, Cause::IdleReuse),
+        received(2, "::ffff:10.0.0.5", 80, 1, Cause::IdleReuse),
+        received(3, "10.0.0.5", 81, 1, Cause::IdleReuse),
+        received(4, "10.0.0.5", 80, 2, Cause::IdleReuse),
+        received(5, "10.0.0.6", 80, 1, Cause::IdleReuse),
+    ];
+    let listening = Listening::default();
+    let host = host(&rows, &listening, &[]);
+    let ids = |peer: &str| {
+        let filter = PeerFilter { peer: Some(peer.parse().unwrap()), ..PeerFilter::default() };
+        let (subjects, _) = select(&filter, &host, &kept, 10);
+        let mut ids: Vec<Vec<u64>> =
+            subjects.iter().map(|subject| subject.events.iter().map(|told| told.id).collect()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(ids("10.0.0.5"), [[1, 2]]);
+    // The network's are those without a row of their own.
+    assert_eq!(ids("10.0.0.0/24"), [vec![1, 2], vec![5]]);
+    assert_eq!(ids("10.0.0.7"), [[0; 0]; 0]);
+}
+
+#[test]
+fn what_hurts_comes_before_what_was_meant_however_often_that_was() {
+    let mut peer = row(address("10.0.0.5"), 80, Role::Client, 1);
+    let mut causes = CauseCounts::default();
+    causes.received[Cause::LingerAbort as usize] = 500;
+    causes.received[Cause::IdleReuse as usize] = 2;
+    causes.received[Cause::PeerAbort as usize] = 3;
+    peer.counts = PeerCounts { resets_received: 505, refused_received: 90, ..peer.counts };
+    peer.causes = Some(Box::new(causes));
+    let rows = [peer];
+    let listening = Listening::default();
+    let host = host(&rows, &listening, &[]);
+    let kept: [Arc<Told>; 0] = [];
+    let filter = PeerFilter { peer: Some("10.0.0.5".parse().unwrap()), ..PeerFilter::default() };
+    let (subjects, found) = select(&filter, &host, &kept, 10);
+    let diagnosis = diagnose(&subjects[0], &host);
+    let order: Vec<Cause> = diagnosis.causes.iter().map(|seen| seen.cause).collect();
+    assert_eq!(order, [Cause::PeerAbort, Cause::IdleReuse, Cause::Refused, Cause::LingerAbort]);
+    assert_eq!((diagnosis.fixes.len(), found), (3, 1));
+    assert_eq!((diagnosis.verdict.count, diagnosis.verdict.of), (3, 505));
+    assert_eq!(diagnosis.verdict.confidence, None, "no event is kept");
+}
+
+#[test]
+fn no_setting_comes_twice() {
+    let mut peer = row(address("10.0.0.5"), 80, Role::Client, 1);
+    let mut causes = CauseCounts::default();
+    causes.received[Cause::IdleReuse as usize] = 2;
+    causes.sent[Cause::IdleReuse as usize] = 1;
+    causes.received[Cause::LateData as usize] = 1;
+    peer.causes = Some(Box::new(causes));
+    let rows = [peer];
+    let listening = Listening::default();
+    let host = host(&rows, &listening, &[]);
+    let kept: [Arc<Told>; 0] = [];
+    let filter = PeerFilter { peer: Some("10.0.0.5".parse().unwrap()), ..PeerFilter::default() };
+    let (subjects, _) = select(&filter, &host, &kept, 10);
+    let fixes = diagnose(&subjects[0], &host).fixes;
+    assert_eq!(fixes.iter().map(|fix| fix.cause).collect::<Vec<_>>(), [Cause::IdleReuse, Cause::LateData]);
+    let settings: Vec<_> = fixes.iter().flat_map(|fix| &fix.advice.settings).collect();
+    for (place, setting) in settings.iter().enumerate() {
+        let twice = settings.iter().skip(place + 1).any(|other| {
+            (other.software, other.side, &other.setting) == (setting.software, setting.side, &setting.setting)
+        });
+        assert!(!twice, "{setting:?}");
+    }
+}
+
+#[test]
+fn ttls_are_compared_where_both_are_known() {
+    let with = |ttl: u8, baseline: Option<u8>| {
+        let told = received(1, "10.0.0.5", 80, 1, Cause::Middlebox);
+        let segment = Segment { flags: 4, bytes: 0, ttl, ifindex: 1, sequence_distance: None };
+        let event = Event { segment: Some(segment), baseline_ttl: baseline, ..told.event.clone() };
+        Arc::new(Told { event, ..Told::clone(&told) })
+    };
+    let kept = [with(64, Some(64)), with(62, Some(64)), with(55, Some(64)), with(1, None)];
+    let mut peer = row(address("10.0.0.5"), 80, Role::Client, 1);
+    let mut causes = CauseCounts::default();
+    causes.received[Cause::Middlebox as usize] = 4;
+    peer.causes = Some(Box::new(causes));
+    let rows = [peer];
+    let signals = [SignalRow {
+        signal: "ttl_baseline_client",
+        hook: "none".to_owned(),
+        status: SignalStatus::Missing,
+        why: "no TTL".to_owned(),
+        advice: String::new(),
+    }];
+    let listening = Listening::default();
+    let host = host(&rows, &listening, &signals);
+    let filter = PeerFilter { peer: Some("10.0.0.5".parse().unwrap()), ..PeerFilter::default() };
+    let (subjects, _) = select(&filter, &host, &kept, 10);
+    let diagnosis = diagnose(&subjects[0], &host);
+    let ttl = diagnosis.causes[0].ttl.unwrap();
+    assert_eq!((ttl.compared, ttl.apart, ttl.example), (3, 1, Some((55, 64))));
+    assert_eq!((ttl.reset.text(), ttl.baseline.text()), ("55 to 64".into(), "64".into()));
+    assert_eq!(diagnosis.unseen[0].signal, "ttl_baseline_client");
+}
