@@ -67,6 +67,8 @@ pub struct Case {
     pub owner: Option<String>,
     /// The signal that it died of.
     pub exit_signal: Option<u8>,
+    /// Whether that signal was the OOM killer's.
+    pub oom_killed: Option<bool>,
     /// TTL of a reset that differs, and of the handshake.
     pub ttl: Option<(u8, u8)>,
     /// The latest burst.
@@ -92,6 +94,7 @@ impl Case {
             orphans: None,
             owner: None,
             exit_signal: None,
+            oom_killed: None,
             ttl: None,
             burst: None,
         }

@@ -183,6 +183,7 @@ fn case(
         orphans: listening.orphans,
         owner: seen.owners.first().map(|owner| owner.comm.clone()),
         exit_signal: seen.exit_signals.first().map(|(signal, _)| *signal),
+        oom_killed: (!seen.exit_signals.is_empty()).then_some(seen.oom_kills > 0),
         ttl: seen.ttl.and_then(|ttl| ttl.example),
         burst: seen.bursts.last().copied(),
     }

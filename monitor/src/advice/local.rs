@@ -76,6 +76,12 @@ pub(super) fn process_exit(case: &Case) -> Advice {
     };
     let killed = case.exit_signal == Some(SIGKILL);
     let why = match case.exit_signal {
+        Some(SIGKILL) if case.oom_killed == Some(true) => {
+            "The kernel's OOM killer did it: raise the memory limit, or use less (`journalctl -k | grep -i oom` has what used how much)."
+        }
+        Some(SIGKILL) if case.oom_killed == Some(false) => {
+            "It was no OOM kill, so somebody sent signal 9: an orchestrator whose grace period was over, or `kill -9`."
+        }
         Some(SIGKILL) => {
             "Signal 9 comes from the OOM killer (`journalctl -k | grep -i oom`: raise the memory limit or use less), or from an orchestrator whose grace period was over."
         }
@@ -86,7 +92,7 @@ pub(super) fn process_exit(case: &Case) -> Advice {
     let drain = "A graceful end is: stop accepting, answer what has begun, close idle connections, exit; the grace period must be longer than that takes.";
     let clients = "Clients should retry once what is idempotent.";
     let mut settings = ending::drain();
-    if killed || case.exit_signal.is_none() {
+    if killed && case.oom_killed != Some(false) || case.exit_signal.is_none() {
         settings.extend(ending::memory_limit());
     }
     Advice::new([happens, why.to_owned(), drain.to_owned(), clients.to_owned()], settings)

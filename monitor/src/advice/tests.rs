@@ -149,6 +149,16 @@ fn an_out_of_memory_kill_leads_to_the_memory_limit_and_a_shutdown_to_draining() 
     };
     let has = |advice: &Advice, part: &str| advice.settings.iter().any(|set| set.setting.contains(part));
     assert!(of(9).text.contains("OOM killer") && has(&of(9), "memory:"));
+    let known = |oom_killed| {
+        let case = Case {
+            exit_signal: Some(9),
+            oom_killed: Some(oom_killed),
+            ..Case::of(Role::Server, Direction::Sent)
+        };
+        advise(Cause::ProcessExit, &case)
+    };
+    assert!(known(true).text.contains("OOM killer did it") && has(&known(true), "memory:"));
+    assert!(known(false).text.contains("no OOM kill") && !has(&known(false), "memory:"));
     assert!(of(15).text.contains("SIGTERM") && !has(&of(15), "memory:"));
     assert!(has(&of(15), "terminationGracePeriodSeconds") && has(&of(15), "deregistration_delay"));
 }

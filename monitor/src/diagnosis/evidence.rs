@@ -44,6 +44,8 @@ pub struct CauseEvidence {
     pub owners: Vec<OwnerSeen>,
     /// Signals that they died of.
     pub exit_signals: Split<u8>,
+    /// How many of those were the OOM killer's.
+    pub oom_kills: usize,
     /// TTL of received resets beside that of the handshake.
     pub ttl: Option<TtlSeen>,
     /// Names of the kernel's reasons.
@@ -196,6 +198,7 @@ fn of(cause: Cause, direction: Direction, count: u64, events: &[&Told]) -> Cause
             .map(|(comm, count)| OwnerSeen { pid: last_pid(&comm), comm, count })
             .collect(),
         exit_signals: split(owners().filter_map(|owner| owner.exit_signal)),
+        oom_kills: owners().filter(|owner| owner.oom_killed).count(),
         ttl: ttl(events),
         reasons: {
             let mut reasons = split(

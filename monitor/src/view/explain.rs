@@ -98,6 +98,8 @@ pub struct CauseView {
     pub owners: Vec<OwnerSeenView>,
     /// How many by the signal the owner died of.
     pub exit_signals: BTreeMap<u8, usize>,
+    /// How many of those came from the kernel's OOM killer.
+    pub oom_kills: usize,
     /// TTL of received resets beside that of the handshake; `null` where either is not known.
     pub ttl: Option<TtlView>,
     /// How many by the kernel's reason.

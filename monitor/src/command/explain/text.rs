@@ -139,7 +139,11 @@ fn cause(seen: &CauseView) -> String {
     if !seen.exit_signals.is_empty() {
         let signals: Vec<String> =
             seen.exit_signals.iter().map(|(signal, count)| format!("signal {signal} {count}")).collect();
-        also(format!("died of {}", signals.join(", ")));
+        let by_oom = match seen.oom_kills {
+            0 => String::new(),
+            kills => format!(" (the OOM killer's: {kills})"),
+        };
+        also(format!("died of {}{by_oom}", signals.join(", ")));
     }
     if let Some(ttl) = seen.ttl {
         also(format!(

@@ -109,6 +109,7 @@ fn cause_view(seen: &CauseEvidence) -> CauseView {
         last,
         owners,
         exit_signals,
+        oom_kills,
         ttl,
         reasons,
         bursts,
@@ -138,6 +139,7 @@ fn cause_view(seen: &CauseEvidence) -> CauseView {
             })
             .collect(),
         exit_signals: exit_signals.iter().copied().collect(),
+        oom_kills: *oom_kills,
         ttl: ttl.map(|TtlSeen { compared, apart, reset, baseline, example: _ }| TtlView {
             compared,
             apart,
