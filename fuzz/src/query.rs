@@ -21,8 +21,15 @@ use monitor_common::peer::Role;
 use crate::choices::{Choices, words};
 use crate::daemon::{ADDRESSES, Answer, Daemon, PORTS};
 
-const ENDPOINTS: [&str; 5] =
-    ["/api/v1/events", "/api/v1/peers", "/api/v1/events/stream", "/api/v1/status", "/api/v1/signals"];
+const ENDPOINTS: [&str; 7] = [
+    "/api/v1/events",
+    "/api/v1/peers",
+    "/api/v1/events/stream",
+    "/api/v1/status",
+    "/api/v1/signals",
+    "/api/v1/explain",
+    "/api/v1/listeners",
+];
 const HEADERS: [HeaderName; 5] = [
     header::HOST,
     header::ORIGIN,
