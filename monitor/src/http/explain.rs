@@ -7,6 +7,7 @@ use axum::response::Response;
 
 use super::api::Pairs;
 use super::convert::explain::explain_view;
+use super::convert::owners::whose;
 use super::error::ApiError;
 use super::filter::PeerFilter;
 use super::filter::target::Target;
@@ -49,6 +50,9 @@ pub(super) async fn explain(
     }
     let diagnoses: Vec<_> = subjects.iter().map(|subject| diagnose(subject, &host)).collect();
     let events_since = state.published.kept().map(|kept| kept.oldest_time);
-    let view = explain_view(snapshot.taken, snapshot.started, events_since, matching, &diagnoses);
+    let mut view = explain_view(snapshot.taken, snapshot.started, events_since, matching, &diagnoses);
+    for cause in view.diagnoses.iter_mut().flat_map(|diagnosis| &mut diagnosis.evidence) {
+        cause.here = whose(&kept, &cause.examples, state.published.owners());
+    }
     held::json(&view, places)
 }

@@ -96,6 +96,8 @@ pub struct CauseView {
     pub last: Option<String>,
     /// Programs that closed the connections, the most frequent first.
     pub owners: Vec<OwnerSeenView>,
+    /// Whose sockets on this host the newest events were about: `name[pid]`, a container or a systemd unit, as far as that is known.
+    pub here: Vec<String>,
     /// How many by the signal the owner died of.
     pub exit_signals: BTreeMap<u8, usize>,
     /// How many of those came from the kernel's OOM killer.

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use monitor::cause::Cause;
 use monitor::command::events::{EventOutput, EventPrinter};
 use monitor::event::{Event, Told};
 use monitor::http::convert::event_view;
+use monitor::http::convert::owners::whose;
 use monitor::http::filter::EventFilter;
 use monitor::owners::{Answer, By};
+use monitor::view::explain::ExplainView;
 use monitor::view::owners::{CgroupView, ProcessView};
 use monitor::view::{EventView, EventsView};
 
-use crate::support::{Daemon, answer, provisional, refusal, told};
+use crate::support::{Daemon, answer, finally, provisional, refusal, told};
 
 /// A received reset on a socket with an inode number and a cgroup.
 fn received(id: u64) -> Told {
@@ -114,4 +117,26 @@ fn people_see_the_process_else_the_container_else_the_unit() {
         let line = String::from_utf8(out).unwrap();
         assert!(line.ends_with(&format!(" {text}\n")), "{text}: {line}");
     }
+}
+
+#[tokio::test]
+async fn explain_says_whose_sockets_met_the_resets_each_once() {
+    let (daemon, owners, _questions) = Daemon::asking();
+    let of_known_peer = |id| {
+        let mut told = received(id);
+        (told.event.remote, told.event.netns) = ("10.0.0.1:8080".parse().unwrap(), 1);
+        told.verdict = finally(id, Cause::Other).verdict;
+        Arc::new(told)
+    };
+    let told: Vec<_> = (1..=3).map(of_known_peer).collect();
+    owners.answer([(1, answer("curl", By::File)), (3, answer("curl", By::File))]);
+    for told in &told {
+        daemon.publisher.event(Arc::clone(told));
+    }
+    let explained: ExplainView = daemon.get("/api/v1/explain?peer=10.0.0.1&port=8080").await.json();
+    let mut here = explained.diagnoses[0].evidence.iter().map(|cause| cause.here.clone());
+    assert!(here.any(|here| here == ["curl[4711]"]), "{explained:?}");
+    owners.answer([(2, answer("wget", By::File))]);
+    assert_eq!(whose(&told, &[1, 2, 3, 9], Some(&owners)), ["curl[4711]", "wget[4711]"]);
+    assert_eq!(whose(&told, &[1], None), [""; 0]);
 }

@@ -136,6 +136,9 @@ fn cause(seen: &CauseView) -> String {
             .collect();
         also(format!("closed by {}", owners.join(", ")));
     }
+    if seen.owners.is_empty() && !seen.here.is_empty() {
+        also(format!("here it was {}", seen.here.join(", ")));
+    }
     if !seen.exit_signals.is_empty() {
         let signals: Vec<String> =
             seen.exit_signals.iter().map(|(signal, count)| format!("signal {signal} {count}")).collect();

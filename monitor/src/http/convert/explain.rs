@@ -138,6 +138,8 @@ fn cause_view(seen: &CauseEvidence) -> CauseView {
                 count: *count,
             })
             .collect(),
+        // Looked up beside the events' way, so who asks adds it.
+        here: Vec::new(),
         exit_signals: exit_signals.iter().copied().collect(),
         oom_kills: *oom_kills,
         ttl: ttl.map(|TtlSeen { compared, apart, reset, baseline, example: _ }| TtlView {

@@ -1,5 +1,7 @@
 //! Who owns the socket of an event: to JSON, and to one word for people.
 
+use std::sync::Arc;
+
 use super::event_view;
 use crate::event::{Event, Told};
 use crate::owners::cgroup::Cgroup;
@@ -26,6 +28,22 @@ pub fn resolved_view(told: &Told, owners: Option<&Owners>) -> EventView {
         cgroup: cgroup.map(|cgroup| cgroup_view(&cgroup)),
         ..view
     }
+}
+
+/// Whose sockets these events were about, each once, in the words of `events`.
+pub fn whose(events: &[Arc<Told>], ids: &[u64], owners: Option<&Owners>) -> Vec<String> {
+    let told = |id: &u64| {
+        let place = events.partition_point(|told| told.id < *id);
+        events.get(place).filter(|told| told.id == *id)
+    };
+    let mut whose: Vec<String> = Vec::new();
+    for told in ids.iter().filter_map(told) {
+        let text = resolved_text(&resolved_view(told, owners));
+        if !text.is_empty() && !whose.contains(&text) {
+            whose.push(text);
+        }
+    }
+    whose
 }
 
 /// How full the lists are.
