@@ -3,12 +3,12 @@
 use anyhow::Result;
 use monitor::view::CountsView;
 
+use super::process::{answered, leave_unread};
 use super::told::{received, unread};
 use super::{Scenario, Stage};
 use crate::helper::Holder;
 use crate::ledger::{ended, times};
-use crate::oracle;
-use crate::sockets::{port_of, receive, send};
+use crate::sockets::port_of;
 use crate::wait;
 
 pub(super) const SCENARIOS: &[Scenario] =
@@ -20,19 +20,9 @@ const MANY: usize = 8;
 /// A server is killed with requests unread.
 fn die(stage: &mut Stage<'_>) -> Result<()> {
     let mut holder = Holder::start(&stage.place, MANY)?;
-    let mut clients = Vec::new();
-    for _ in 0..MANY {
-        let client = stage.place.connect()?;
-        send(&client, b"request")?;
-        receive(&client, 8)?;
-        clients.push(client);
-    }
-    holder.wait_until_answered()?;
+    let clients = answered(stage, &mut holder, MANY)?;
     let killed = holder.owner()?.dying_of(9);
-    for client in &clients {
-        send(client, b"another")?;
-        oracle::until_unread(stage.place.port, port_of(client)?, 7)?;
-    }
+    leave_unread(stage, &clients)?;
     holder.kill()?;
     for client in &clients {
         let ends = stage.ends(port_of(client)?);

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use monitor::view::CountsView;
 
+use super::process::{answered, leave_unread};
 use super::told::{late, received, received_after_end, unread};
 use super::{Scenario, Stage};
 use crate::cgroups::SmallCgroup;
@@ -10,7 +11,7 @@ use crate::helper::Holder;
 use crate::ledger::{ended, times};
 use crate::needs::Need;
 use crate::oracle::{self, state};
-use crate::sockets::{Family, port_of, receive, send};
+use crate::sockets::{Family, port_of, send};
 
 /// `kill -9` is told without it (`process.rs`).
 pub(super) const SCENARIOS: &[Scenario] = &[Scenario::on(
@@ -24,18 +25,10 @@ fn killed(stage: &mut Stage<'_>) -> Result<()> {
     // Dropped last.
     let cgroup = SmallCgroup::create()?;
     let mut holder = Holder::start(&stage.place, 3)?;
-    let clients = [stage.place.connect()?, stage.place.connect()?, stage.place.connect()?];
-    for client in &clients {
-        send(client, b"request")?;
-        receive(client, 8)?;
-    }
-    holder.wait_until_answered()?;
+    let clients = answered(stage, &mut holder, 3)?;
     let killed = holder.owner()?.dying_of_oom();
     let (asking, quiet) = clients.split_at(1);
-    for client in asking {
-        send(client, b"another")?;
-        oracle::until_unread(stage.place.port, port_of(client)?, 7)?;
-    }
+    leave_unread(stage, asking)?;
     holder.take_memory_in(&cgroup)?;
     ensure!(cgroup.oom_kills()? == 1, "the OOM killer killed {} processes", cgroup.oom_kills()?);
     for client in asking {

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use monitor::view::CountsView;
+use socket2::Socket;
 
 use super::told::{late, received, received_after_end, unread};
 use super::{Scenario, Stage};
@@ -18,22 +19,34 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on(&[Family::V4], "late requests after kill -9 are resets", late_after_kill),
 ];
 
-fn kill(stage: &mut Stage<'_>) -> Result<()> {
-    let mut holder = Holder::start(&stage.place, 5)?;
-    let mut clients = Vec::new();
-    for _ in 0..5 {
+/// So many clients of a server in a process of its own, each answered once.
+pub(super) fn answered(stage: &Stage<'_>, holder: &mut Holder, count: usize) -> Result<Vec<Socket>> {
+    let ask = |_| -> Result<Socket> {
         let client = stage.place.connect()?;
         send(&client, b"request")?;
         receive(&client, 8)?;
-        clients.push(client);
-    }
+        Ok(client)
+    };
+    let clients = (0..count).map(ask).collect::<Result<_>>()?;
     holder.wait_until_answered()?;
-    let killed = holder.owner()?.dying_of(9);
-    let quiet = clients.split_off(3);
-    for client in &clients {
+    Ok(clients)
+}
+
+/// One more request of each, which it does not read.
+pub(super) fn leave_unread(stage: &Stage<'_>, clients: &[Socket]) -> Result<()> {
+    for client in clients {
         send(client, b"another")?;
         oracle::until_unread(stage.place.port, port_of(client)?, 7)?;
     }
+    Ok(())
+}
+
+fn kill(stage: &mut Stage<'_>) -> Result<()> {
+    let mut holder = Holder::start(&stage.place, 5)?;
+    let mut clients = answered(stage, &mut holder, 5)?;
+    let killed = holder.owner()?.dying_of(9);
+    let quiet = clients.split_off(3);
+    leave_unread(stage, &clients)?;
     holder.kill()?;
     for client in &clients {
         let ends = stage.ends(port_of(client)?);
@@ -56,12 +69,7 @@ fn kill(stage: &mut Stage<'_>) -> Result<()> {
 
 fn late_after_kill(stage: &mut Stage<'_>) -> Result<()> {
     let mut holder = Holder::start(&stage.place, 2)?;
-    let clients = [stage.place.connect()?, stage.place.connect()?];
-    for client in &clients {
-        send(client, b"request")?;
-        receive(client, 8)?;
-    }
-    holder.wait_until_answered()?;
+    let clients = answered(stage, &mut holder, 2)?;
     let killed = holder.owner()?.dying_of(9);
     holder.kill()?;
     for client in &clients {
