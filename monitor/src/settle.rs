@@ -281,9 +281,15 @@ fn join(told: &mut Told, sender: &Sender) {
     verdict.other_end = Some(sender.id);
     verdict.evidence = verdict.evidence.with(Fact::OtherEnd);
     verdict.settled = true;
-    if sender.verdict.cause.is_specific() && sender.verdict.confidence > Confidence::Possible {
+    if !sender.verdict.cause.is_specific() {
+        return;
+    }
+    if sender.verdict.confidence > Confidence::Possible {
         verdict.cause = sender.verdict.cause;
         verdict.confidence = sender.verdict.confidence;
+    } else if verdict.cause != sender.verdict.cause {
+        // What even the sender is not sure of, this end cannot know better.
+        verdict.confidence = Confidence::Possible;
     }
 }
 

@@ -174,15 +174,20 @@ fn orphans_with_the_same_ports_get_each_the_reset_of_their_own_time() {
 }
 
 #[test]
-fn an_unsure_sender_does_not_overrule_the_receiver_but_is_named() {
-    let (mut settler, mut shown) = (Settler::default(), Vec::new());
-    let unsure = Verdict::of(Cause::Other, Confidence::Possible, &[], None);
-    settler.push(Told { verdict: Some(unsure), ..sent(1) }, MS, &mut |_| {});
-    settler.push(received(2), MS, &mut |settled| shown.push(settled));
-    let Some(Settled::Shown(told)) = shown.last() else { panic!("not shown") };
-    let verdict = told.verdict.unwrap();
-    assert_eq!((verdict.cause, verdict.other_end), (Cause::PeerAbort, Some(1)));
-    assert!(verdict.evidence.has(Fact::OtherEnd));
+fn an_unsure_sender_does_not_overrule_the_receiver_but_is_named_and_its_doubt_is_shared() {
+    for (cause, confidence) in
+        [(Cause::Other, Confidence::Likely), (Cause::MemoryPressure, Confidence::Possible)]
+    {
+        let (mut settler, mut shown) = (Settler::default(), Vec::new());
+        let unsure = Verdict::of(cause, Confidence::Possible, &[], None);
+        settler.push(Told { verdict: Some(unsure), ..sent(1) }, MS, &mut |_| {});
+        settler.push(received(2), MS, &mut |settled| shown.push(settled));
+        let Some(Settled::Shown(told)) = shown.last() else { panic!("not shown") };
+        let verdict = told.verdict.unwrap();
+        assert_eq!((verdict.cause, verdict.other_end), (Cause::PeerAbort, Some(1)));
+        assert_eq!(verdict.confidence, confidence, "{cause:?}");
+        assert!(verdict.evidence.has(Fact::OtherEnd));
+    }
 }
 
 #[test]

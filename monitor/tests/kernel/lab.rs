@@ -15,6 +15,7 @@ mod nginx;
 mod node;
 mod python;
 mod restart;
+mod unheard;
 mod upload;
 
 use anyhow::Result;
@@ -31,6 +32,7 @@ pub(crate) fn trials() -> Vec<Experiment> {
         nginx::EXPERIMENTS,
         upload::EXPERIMENTS,
         restart::EXPERIMENTS,
+        unheard::EXPERIMENTS,
         haproxy::EXPERIMENTS,
         node::EXPERIMENTS,
         python::EXPERIMENTS,

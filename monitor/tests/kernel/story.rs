@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use monitor::view::event::SegmentView;
 use monitor::view::{EventView, PeerView, StatusView};
 use serde_json::Value;
 
@@ -184,14 +185,12 @@ fn inconsistencies(event: &EventView, all: &[EventView]) -> Result<Vec<String>> 
         if !fits || !event.evidence.iter().any(|fact| fact == "other_end") {
             wrong.push(format!("not its other end: {value}\n  {other:?}"));
         }
-        // Only a reset that answers nothing acknowledges: what provoked the others acknowledged itself. The other end is named by
-        // its first reset; that one may have got lost.
-        let (local, remote) = (&event.remote, &event.local);
-        let sent = all
-            .iter()
-            .filter(|sent| sent.direction == "sent" && (&sent.local, &sent.remote) == (local, remote));
-        let flags: Vec<_> = sent.map(|sent| if sent.active { "R." } else { "R" }).collect();
-        if event.segment.as_ref().is_some_and(|segment| !flags.contains(&segment.flags.as_str())) {
+        // A reset acknowledges unless it answers a segment that did so itself.
+        let flags = other.map(|sent| {
+            let answers = |segment: &SegmentView| segment.flags.contains('.');
+            if !sent.active && sent.segment.as_ref().is_none_or(answers) { "R" } else { "R." }
+        });
+        if event.segment.as_ref().is_some_and(|segment| flags != Some(&*segment.flags)) {
             wrong.push(format!("not a reset as its other end sent it: {value}\n  {other:?}"));
         }
     }
