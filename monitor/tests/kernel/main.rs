@@ -140,7 +140,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
             selection.add(scenario.need, trial);
         }
     }
-    for (name, run) in [scenarios::JOINED, scenarios::FORGED, scenarios::TWINS, owners::TRIALS].concat() {
+    for (name, run) in [scenarios::JOINED, scenarios::FORGED, scenarios::TWINS].concat() {
         selection.add(None, beside_others(name, shared(daemon, run)));
     }
     for (name, need, run) in lab::trials() {
@@ -166,7 +166,14 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     for (name, need, run) in storms {
         selection.add(need, alone(name, shared(daemon, run)));
     }
-    let own = [overload::TRIALS, retire::TRIALS, spoof::TRIALS, checks::TRIALS_ALONE, backends::TRIALS_ALONE];
+    let own = [
+        overload::TRIALS,
+        retire::TRIALS,
+        spoof::TRIALS,
+        checks::TRIALS_ALONE,
+        backends::TRIALS_ALONE,
+        owners::TRIALS,
+    ];
     for (name, need, run) in own.concat() {
         selection.add(need, alone(name, run));
     }

@@ -5,21 +5,36 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use monitor::view::EventView;
+use rustix::process::Signal;
 use rustix::time::{ClockId, clock_gettime};
 use socket2::Socket;
 
-use crate::WithShared;
+use crate::AloneWithOwn;
 use crate::api::Api;
+use crate::daemon::Daemon;
 use crate::helper::Holder;
+use crate::needs::Need;
 use crate::netns::Namespace;
 use crate::owner::{cgroup_mount, cgroup_of};
 use crate::sockets::{Family, Place, abort, receive, send};
 use crate::wait;
 
-pub(crate) const TRIALS: &[WithShared] = &[
-    ("both ends of a reset name their process, its start and its cgroup", both_ends),
-    ("another user's process is named where it is alone in its cgroup", stranger),
+/// Alone and each with a daemon of its own: searches are paced by what they cost, so one that has been asked much, or that an emulated
+/// processor makes dear, answers late.
+pub(crate) const TRIALS: &[AloneWithOwn] = &[
+    ("both ends of a reset name their process, its start and its cgroup", Some(Need::Pace), || {
+        with_own(both_ends)
+    }),
+    ("another user's process is named where it is alone in its cgroup", Some(Need::Pace), || {
+        with_own(stranger)
+    }),
 ];
+
+fn with_own(run: fn(&Api) -> Result<()>) -> Result<()> {
+    let daemon = Daemon::start(&[])?;
+    run(&daemon.api)?;
+    daemon.stop(Signal::TERM)
+}
 
 /// What `/proc` and the clocks may differ by: a tick on either side, and adjustments of the wall clock meanwhile.
 const CLOSE: SignedDuration = SignedDuration::from_millis(50);
