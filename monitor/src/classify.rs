@@ -84,8 +84,15 @@ fn by_kind(event: &Event) -> Option<Verdict> {
 fn stray(event: &Event) -> Verdict {
     let nothing = Some(AppSaw::Nothing);
     if is_listen_overflow(event) {
-        let evidence = &[Fact::State, Fact::SegmentFlags, Fact::Backlog];
-        Verdict::of(Cause::ListenOverflow, Confidence::Certain, evidence, nothing)
+        // kernel: `tcp_check_req` names its resets so. Another reason, and without reasons perhaps, is that of a segment for no
+        // handshake at all, which only came while the queue was full.
+        let confidence = match event.reason.as_ref().map(|reason| reason.name.as_deref()) {
+            Some(Some("INVALID_SYN")) => Confidence::Certain,
+            Some(_) => Confidence::Possible,
+            None => Confidence::Likely,
+        };
+        let evidence = &[Fact::State, Fact::SegmentFlags, Fact::Backlog, Fact::Reason];
+        Verdict::of(Cause::ListenOverflow, confidence, evidence, nothing)
     } else if event.state == Some(TcpState::SYN_SENT) && breaks_protocol(event) {
         Verdict::of(Cause::Protocol, Confidence::Certain, &[Fact::State, Fact::Reason], nothing)
     } else if event.state == Some(TcpState::SYN_SENT) && event.reason.is_none() && acks(event) {

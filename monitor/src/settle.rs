@@ -113,7 +113,9 @@ impl Settler {
                     since: now,
                     joined: false,
                 };
-                self.take_over(&ends, &mut sender);
+                if told.event.counted.is_none() {
+                    self.take_over(&ends, &mut sender);
+                }
                 sender.joined = self.tell_receiver(mirrored, &sender, out);
                 self.remember(ends, sender, told.event.counted.is_some());
             }
@@ -204,13 +206,18 @@ impl Settler {
         }
     }
 
-    /// A reset that follows another of the same connection, for the same cause, is as sure as that one was.
+    /// A reset that follows another of the same connection is as sure as that one was, if it is for the same cause; and if it
+    /// has none of its own, it is for that one's.
     fn take_over(&self, ends: &Ends, sender: &mut Sender) {
         let before = self.senders.get(ends).into_iter().flatten();
-        let same = before
-            .filter(|before| before.verdict.cause == sender.verdict.cause && before.netns == sender.netns);
-        if let Some(surest) = same.map(|before| before.verdict.confidence).max() {
-            sender.verdict.confidence = sender.verdict.confidence.max(surest);
+        let ours = &sender.verdict;
+        let alike = |verdict: &Verdict| verdict.cause == ours.cause || !ours.cause.is_specific();
+        let surest = before
+            .filter(|before| before.netns == sender.netns && alike(&before.verdict))
+            .max_by_key(|before| before.verdict.confidence);
+        if let Some(surest) = surest {
+            sender.verdict.cause = surest.verdict.cause;
+            sender.verdict.confidence = sender.verdict.confidence.max(surest.verdict.confidence);
         }
     }
 

@@ -228,6 +228,10 @@ fn a_full_listener_is_named_only_when_it_is_full() {
         ..Event::of_kind(Kind::StraySent)
     };
     assert_eq!(cause(stray((2, 1))), Cause::ListenOverflow);
+    let because = |reason: Option<Reason>| verdict(Event { reason, ..stray((2, 1)) }).confidence;
+    assert_eq!(because(Some(reason("INVALID_SYN"))), Confidence::Certain);
+    assert_eq!(because(Some(reason("NOT_SPECIFIED"))), Confidence::Possible, "it met no handshake");
+    assert_eq!(because(None), Confidence::Likely);
     assert_eq!(cause(stray((1, 1))), Cause::Other);
 }
 

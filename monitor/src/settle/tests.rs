@@ -298,3 +298,29 @@ fn a_reset_that_was_lost_lends_its_certainty_to_the_one_that_arrived() {
     assert_eq!(log.last(), Some(&(3, Confidence::Certain, Some(2))));
     assert_eq!(log[1], (2, Confidence::Likely, None), "its own verdict is what its own record says");
 }
+
+#[test]
+fn a_reset_without_a_cause_of_its_own_has_that_of_the_one_before_it() {
+    let (mut settler, mut last) = (Settler::default(), None);
+    let mut first = sent(1);
+    first.event.counted = Some(crate::event::Counted::Reset);
+    first.verdict = first.verdict.map(|verdict| Verdict { cause: Cause::MemoryPressure, ..verdict });
+    first.event.active = true;
+    // The client asks back, and nobody is there any more.
+    let nothing = Verdict::of(Cause::Other, Confidence::Possible, &[], None);
+    let segment =
+        |flags| Some(crate::event::Segment { flags, bytes: 0, ttl: 64, ifindex: 1, sequence_distance: None });
+    let mut second = Told { verdict: Some(nothing), ..sent(2) };
+    second.event.segment = segment(0x10);
+    let mut arrived = received(3);
+    arrived.event.segment = segment(0x04);
+    for told in [first, second, arrived] {
+        settler.push(told, MS, &mut |settled| {
+            if let Settled::Final(told) = settled {
+                let verdict = told.verdict.unwrap();
+                last = Some((told.id, verdict.cause, verdict.confidence, verdict.other_end));
+            }
+        });
+    }
+    assert_eq!(last, Some((3, Cause::MemoryPressure, Confidence::Certain, Some(2))));
+}

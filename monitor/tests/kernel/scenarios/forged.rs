@@ -2,17 +2,19 @@
 
 use anyhow::{Result, ensure};
 use monitor::view::CountsView;
+use socket2::Socket;
 
+use super::QUIET;
 use super::told::{lingering, received};
 use crate::WithShared;
 use crate::api::Api;
 use crate::capture::Capture;
-use crate::expected::End;
+use crate::expected::{End, Ends};
 use crate::ledger::{Ledger, Role, ended};
 use crate::netns::{Namespace, Routed};
 use crate::packets::{Flags, Numbers, RawSocket, Segment};
 use crate::signals::Signal;
-use crate::sockets::{Place, Service, abort};
+use crate::sockets::{Place, Service, abort, lose_everything, send};
 use crate::story::{Story, key};
 use crate::wait;
 
@@ -29,7 +31,28 @@ pub(crate) const SCENARIOS: &[WithShared] = &[
     ("a forged reset has another TTL than its connection, at the server (IPv6)", |api| {
         play(api, 1, Role::Server)
     }),
+    ("a device on the way that ends an idle flow by a reset is an idle abort (IPv4)", |api| {
+        on_the_way(api, 0, Flow::Ended)
+    }),
+    ("a device on the way that ends an idle flow by a reset is an idle abort (IPv6)", |api| {
+        on_the_way(api, 1, Flow::Ended)
+    }),
+    ("a device on the way that has forgotten an idle flow leaves it stale (IPv4)", |api| {
+        on_the_way(api, 0, Flow::Forgotten)
+    }),
+    ("a device on the way that has forgotten an idle flow leaves it stale (IPv6)", |api| {
+        on_the_way(api, 1, Flow::Forgotten)
+    }),
 ];
+
+/// What a device does to a flow that has been idle for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    /// It ends it at both ends, unasked.
+    Ended,
+    /// It forgets it, and answers what comes next.
+    Forgotten,
+}
 
 /// What is left of 64 behind one router.
 const AFAR: u8 = 63;
@@ -124,16 +147,73 @@ fn forged(
     hit.story.expect([saw.built_on_the_way().alone().at_distance(AFAR).ttl(FORGED)]);
     hit.ledger.end(&place, victim, CountsView { reset: 1, resets_received: 1, ..ended(1) });
     until_final(api, ends.of(victim), place.port)?;
-    // What the other end says then comes too late, to be its sender, too.
+    end_other(ends, &place, victim, aborting, hit, other)
+}
+
+/// The other end never heard of it. What it says then comes too late, to be the sender, too.
+fn end_other(
+    ends: Ends,
+    place: &Place,
+    victim: Role,
+    aborting: Socket,
+    hit: &mut Side<'_>,
+    other: &mut Side<'_>,
+) -> Result<()> {
     let sent = other.namespace.enter(|| {
         let sent = lingering(ends.of(victim.other()))?;
         abort(aborting)?;
         Ok(sent.at_distance(AFAR))
     })?;
     other.story.expect([sent]);
-    other.ledger.end(&place, victim.other(), CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
+    other.ledger.end(place, victim.other(), CountsView { aborted: 1, resets_sent: 1, ..ended(1) });
     hit.story.expect([ends.of(victim).received_belated("peers_reset").at_distance(AFAR)]);
-    hit.ledger.received_belated(&place, victim, Signal::Stray, 1);
+    hit.ledger.received_belated(place, victim, Signal::Stray, 1);
+    Ok(())
+}
+
+/// The router resets the client in the server's name and with its TTL, after quiet.
+fn on_the_way(api: &Api, family: usize, flow: Flow) -> Result<()> {
+    let routed = Routed::create()?;
+    let place = Place::between(Routed::SERVER[family].parse()?, Routed::CLIENT[family].parse()?);
+    let (mut hit, mut other) = (Side::open(api, &routed.client)?, Side::open(api, &routed.server)?);
+    let service = routed.server.enter(|| place.listen())?;
+    let pair = routed.client.enter(|| service.pair())?;
+    // A listener would take what comes too late, and say nothing.
+    drop(service);
+    let ends = place.ends(pair.client_port);
+    let capture = routed.router.enter(Capture::open)?;
+    pair.exchange(1)?;
+    let data = capture.next(|passed| passed.from == ends.server && passed.bytes > 0)?;
+    // Else the server would send again what nobody acknowledges any more.
+    for _ in 0..2 {
+        capture.next(|passed| passed.from == ends.client && passed.bytes == 0)?;
+    }
+    lose_everything(&pair.server)?;
+    hit.story.is_about_time();
+    other.story.is_about_time();
+    wait::quiet_for(QUIET);
+    if flow == Flow::Forgotten {
+        send(&pair.client, b"request")?;
+        capture.next(|passed| passed.from == ends.client && passed.bytes == 7)?;
+    }
+    routed.router.enter(|| {
+        let numbers = Numbers { sequence: data.next, ttl: AFAR };
+        RawSocket::open()?.send_with(Segment::between(ends.server, ends.client, Flags::RST), numbers)
+    })?;
+    let (theirs, aborting) = pair.split(Role::Client);
+    let (cause, unacked) = match flow {
+        Flow::Ended => ("idle_abort", 0),
+        Flow::Forgotten => ("stale_idle", 7),
+    };
+    let saw = received(ends.client(), cause, &theirs)?;
+    hit.story.expect([saw.likely().alone().at_distance(AFAR).unacked(unacked)]);
+    hit.ledger.end(&place, Role::Client, CountsView { reset: 1, resets_received: 1, ..ended(1) });
+    until_final(api, ends.client(), place.port)?;
+    end_other(ends, &place, Role::Client, aborting, &mut hit, &mut other)?;
+    for Side { namespace: _, ledger, story } in [hit, other] {
+        ledger.balance()?;
+        story.compare()?;
+    }
     Ok(())
 }
 
