@@ -112,6 +112,7 @@ fn typed(flags: &[&str]) -> RunArgs {
         Command::Run(args) => args,
         other @ (Command::Check(_)
         | Command::Events(_)
+        | Command::Explain(_)
         | Command::Peers(_)
         | Command::Listeners(_)
         | Command::Record(_)
