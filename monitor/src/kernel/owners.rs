@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, spawn_blocking};
 
 use self::cgroups::Cgroups;
-use self::pace::Pace;
+use self::pace::{AnswerPace, SearchPace};
 use self::processes::Processes;
 use crate::clock;
 use crate::owners::{Answer, By, Owners, Process, QUESTIONS, Question};
@@ -85,9 +85,9 @@ struct Finder {
     processes: Processes,
     open: Vec<Open>,
     /// When sockets may be looked for again.
-    searches: Pace,
+    searches: SearchPace,
     /// When to take questions again.
-    rest: Pace,
+    rest: AnswerPace,
     /// Questions that could not wait for a search.
     unsearched: u64,
 }
@@ -99,8 +99,8 @@ impl Finder {
             cgroups: Cgroups::start(),
             processes: Processes::default(),
             open: Vec::new(),
-            searches: Pace::default(),
-            rest: Pace::default(),
+            searches: SearchPace::default(),
+            rest: AnswerPace::default(),
             unsearched: 0,
         }
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::pace::Pace;
+use super::pace::SearchPace;
 use crate::clock;
 use crate::owners::cgroup::Cgroup;
 
@@ -32,7 +32,7 @@ pub(super) struct Cgroups {
     absent: HashMap<u64, Duration>,
     /// The only process of each that was looked at since [`Self::forget_processes`].
     alone: HashMap<u64, Option<u32>>,
-    walks: Pace,
+    walks: SearchPace,
 }
 
 impl Cgroups {
@@ -47,7 +47,7 @@ impl Cgroups {
 
     fn at(mount: Option<PathBuf>) -> Self {
         let (known, absent, alone) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { mount, known, absent, alone, walks: Pace::default() }
+        Self { mount, known, absent, alone, walks: SearchPace::default() }
     }
 
     /// The cgroup with this id.
@@ -191,7 +191,7 @@ mod tests {
         assert!(cgroups.is_strange(absent - 1) && !cgroups.walk(&[absent - 1]));
         // What has ended is remembered.
         std::fs::remove_dir_all(tree.0.join("system.slice")).unwrap();
-        cgroups.walks = Pace::default();
+        cgroups.walks = SearchPace::default();
         assert!(cgroups.walk(&[absent - 1]) && cgroups.get(id).is_some());
     }
 

@@ -39,7 +39,7 @@ fn one_search_answers_all_questions_and_what_comes_too_early_waits_for_the_next(
     assert_eq!(early, [(3, Answer { searching: true, ..Answer::default() })]);
     assert_eq!(finder.due(), Some(finder.searches.next()));
     assert_eq!(finder.answer(Vec::new()), [], "nothing new");
-    finder.searches = Pace::default();
+    finder.searches = SearchPace::default();
     let late = finder.answer(Vec::new());
     assert_eq!(
         late.iter().map(|(id, answer)| (*id, pid_and_way(answer))).collect::<Vec<_>>(),
