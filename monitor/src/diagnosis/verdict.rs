@@ -130,9 +130,10 @@ fn sentence(subject: &Subject<'_>, first: &CauseEvidence, finding: Finding, of: 
     let means = means(first.cause);
     match finding {
         Finding::RefusedOnly => {
+            let were = if first.count == 1 { "was" } else { "were" };
             let whom = match first.direction {
-                Direction::Received => format!("to {name} were refused"),
-                Direction::Sent => format!("to {name} were refused by this host"),
+                Direction::Received => format!("to {name} {were} refused"),
+                Direction::Sent => format!("to {name} {were} refused by this host"),
             };
             format!(
                 "Refused only: {} {whom}, and none was reset: {means}.",
