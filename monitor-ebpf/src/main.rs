@@ -26,6 +26,7 @@ mod spread;
 mod tcp;
 
 mod baseline;
+mod judged;
 mod last_close;
 mod memory;
 mod peer_fin;

@@ -113,10 +113,6 @@ pub(crate) static SOCKET_TTLS: Array<SocketTtl> = Array::with_max_entries(SOCKET
 #[map]
 pub(crate) static HOST_TTLS: Array<HostTtl> = Array::with_max_entries(HOST_TTL_PLACES, 0);
 
-/// The segment that this CPU is about to judge: see `receive_reset.rs`.
-#[map]
-pub(crate) static JUDGED: PerCpuArray<Judged> = PerCpuArray::with_max_entries(1, 0);
-
 /// Received resets that may turn out to be data on an orphan: see `receive_reset.rs`.
 #[map]
 pub(crate) static HELD: HashMap<HeldKey, Record> =
@@ -163,9 +159,18 @@ pub(crate) fn ever(rare: Rare) -> bool {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Judged {
-    pub(crate) sk: u64,
     pub(crate) skb: u64,
+    /// The segment's address and the socket's, by exclusive or: an address that does not belong to the other does not fit.
+    pub(crate) both: u64,
 }
+
+/// Places of [`JUDGED`], a power of two: more than resets are under way anywhere within the few nanoseconds between a function's
+/// entry and its first statement.
+pub(crate) const JUDGED_PLACES: u32 = 1024;
+
+/// Segments that are being judged: see `judged.rs`.
+#[map]
+pub(crate) static JUDGED: Array<Judged> = Array::with_max_entries(JUDGED_PLACES, 0);
 
 /// Places of [`LAST_CLOSES`], a power of two: more than sockets close anywhere within the microseconds between a move to CLOSE and
 /// the reset that goes with it.

@@ -22,8 +22,9 @@ use monitor_common::record::{NO_SLOT, Record, known, verdict};
 use crate::baseline;
 use crate::entry::on_entry;
 use crate::fields::room;
+use crate::judged;
 use crate::log::debug_line;
-use crate::maps::{HELD, JUDGED, Judged};
+use crate::maps::HELD;
 use crate::memory::{self, Context, Ending};
 use crate::peers::{Occasion, Tally, count_port, slot_of};
 use crate::relief;
@@ -35,11 +36,11 @@ use crate::tcp::TcpFacts;
 /// Instead of a segment.
 const NONE: u64 = 0;
 
-on_entry!(f_reset, k_reset, |[sk, skb]| note_judged(Judged { sk, skb }));
+on_entry!(f_reset, k_reset, |[sk, skb]| judged::note(sk, skb));
 
 on_entry!(f_validate, k_validate, |[sk, skb]| {
     if flags_of(skb) & RST != 0 {
-        note_judged(Judged { sk, skb });
+        judged::note(sk, skb);
     }
 });
 
@@ -48,7 +49,7 @@ pub(crate) fn receive_reset(ctx: RawTracePointContext) -> i32 {
     let sk = ctx.arg(0);
     relief::leave_token(Tracepoint::ReceiveReset, sk);
     debug_line!(&ctx, "receive_reset {:x}", sk);
-    on_receive_reset(sk, judged(sk));
+    on_receive_reset(sk, judged::take(sk).unwrap_or(NONE));
     0
 }
 
@@ -57,30 +58,9 @@ pub(crate) fn relief_receive(ctx: RawTracePointContext) -> i32 {
     let sk = ctx.arg(0);
     if relief::is_needed(Tracepoint::ReceiveReset, sk) {
         debug_line!(&ctx, "receive_reset {:x}, by the second program", sk);
-        on_receive_reset(sk, judged(sk));
+        on_receive_reset(sk, judged::take(sk).unwrap_or(NONE));
     }
     0
-}
-
-/// The segment that this CPU is judging, if it is known and for this socket.
-#[inline(always)]
-fn judged(sk: u64) -> u64 {
-    let Some(place) = JUDGED.get_ptr_mut(0) else { return NONE };
-    // SAFETY: a map value of this CPU.
-    let judged = unsafe { place.read_volatile() };
-    if judged.sk != sk {
-        return NONE;
-    }
-    note_judged(Judged { sk: 0, skb: NONE });
-    judged.skb
-}
-
-#[inline(always)]
-fn note_judged(judged: Judged) {
-    if let Some(place) = JUDGED.get_ptr_mut(0) {
-        // SAFETY: a map value of this CPU; a softirq in between leaves its own note, which is then overwritten or taken.
-        unsafe { place.write_volatile(judged) };
-    }
 }
 
 /// The logic, for any kind of attachment. `skb` is [`NONE`] where the segment is not at hand.

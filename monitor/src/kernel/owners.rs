@@ -73,6 +73,8 @@ async fn until(time: Option<Duration>) {
 struct Open {
     question: Question,
     process: Option<(Arc<Process>, By)>,
+    /// Its cgroup is neither known nor known to be gone.
+    strange: bool,
     /// The socket was looked for.
     searched: bool,
     /// What is known was told.
@@ -108,22 +110,20 @@ impl Finder {
     /// When to go on without a new question.
     fn due(&self) -> Option<Duration> {
         let search = self.open.iter().any(|open| !open.searched).then(|| self.searches.next());
-        let walk = self.open.iter().any(|open| self.is_strange(open)).then(|| self.cgroups.next_walk());
+        let walk = self.open.iter().any(|open| open.strange).then(|| self.cgroups.next_walk());
         search.into_iter().chain(walk).min()
-    }
-
-    fn is_strange(&self, open: &Open) -> bool {
-        open.question.cgroup_id.is_some_and(|id| self.cgroups.is_strange(id))
     }
 
     fn answer(&mut self, asked: Vec<Question>) -> Vec<(u64, Answer)> {
         self.processes.forget_states();
         self.cgroups.forget_processes();
-        self.open.extend(asked.into_iter().map(|question| {
+        let Self { cgroups, open, .. } = self;
+        open.extend(asked.into_iter().map(|question| {
             let searched = question.socket_inode.is_none();
-            Open { question, process: None, searched, told: false }
+            let strange = is_strange(cgroups, &question);
+            Open { question, process: None, strange, searched, told: false }
         }));
-        let walked = self.open.iter().any(|open| self.is_strange(open)) && self.walk();
+        let walked = self.open.iter().any(|open| open.strange) && self.walk();
         let waits = self.open.iter().any(|open| !open.searched);
         let searched = waits && self.searches.is_due(clock::monotonic());
         if searched {
@@ -138,7 +138,7 @@ impl Finder {
             answers.push((open.question.id, self.known(open)));
             open.told = true;
         }
-        open.retain(|open| !open.searched || self.is_strange(open));
+        open.retain(|open| !open.searched || open.strange);
         self.unsearched += open.len().saturating_sub(OPEN) as u64;
         open.truncate(OPEN);
         self.open = open;
@@ -147,8 +147,15 @@ impl Finder {
     }
 
     fn walk(&mut self) -> bool {
-        let wanted: Vec<u64> = self.open.iter().filter_map(|open| open.question.cgroup_id).collect();
-        self.cgroups.walk(&wanted)
+        let Self { cgroups, open, .. } = self;
+        let wanted: Vec<u64> = open.iter().filter_map(|open| open.question.cgroup_id).collect();
+        let walked = cgroups.walk(&wanted);
+        if walked {
+            for open in open {
+                open.strange = is_strange(cgroups, &open.question);
+            }
+        }
+        walked
     }
 
     /// Looks for every socket that waits, in its own cgroup first.
@@ -182,6 +189,10 @@ impl Finder {
         let searching = !open.searched && open.process.is_none();
         Answer { process, cgroup: cgroup_id.and_then(|id| cgroups.get(id)), searching }
     }
+}
+
+fn is_strange(cgroups: &Cgroups, question: &Question) -> bool {
+    question.cgroup_id.is_some_and(|id| cgroups.is_strange(id))
 }
 
 #[cfg(test)]
