@@ -23,8 +23,8 @@ pub struct Settings {
     pub hz: u32,
     /// Places of the closed memory less one: a power of two, less one.
     pub closed_mask: u32,
-    /// Nanoseconds for which a CPU does not wake the daemon again.
-    pub wake_interval_ns: u32,
+    /// A CPU that told nothing for so many nanoseconds wakes the daemon with the next story. Shorter than it looks by itself again.
+    pub wake_quiet_ns: u32,
     /// Bytes that wait in the ring from which on the daemon is woken all the same.
     pub wake_bytes: u32,
     /// Nanoseconds per jiffy.
@@ -44,7 +44,7 @@ impl Settings {
             self.other_slot,
             self.hz,
             self.closed_mask,
-            self.wake_interval_ns,
+            self.wake_quiet_ns,
             self.wake_bytes,
             self.jiffy_ns,
         ];

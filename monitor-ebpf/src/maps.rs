@@ -40,7 +40,7 @@ pub(crate) static SETTINGS: Settings = Settings {
     other_slot: 0,
     hz: 0,
     closed_mask: 0,
-    wake_interval_ns: 0,
+    wake_quiet_ns: 0,
     wake_bytes: 0,
     jiffy_ns: 0,
 };

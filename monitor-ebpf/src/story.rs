@@ -144,8 +144,8 @@ fn clear<'a>(record: *mut Record) -> &'a mut Record {
     unsafe { &mut *record }
 }
 
-/// Whether this record wakes the daemon. Once in a while for each CPU: a wake-up was measured to cost several times what a
-/// story does, and after one the daemon looks again by itself until nothing comes.
+/// Whether this record wakes the daemon. Only after quiet on this CPU: a wake-up was measured to cost several times what a story
+/// does, and after one the daemon looks again by itself, and for longer than quiet is, until nothing comes.
 #[inline(always)]
 fn wake(now: u64) -> u64 {
     const NO_WAKEUP: u64 = 1;
@@ -154,13 +154,14 @@ fn wake(now: u64) -> u64 {
     let Some(limits) = LIMITS.get_ptr_mut(0) else { return FORCE_WAKEUP };
     let settings = settings();
     // SAFETY: a map value of this CPU; a program that interrupts this one at worst wakes once more.
-    let due = unsafe { (&raw const (*limits).wake).read_volatile() };
-    if now >= due {
-        // SAFETY: as above.
-        unsafe { (&raw mut (*limits).wake).write_volatile(now + settings.wake_interval_ns as u64) };
-        return FORCE_WAKEUP;
+    let quiet_from = unsafe { (&raw const (*limits).wake).read_volatile() };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*limits).wake).write_volatile(now + settings.wake_quiet_ns as u64) };
+    if now >= quiet_from || EVENTS.query(AVAILABLE_BYTES) >= settings.wake_bytes as u64 {
+        FORCE_WAKEUP
+    } else {
+        NO_WAKEUP
     }
-    if EVENTS.query(AVAILABLE_BYTES) >= settings.wake_bytes as u64 { FORCE_WAKEUP } else { NO_WAKEUP }
 }
 
 /// Writes what every record has.

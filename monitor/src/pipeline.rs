@@ -35,8 +35,8 @@ use crate::story::Stages;
 const BEAT: Duration = Duration::from_secs(1);
 /// Counts are read at every so many beats.
 const BEATS_PER_TICK: u32 = 5;
-/// How long after records came the ring is looked at again without being woken: longer than a CPU keeps from waking
-/// (`Settings::wake_interval_ns`), so that what came without a wake-up is found.
+/// How long after records came the ring is looked at again without being woken: longer than the quiet after which a CPU wakes
+/// (`Settings::wake_quiet_ns`), so that what comes without a wake-up comes before a look that finds nothing.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long a received reset that may have been data is held: by then its softirq, or the process that handled it, has long
 /// sent the reset that would prove it.
@@ -240,7 +240,7 @@ impl Pipeline {
                 .unwrap_or_else(|error| warn_once(warned_undecodable, error));
         })?;
         recorder.as_mut().map_or(Ok(()), Recorder::flush)?;
-        self.look_again = some.then(|| now + LOOK_AGAIN);
+        self.look_again = look_again(self.look_again, now, some);
         Ok(())
     }
 
@@ -335,6 +335,12 @@ fn deliver(aggregator: &mut Aggregator, publisher: &Publisher, settled: Settled)
     }
 }
 
+/// When to look at the ring again, after some or no records were found `now`. A look that was to come still comes: the wake-up of
+/// records that an earlier look has taken finds nothing, and more may have come since without one.
+fn look_again(before: Option<Duration>, now: Duration, some: bool) -> Option<Duration> {
+    if some { Some(now + LOOK_AGAIN) } else { before.filter(|due| *due > now) }
+}
+
 /// Never, without a deadline.
 async fn until(deadline: Option<Duration>) {
     match deadline {
@@ -369,5 +375,21 @@ fn rest(
         // After the comparison, which looks for new namespaces.
         listening: listening.read(namespaces, truth),
         hooked: listening.hooked(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ring_is_looked_at_until_nothing_comes_and_a_late_wake_up_changes_nothing() {
+        let at = Duration::from_millis;
+        let first = look_again(None, at(100), true);
+        assert_eq!(first, Some(at(100) + LOOK_AGAIN));
+        assert_eq!(look_again(first, at(101), false), first);
+        assert_eq!(look_again(first, at(101), true), Some(at(101) + LOOK_AGAIN));
+        assert_eq!(look_again(first, at(100) + LOOK_AGAIN, false), None);
+        assert_eq!(look_again(None, at(100), false), None);
     }
 }

@@ -290,7 +290,7 @@ mod tests {
             other_slot: 0,
             hz: 250,
             closed_mask: 1,
-            wake_interval_ns: 0,
+            wake_quiet_ns: 0,
             wake_bytes: 0,
             jiffy_ns: 4_000_000,
         };

@@ -23,9 +23,9 @@ const STORY_BURST: u32 = 64;
 /// One more such story per this many nanoseconds, per CPU and kind: 100 a second.
 const STORY_INTERVAL_NS: u32 = 10_000_000;
 
-/// For how long a CPU does not wake the daemon again. The daemon looks by itself for longer after each wake-up
-/// (`crate::pipeline`), so nothing waits for good.
-const WAKE_INTERVAL_NS: u32 = 10_000_000;
+/// A CPU that told nothing for so long wakes the daemon with its next story. What comes sooner is found by the daemon, which
+/// looks by itself again a little later than this (`crate::pipeline`), until it finds nothing; so nothing waits for good.
+const WAKE_QUIET_NS: u32 = 15_000_000;
 
 /// What to load.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +138,7 @@ fn settings(facts: &Facts, sizes: &Sizes) -> Settings {
         other_slot: sizes.budgets.other_slot(),
         hz: facts.hz,
         closed_mask: sizes.closed_places() - 1,
-        wake_interval_ns: WAKE_INTERVAL_NS,
+        wake_quiet_ns: WAKE_QUIET_NS,
         wake_bytes: sizes.ring_bytes / 4,
         jiffy_ns: 1_000_000_000 / facts.hz.max(1),
     }
