@@ -1,8 +1,10 @@
 //! Every way to serve a signal: forced by an option, and arriving late with a module of the kernel.
 
 use std::fs;
+use std::panic::resume_unwind;
+use std::thread;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use monitor::view::SignalView;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process;
@@ -11,11 +13,11 @@ use crate::api::Api;
 use crate::daemon::Daemon;
 use crate::ledger::Sent;
 use crate::needs::Need;
-use crate::netns::Namespace;
+use crate::netns::{Namespace, with_own_files};
 use crate::oracle::Snmp;
 use crate::signals::{Sight, Signal, row};
 use crate::sockets::{Family, Place};
-use crate::{AloneWithOwn, WithOwn, machine, modules, scenarios, wait};
+use crate::{AloneWithOwn, WithOwn, lab, machine, modules, scenarios, wait};
 
 pub(crate) const TRIALS: &[WithOwn] = &[
     ("by trampolines only, all is told that they see", || forced("fentry")),
@@ -91,6 +93,8 @@ fn with_modules() -> Result<()> {
     }
     arrives(&daemon.api, Signal::Conntrack, &["nf_conntrack", "nft_ct"])?;
     scenarios::conntrack_full(&daemon.api)?;
+    lab::ROUTER_MODULES.iter().try_for_each(|name| modules::load(name))?;
+    with_a_router(&daemon.api)?;
     let ours = format!("reset_monitor/pid{}_", daemon.process().pid());
     let defined =
         || -> Result<bool> { Ok(fs::read_to_string("/sys/kernel/tracing/kprobe_events")?.contains(&ours)) };
@@ -101,6 +105,20 @@ fn with_modules() -> Result<()> {
         is_refused(&unaided.api, signal)?;
     }
     unaided.stop(process::Signal::TERM)
+}
+
+/// The lab's trials with a router, side by side.
+fn with_a_router(api: &Api) -> Result<()> {
+    thread::scope(|scope| {
+        let trials: Vec<_> = lab::trials_with_a_router()
+            .into_iter()
+            .map(|(name, _, run)| (name, scope.spawn(move || with_own_files(|| run(api)))))
+            .collect();
+        trials.into_iter().try_for_each(|(name, trial)| {
+            let outcome = trial.join().unwrap_or_else(|panic| resume_unwind(panic));
+            outcome.with_context(|| format!("lab: {name}"))
+        })
+    })
 }
 
 /// Hides what probes of modules to come are defined in.

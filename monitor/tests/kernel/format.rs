@@ -12,7 +12,7 @@ use crate::needs::Need;
 
 pub(crate) const TRIALS: &[AloneWithShared] = &[
     ("the metrics please promtool", Some(Need::Promtool), promtool),
-    ("the metrics please a strict OpenMetrics parser", Some(Need::Python), open_metrics),
+    ("the metrics please a strict OpenMetrics parser", Some(Need::OneKernel), open_metrics),
 ];
 
 /// Accept header of a Prometheus that prefers `OpenMetrics`.

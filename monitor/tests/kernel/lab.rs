@@ -8,11 +8,13 @@ mod bench;
 mod program;
 
 mod apart;
+mod forged;
 mod haproxy;
 mod link;
 mod nat;
 mod nginx;
 mod node;
+mod orphan;
 mod python;
 mod restart;
 mod unheard;
@@ -26,7 +28,7 @@ use crate::needs::Need;
 /// A trial's name, as a sentence, what it needs, and what it does with the shared daemon.
 pub(crate) type Experiment = (&'static str, Option<Need>, fn(&Api) -> Result<()>);
 
-/// All of them.
+/// Those that need no more than a kernel.
 pub(crate) fn trials() -> Vec<Experiment> {
     [
         nginx::EXPERIMENTS,
@@ -37,8 +39,20 @@ pub(crate) fn trials() -> Vec<Experiment> {
         node::EXPERIMENTS,
         python::EXPERIMENTS,
         link::EXPERIMENTS,
-        nat::EXPERIMENTS,
-        apart::EXPERIMENTS,
+        forged::EXPERIMENTS,
     ]
     .concat()
 }
+
+/// Those that change a limit of the whole machine.
+pub(crate) fn trials_alone() -> Vec<Experiment> {
+    orphan::EXPERIMENTS.to_vec()
+}
+
+/// Those with a router between both ends whose rules need modules.
+pub(crate) fn trials_with_a_router() -> Vec<Experiment> {
+    [nat::EXPERIMENTS, apart::EXPERIMENTS].concat()
+}
+
+/// What they need.
+pub(crate) const ROUTER_MODULES: [&str; 2] = ["nft_chain_nat", "nft_masq"];

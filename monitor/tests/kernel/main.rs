@@ -143,7 +143,9 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     for (name, run) in [scenarios::JOINED, scenarios::FORGED, scenarios::TWINS].concat() {
         selection.add(None, beside_others(name, shared(daemon, run)));
     }
-    for (name, need, run) in lab::trials() {
+    // In a virtual machine a trial that has loaded the modules plays them (`backends.rs`).
+    let routed = if machine::is_virtual() { Vec::new() } else { lab::trials_with_a_router() };
+    for (name, need, run) in lab::trials().into_iter().chain(routed) {
         selection.add(need, beside_others(format!("lab: {name}"), shared(daemon, run)));
     }
     for &(name, run) in recording::TRIALS {
@@ -161,6 +163,9 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
         let Scenario { name, need, .. } = scenarios::WITHOUT_ROOM;
         let run = move |api: &Api| scenarios::WITHOUT_ROOM.run(api, family);
         selection.add(need, alone(format!("{name} ({})", family.name()), shared(daemon, run)));
+    }
+    for (name, need, run) in lab::trials_alone() {
+        selection.add(need, alone(format!("lab: {name}"), shared(daemon, run)));
     }
     let storms = [volume::TRIALS, format::TRIALS, overload::TRIALS_WITH_SHARED, budget::TRIALS].concat();
     for (name, need, run) in storms {

@@ -11,13 +11,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::cgroups::SmallCgroup;
 use crate::machine;
 
-/// A need beside a kernel, root, and the programs `ip`, `ss`, `sh`, `mount` and `unshare`.
+/// A need beside a kernel, root, the programs `ip`, `ss`, `sh`, `mount` and `unshare`, Python for peers of which Rust has no words
+/// (`scripted.rs`), and the lab's servers, proxies and clients (`lab.rs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Need {
-    /// The interpreter, for peers of which Rust has no words (`scripted.rs`).
-    Python,
-    /// Real servers, proxies and clients (`lab.rs`).
-    Programs,
     /// Node, which is used where it is: Debian's looks for parts of itself where only an installation puts them.
     Node,
     /// A tool of Prometheus.
@@ -38,9 +35,7 @@ impl Need {
     /// Whether this machine has it. Outside virtual machines every program is: what is missing there must be seen to be.
     pub(crate) fn is_met(self) -> bool {
         match self {
-            Self::Python | Self::Programs | Self::Promtool | Self::Pace | Self::OneKernel => {
-                !machine::is_virtual()
-            }
+            Self::Promtool | Self::Pace | Self::OneKernel => !machine::is_virtual(),
             Self::Node => !machine::is_virtual() && runs("node"),
             Self::OwnMachine => machine::is_virtual(),
             Self::MemoryLimits => machine::is_virtual() || SmallCgroup::create().is_ok(),
@@ -57,8 +52,6 @@ fn runs(program: &str) -> bool {
 impl fmt::Display for Need {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Python => "Python",
-            Self::Programs => "programs of the lab",
             Self::Node => "Node",
             Self::Promtool => "promtool",
             Self::OwnMachine => "a machine of their own",

@@ -11,7 +11,9 @@ use super::modules;
 use crate::setup::{Guest, Kernel};
 
 /// Names of the program that is many, as trials call it.
-const SHELL: [&str; 3] = ["bin/mount", "bin/sh", "bin/unshare"];
+const SHELL: [&str; 2] = ["bin/mount", "bin/sh"];
+/// Users and groups, for programs that look up their own.
+const ACCOUNTS: [(&str, &str); 2] = [("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"), ("etc/group", "root:x:0:\n")];
 
 /// Makes the initramfs of a kernel. The paths of the trials' own files are named in `monitor/tests/kernel/{machine,guest,modules}.rs`.
 pub(super) fn make(trials: &[u8], arguments: &[String], guest: &Guest, kernel: &Kernel) -> Result<Vec<u8>> {
@@ -26,6 +28,9 @@ pub(super) fn make(trials: &[u8], arguments: &[String], guest: &Guest, kernel: &
     }
     for name in SHELL {
         archive.link(Path::new(name), "/bin/busybox")?;
+    }
+    for (path, content) in ACCOUNTS {
+        archive.file(Path::new(path), content.as_bytes())?;
     }
 
     let mut table = String::new();

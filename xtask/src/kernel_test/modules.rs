@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 /// For sockets and pairs of namespaces, and for trials that load netfilter.
-const WANTED: [&str; 8] = [
+const WANTED: [&str; 10] = [
     "tcp_diag",
     "veth",
     "nf_conntrack",
     "nf_tables",
+    "nft_chain_nat",
     "nft_ct",
+    "nft_masq",
     "nft_reject_inet",
     "nft_reject_ipv4",
     "nft_reject_ipv6",

@@ -151,6 +151,11 @@ impl<'a> Bench<'a> {
         }
     }
 
+    /// Whether this kernel shows it.
+    pub(super) fn sees(&self, signal: Signal) -> bool {
+        self.sight.has(signal)
+    }
+
     /// Takes statements in.
     pub(super) fn state(&mut self, truths: impl IntoIterator<Item = Truth>) {
         let sight = &self.sight;

@@ -10,23 +10,22 @@ use super::nginx::{Nginx, Settings};
 use super::program::{Client, Program};
 use crate::daemon::Scratch;
 use crate::ledger::Role;
-use crate::needs::Need;
 use crate::sockets::{Place, unique_port, wait_for_reset};
 use crate::wait;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[
     (
         "HAProxy closes a kept connection by its timeout, and a late request loses the race",
-        Some(Need::Programs),
+        None,
         |api| Bench::play(api, race),
     ),
-    ("HAProxy ends idle flows by SO_LINGER 0, on both sides", Some(Need::Programs), |api| {
+    ("HAProxy ends idle flows by SO_LINGER 0, on both sides", None, |api| {
         Bench::play(api, idle_flow)
     }),
-    ("HAProxy's health checks are aborted connections, and none that count", Some(Need::Programs), |api| {
+    ("HAProxy's health checks are aborted connections, and none that count", None, |api| {
         Bench::play(api, health_checks)
     }),
-    ("HAProxy's health checks of a server that is down are refused", Some(Need::Programs), |api| {
+    ("HAProxy's health checks of a server that is down are refused", None, |api| {
         Bench::play(api, server_down)
     }),
 ];

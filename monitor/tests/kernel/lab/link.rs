@@ -12,21 +12,20 @@ use super::program::Client;
 use super::python::script;
 use crate::api::Api;
 use crate::ledger::Role;
-use crate::needs::Need;
 use crate::netns::{Joined, ip};
 use crate::sockets::Place;
 use crate::wait;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[
-    ("a cut cable ends a connection that nginx keeps alive by probes", Some(Need::Programs), |api| {
+    ("a cut cable ends a connection that nginx keeps alive by probes", None, |api| {
         behind_a_cut_cable(api, of_nginx)
     }),
-    ("a cut cable ends a connection that probes, SO_LINGER 0 or not", Some(Need::Python), |api| {
+    ("a cut cable ends a connection that probes, SO_LINGER 0 or not", None, |api| {
         behind_a_cut_cable(api, with_linger)
     }),
     (
         "ss -K of a connection of nginx that probes in vain is an abort by its administrator",
-        Some(Need::Programs),
+        None,
         |api| behind_a_cut_cable(api, killed_by_ss),
     ),
 ];

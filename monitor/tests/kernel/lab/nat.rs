@@ -10,7 +10,6 @@ use super::nginx::{Nginx, Settings};
 use super::program::{Client, QUIET};
 use crate::api::Api;
 use crate::ledger::Role;
-use crate::needs::Need;
 use crate::netns::{Routed, sysctl};
 use crate::scenarios::nft;
 use crate::sockets::Place;
@@ -19,10 +18,10 @@ use crate::wait;
 pub(super) const EXPERIMENTS: &[Experiment] = &[
     (
         "address translation forgets a quiet connection, and its next request is stale",
-        Some(Need::Programs),
+        None,
         forgotten,
     ),
-    ("a REJECT rule of a router is not called the peer's own for certain", Some(Need::Programs), rejected),
+    ("a REJECT rule of a router is not called the peer's own for certain", None, rejected),
 ];
 
 /// Clients appear as the router. What it has no entry for it lets pass as it is.

@@ -10,7 +10,6 @@ use super::bench::Bench;
 use super::program::{Client, GET, Program, drain};
 use crate::daemon::Scratch;
 use crate::ledger::Role;
-use crate::needs::Need;
 use crate::oracle;
 use crate::packets::Flags;
 use crate::scripted::Scripted;
@@ -20,28 +19,28 @@ use crate::wait;
 pub(super) const EXPERIMENTS: &[Experiment] = &[
     (
         "nginx closes a kept connection by its timeout, and a late request loses the race",
-        Some(Need::Programs),
+        None,
         |api| Bench::play(api, race),
     ),
     (
         "nginx closes a kept connection by its timeout, and a request crosses its FIN",
-        Some(Need::Programs),
+        None,
         |api| Bench::play(api, crossing),
     ),
     (
         "nginx closes a kept TLS connection by its timeout, and a late request loses the race",
-        Some(Need::Programs),
+        None,
         |api| Bench::play(api, race_over_tls),
     ),
-    ("nginx closes after a number of requests, and one more is late data", Some(Need::Programs), |api| {
+    ("nginx closes after a number of requests, and one more is late data", None, |api| {
         Bench::play(api, one_too_many)
     }),
     (
         "nginx lingers after a number of requests, and one more is late data, however quiet it was",
-        Some(Need::Programs),
+        None,
         |api| Bench::play(api, pipelined),
     ),
-    ("nginx resets a client that does not read, by SO_LINGER 0", Some(Need::Programs), |api| {
+    ("nginx resets a client that does not read, by SO_LINGER 0", None, |api| {
         Bench::play(api, reset_timedout)
     }),
 ];

@@ -8,32 +8,31 @@ use super::bench::Bench;
 use super::nginx::{Nginx, Settings};
 use super::program::{Client, GET, QUIET, freeze, send_signal};
 use crate::ledger::Role;
-use crate::needs::Need;
 use crate::oracle;
 use crate::sockets::{poll_for_reset, receive_end, send};
 use crate::wait;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[
-    ("nginx's worker is killed with open, busy and idle connections", Some(Need::Programs), |api| {
+    ("nginx's worker is killed with open, busy and idle connections", None, |api| {
         Bench::play(api, |bench| worker_ends(bench, Signal::KILL))
     }),
-    ("nginx's worker ends by SIGTERM with open, busy and idle connections", Some(Need::Programs), |api| {
+    ("nginx's worker ends by SIGTERM with open, busy and idle connections", None, |api| {
         Bench::play(api, |bench| worker_ends(bench, Signal::TERM))
     }),
     (
         "nginx is killed and started anew, and every kept connection finds out late",
-        Some(Need::Programs),
+        None,
         |api| Bench::play(api, killed_and_started),
     ),
     (
         "nginx is reloaded right after requests, and every kept connection finds out late",
-        Some(Need::Programs),
+        None,
         |api| Bench::play(api, |bench| reloaded(bench, "late_data")),
     ),
     // It closes them because they are not in use: the race is the same, and that all went at once is told by the burst.
     (
         "nginx is reloaded after quiet, and every kept connection finds out late",
-        Some(Need::Programs),
+        None,
         |api| Bench::play(api, |bench| reloaded(bench, "idle_reuse")),
     ),
 ];

@@ -6,7 +6,6 @@ use super::Experiment;
 use super::bench::Bench;
 use super::python::script;
 use crate::ledger::Role;
-use crate::needs::Need;
 use crate::netns::sysctl;
 use crate::oracle::{self, state};
 use crate::packets::Flags;
@@ -15,7 +14,7 @@ use crate::sockets::{lose, poll_for_reset, port_of, send};
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[(
     "a client that its server in Python never heard of is reset when the server has given up",
-    Some(Need::Python),
+    None,
     |api| Bench::play(api, unheard),
 )];
 
