@@ -59,7 +59,7 @@ pub struct Case {
     pub backlog: Option<(u32, u32)>,
     /// How often it was full.
     pub overflows: Option<u64>,
-    /// Connections that wait now, and how many may: tracked ones, entries and limit.
+    /// Connections that this host tracks now, and how many it may.
     pub conntrack: Option<(u64, u64)>,
     /// Sockets that nobody owns.
     pub orphans: Option<u64>,
@@ -105,6 +105,24 @@ impl Case {
         let peer = self.peer.as_ref().map_or_else(String::new, |peer| format!(" --peer {peer}"));
         let port = self.port.map_or_else(String::new, |port| format!(" --port {port}"));
         peer + &port
+    }
+
+    /// A filter for `tcpdump`: segments of this peer.
+    fn in_tcpdump(&self) -> Option<String> {
+        let peer = self.peer.as_ref()?;
+        let kind = if peer.contains('/') { "net" } else { "host" };
+        Some(format!("{kind} {peer}"))
+    }
+
+    /// The same of resets alone. Of an IPv6 packet it sees no TCP header: the flags are the 14th byte after the 40 of IPv6 (RFC 8200).
+    fn resets_in_tcpdump(&self) -> String {
+        const V4: &str = "tcp[tcpflags] & tcp-rst != 0";
+        const V6: &str = "ip6[6] = 6 and ip6[53] & 4 != 0";
+        match self.in_tcpdump() {
+            Some(of) if of.contains(':') => format!("{of} and {V6}"),
+            Some(of) => format!("{of} and {V4}"),
+            None => format!("({V4}) or ({V6})"),
+        }
     }
 
     /// The program behind our end.

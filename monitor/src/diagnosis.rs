@@ -76,7 +76,7 @@ pub struct Diagnosis {
     pub verdict: Verdict,
     /// By cause, the most important first.
     pub causes: Vec<CauseEvidence>,
-    /// After which quiet the peer closes connections, without a reset.
+    /// After which quiet the peer closes connections without a reset, as by a timer.
     pub peer_closes: Option<Spread>,
     /// After which quiet we do.
     pub own_closes: Option<Spread>,
@@ -116,7 +116,9 @@ pub fn diagnose(subject: &Subject<'_>, host: &Host<'_>) -> Diagnosis {
     let causes = evidence::by_cause(subject, listener.as_ref());
     let closes = |kind: Kind| {
         let quiet = |told: &&Told| told.event.idle.filter(|_| told.event.kind == kind);
-        Spread::of(subject.events.iter().copied().filter_map(|told| Some(quiet(&told)?.time)).collect())
+        Spread::of_one_timer(
+            subject.events.iter().copied().filter_map(|told| Some(quiet(&told)?.time)).collect(),
+        )
     };
     let (peer_closes, own_closes) = (closes(Kind::IdleCloseReceived), closes(Kind::IdleCloseSent));
     let fix = |seen: &CauseEvidence| {
@@ -132,7 +134,7 @@ pub fn diagnose(subject: &Subject<'_>, host: &Host<'_>) -> Diagnosis {
         since: host.since,
         counts: subject.counts,
         verdict: verdict::verdict(subject, &causes),
-        fixes: distinct(causes.iter().take(FIXES).map(fix).collect()),
+        fixes: distinct(causes.iter().map(fix)),
         unseen: unseen::unseen(subject, &causes, host),
         causes,
         peer_closes,
@@ -141,10 +143,13 @@ pub fn diagnose(subject: &Subject<'_>, host: &Host<'_>) -> Diagnosis {
     }
 }
 
-/// Each setting once: where it comes first. Of one cause in both directions the first is enough.
-fn distinct(fixes: Vec<Fix>) -> Vec<Fix> {
+/// The first ones, and each setting once: where it comes first. Of one cause in both directions the first is enough.
+fn distinct(fixes: impl Iterator<Item = Fix>) -> Vec<Fix> {
     let mut kept: Vec<Fix> = Vec::new();
     for mut fix in fixes {
+        if kept.len() == FIXES {
+            break;
+        }
         if kept.iter().any(|earlier| earlier.cause == fix.cause) {
             continue;
         }
@@ -192,8 +197,8 @@ fn case(
 /// What is known of the listener behind a port. Sockets are listed for our own namespace only.
 fn listener(subject: &Subject<'_>, listening: &Listening) -> ListenerFacts {
     let Some(port) = subject.port else { return ListenerFacts::default() };
-    let own = listening.overflows.as_ref().and_then(|all| all.own);
-    let here = own.zip(subject.netns).is_none_or(|(own, netns)| own == netns);
+    // Rows of no namespace are of all of them.
+    let here = subject.netns.is_none_or(|netns| listening.own == Some(netns));
     let sockets = || {
         listening.sockets.iter().flat_map(|rows| rows.iter()).filter(|row| here && row.address.port() == port)
     };

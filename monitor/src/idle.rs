@@ -79,19 +79,34 @@ pub fn idle(event: &Event) -> Option<Idle> {
     }
 }
 
-/// Whether data of ours that the peer had not acknowledged drew a received reset. An unanswered probe does, too.
+/// Whether something of ours drew a received reset: data that the peer had not acknowledged, or a probe.
 pub fn is_provoked(event: &Event) -> bool {
+    is_probed(event) || is_drawn_by_data(event)
+}
+
+/// Whether a keep-alive probe, and nothing else, may have drawn a received reset: it carries no data, and the time of our last data stays.
+pub fn is_drawn_by_probe(event: &Event) -> bool {
+    is_probed(event) && unacked(event) == 0
+}
+
+fn is_probed(event: &Event) -> bool {
+    event.socket.as_ref().and_then(|socket| socket.probes).is_some_and(|probes| probes > 0)
+}
+
+fn is_drawn_by_data(event: &Event) -> bool {
     let Some(socket) = &event.socket else { return false };
-    if socket.probes.is_some_and(|probes| probes > 0) {
-        return true;
-    }
     let round_trip = socket
         .srtt_us
         .map_or(ROUND_TRIP, |srtt| ROUND_TRIP.max(Duration::from_micros(u64::from(srtt).saturating_mul(2))));
+    unacked(event) > 0 && socket.sent_age <= round_trip
+}
+
+/// Bytes of data, without our FIN.
+fn unacked(event: &Event) -> u32 {
     let our_fin =
         [TcpState::FIN_WAIT1, TcpState::CLOSING, TcpState::LAST_ACK].map(Some).contains(&event.state);
-    let unacked = socket.unacked_bytes.unwrap_or(0).saturating_sub(u32::from(our_fin));
-    unacked > 0 && socket.sent_age <= round_trip
+    let unacked = event.socket.as_ref().and_then(|socket| socket.unacked_bytes).unwrap_or(0);
+    unacked.saturating_sub(u32::from(our_fin))
 }
 
 /// Whether unread data that had just arrived was what `close()` met: a request that crossed the closing.
@@ -134,7 +149,7 @@ fn went_on(quiet: &Quiet, by: Side, socket: &SocketFacts) -> bool {
 
 fn received(event: &Event, socket: &SocketFacts) -> Idle {
     let SocketFacts { sent_age, received_age, .. } = *socket;
-    if !is_provoked(event) {
+    if !is_provoked(event) || is_drawn_by_probe(event) {
         return plain(sent_age.min(received_age), Basis::BeforeReset);
     }
     let peers_fin = event.fin.as_ref().filter(|fin| fin.by == Side::Peer);

@@ -13,8 +13,9 @@ use monitor_common::peer::{Role, Side};
 use crate::event::{Event, IdleCloses};
 use crate::idle::is_provoked;
 
-/// Services remembered, about 150 bytes each; the one that was first noticed longest ago makes room.
-const SERVICES: usize = 4_096;
+/// Services remembered of each role, about 150 bytes each; the one that was first noticed longest ago makes room. By role, so that who
+/// connects to us cannot push out what we depend on.
+const SERVICES: usize = 2_048;
 /// Idle closes remembered for each: the last ones, since settings change.
 const CLOSES: usize = 8;
 /// So many idle closes make a habit.
@@ -55,8 +56,10 @@ pub struct Hints {
 #[derive(Debug, Default)]
 pub struct Past {
     known: HashMap<Service, Known>,
-    /// In the order in which they were first noticed.
-    order: VecDeque<Service>,
+    /// Those that we connect to, in the order in which they were first noticed.
+    servers: VecDeque<Service>,
+    /// Those that connect to us, likewise.
+    clients: VecDeque<Service>,
 }
 
 impl Past {
@@ -98,12 +101,13 @@ impl Past {
 
     fn known(&mut self, service: Service) -> &mut Known {
         if !self.known.contains_key(&service) {
-            if self.order.len() == SERVICES
-                && let Some(oldest) = self.order.pop_front()
+            let order = if service.is_client { &mut self.servers } else { &mut self.clients };
+            if order.len() == SERVICES
+                && let Some(oldest) = order.pop_front()
             {
                 self.known.remove(&oldest);
             }
-            self.order.push_back(service);
+            order.push_back(service);
         }
         self.known.entry(service).or_default()
     }
@@ -207,9 +211,18 @@ mod tests {
         for port in 1..=last {
             (0..3 * CLOSES).for_each(|_| past.observe(&of_port(port)));
         }
-        assert_eq!((past.known.len(), past.order.len()), (SERVICES, SERVICES));
+        assert_eq!((past.known.len(), past.servers.len()), (SERVICES, SERVICES));
         assert!(past.known.values().all(|known| known.closes.len() <= CLOSES));
         assert_eq!(past.hints(&of_port(10)), Hints::default());
+        assert!(past.hints(&of_port(11)).idle_closes.is_some());
+        // However many clients do the same.
+        for port in 1..=last {
+            let mut close = of_port(80);
+            close.role = Some(Role::Server);
+            close.remote = format!("10.0.{}.{}:80", port >> 8, port & 0xff).parse().unwrap();
+            past.observe(&close);
+        }
+        assert_eq!((past.known.len(), past.clients.len()), (2 * SERVICES, SERVICES));
         assert!(past.hints(&of_port(11)).idle_closes.is_some());
     }
 }

@@ -42,8 +42,18 @@ pub enum Settled {
     Final(Arc<Told>),
 }
 
-/// Both ends of a connection as one of them sees it.
-type Ends = (SocketAddr, SocketAddr);
+/// Both ends of a connection as one of them sees it. Every namespace has a loopback of its own, so there it is one of them; elsewhere
+/// addresses lead from one to another, and 0 stands for all.
+type Ends = (SocketAddr, SocketAddr, u32);
+
+fn ends(event: &Event) -> Ends {
+    (event.local, event.remote, if event.remote.ip().is_loopback() { event.netns } else { 0 })
+}
+
+/// As the other end sees it.
+const fn mirrored((local, remote, netns): Ends) -> Ends {
+    (remote, local, netns)
+}
 
 /// An event in the queue.
 #[derive(Debug)]
@@ -88,8 +98,8 @@ impl Settler {
     pub fn push(&mut self, mut told: Told, now: Duration, out: &mut impl FnMut(Settled)) {
         self.advance(now, out);
         self.past.observe(&told.event);
-        let ends = (told.event.local, told.event.remote);
-        let mirrored = (told.event.remote, told.event.local);
+        let ends = ends(&told.event);
+        let mirrored = mirrored(ends);
         match (told.event.kind, told.verdict) {
             // A refusal waits for nobody: a rule that rejects is told of before its reset arrives.
             (Kind::ResetReceived | Kind::RefusedReceived, _) => {
@@ -236,12 +246,19 @@ impl Settler {
         true
     }
 
+    /// A later one between the same ends still waits.
+    fn forget(&mut self, ends: &Ends, id: u64) {
+        if self.received.get(ends) == Some(&id) {
+            self.received.remove(ends);
+        }
+    }
+
     fn settle_first(&mut self, out: &mut impl FnMut(Settled)) {
         let Some(Waiting { mut told, arrived: _ }) = self.queue.pop_front() else { return };
         let was_shown = self.shown > 0;
         self.shown = self.shown.saturating_sub(1);
         if !told.is_final() {
-            self.received.remove(&(told.event.local, told.event.remote));
+            self.forget(&ends(&told.event), told.id);
             let Told { event, verdict, .. } = Arc::make_mut(&mut told);
             let hints = self.past.hints(event);
             if hints != Hints::default() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use monitor_common::peer::Role;
 
 use super::numbers::{MARGIN, Range, above, below, count, half, seconds};
-use super::settings::{Setting, ending, keepalive, retry};
+use super::settings::{Setting, ending, keepalive, queues, retry};
 use super::{Advice, Case};
 use crate::event::Direction;
 
@@ -27,6 +27,9 @@ fn timeout(case: &Case) -> Option<(Duration, String)> {
         Some((idle.min, format!("at most {} (the shortest quiet before a reset)", seconds(idle.min))))
     })
 }
+
+/// So many events with the same number of exchanges look like a limit on them.
+const LIKE_A_LIMIT: usize = 3;
 
 /// The settings of both ends of a chain.
 fn chain(client: Option<u64>, server: Option<u64>) -> Vec<Setting> {
@@ -86,7 +89,14 @@ pub(super) fn reuse(case: &Case) -> Advice {
         };
         format!("Or let {closer} wait for {longest} s: the longest quiet before such a reset was {max}.")
     });
-    Advice::new([happens, change, or_else, RETRY.to_owned()], chain(value, longest))
+    let settings = match (case.role, case.direction) {
+        (Role::Client, Direction::Received) | (Role::Server, Direction::Sent) => chain(value, longest),
+        // Here it is the client whose time was over.
+        (Role::Server, Direction::Received) | (Role::Client, Direction::Sent) => {
+            keepalive::client_gives_up(longest)
+        }
+    };
+    Advice::new([happens, change, or_else, RETRY.to_owned()], settings)
 }
 
 /// How far a value lies below the timeout.
@@ -108,7 +118,8 @@ fn unseen(case: &Case, too_short: bool) -> String {
 }
 
 pub(super) fn late_data(case: &Case) -> Advice {
-    let always = case.exchanges.filter(|Range { min, max }| min == max && *max > 1);
+    let always =
+        case.exchanges.filter(|Range { count, min, max }| *count >= LIKE_A_LIMIT && min == max && *max > 1);
     let (closer, sender) = match case.direction {
         Direction::Received => ("the peer", "this host"),
         Direction::Sent => ("this host", "the peer"),
@@ -117,7 +128,7 @@ pub(super) fn late_data(case: &Case) -> Advice {
         "{sender} was still sending when {closer} had closed the connection, and not because it was quiet: after a number of requests, or with an early answer."
     );
     let carried = match (always, case.exchanges) {
-        (Some(Range { min: _, max }), _) => format!(
+        (Some(Range { count: _, min: _, max }), _) => format!(
             "Each of these connections had carried {max} exchanges, which looks like a limit on requests per connection: let the client leave after {}, or raise the limit.",
             max - 1
         ),
@@ -160,7 +171,7 @@ pub(super) fn stale(case: &Case) -> Advice {
         |idle| format!("{} of quiet (the shortest was {})", seconds(idle.median), seconds(idle.min)),
     );
     let happens = format!(
-        "The first data after {quiet} met a reset, and no FIN was ever seen: a NAT, load balancer or connection-tracking table on the way had dropped the connection without a word, or the peer was replaced."
+        "The first data, or the first probe, after {quiet} met a reset, and no FIN was ever seen: a NAT, load balancer or connection-tracking table on the way had dropped the connection without a word, or the peer was replaced."
     );
     let silent = match case.conntrack {
         Some((entries, limit)) => format!(
@@ -170,20 +181,24 @@ pub(super) fn stale(case: &Case) -> Advice {
             .to_owned(),
     };
     let mut settings = path(case);
+    if let Some((_, limit)) =
+        case.conntrack.filter(|(entries, limit)| entries.saturating_mul(10) >= limit * 8)
+    {
+        settings.extend(queues::conntrack(limit));
+    }
     settings.extend(retry::once());
     Advice::new([happens, silent, keep_alive(case), RETRY.to_owned()], settings)
 }
 
 /// Probes below the timeout of what is on the way.
 fn keep_alive(case: &Case) -> String {
-    case.idle.map_or_else(
+    case.idle.and_then(|idle| half(idle.min)).map_or_else(
         || format!(
             "Turn TCP keep-alives on for pooled connections, at an interval below that device's timeout: `reset-monitor events{}` shows after which quiet the resets come.",
             case.options()
         ),
-        |idle| format!(
-            "Turn TCP keep-alives on for pooled connections, with the first probe after {} s, half the shortest quiet seen.",
-            half(idle.min)
+        |half| format!(
+            "Turn TCP keep-alives on for pooled connections, with a probe every {half} s, half the shortest quiet seen."
         ),
     )
 }
@@ -199,7 +214,7 @@ fn outlive(case: &Case) -> String {
 }
 
 fn path(case: &Case) -> Vec<Setting> {
-    let mut settings = keepalive::probes(case.idle.map(|idle| half(idle.min)));
+    let mut settings = keepalive::probes(case.idle.and_then(|idle| half(idle.min)));
     settings.extend(keepalive::state_on_the_way(case.idle.map(|idle| above(idle.max))));
     settings.extend(keepalive::client_gives_up(case.idle.and_then(|idle| below(idle.min))));
     settings
@@ -218,19 +233,21 @@ pub(super) fn middlebox(case: &Case) -> Advice {
     let happens = format!(
         "{ttl}: a firewall, NAT or load balancer on the way probably built them in the peer's name, so do not debug the peer's code for it."
     );
-    let host = case.peer.as_ref().map_or_else(String::new, |peer| format!(" and host {peer}"));
     let confirm = format!(
-        "Confirm with `tcpdump -nvi any 'tcp[tcpflags] & tcp-rst != 0{host}'` on both ends at once: a reset that arrives here and never left there was made between."
+        "Confirm with `tcpdump -nvi any '{}'` on both ends at once: a reset that arrives here and never left there was made between.",
+        case.resets_in_tcpdump()
     );
     let doubt = "SYN proxies, and programs that set a TTL of their own, differ honestly.".to_owned();
     let idle = case.idle.filter(|idle| idle.min >= Duration::from_secs(1));
     let quiet = idle.map_or_else(
         || "Look for a policy that ends flows, and for a table that is full, on the devices between.".to_owned(),
-        |idle| format!(
-            "They came after {} of quiet at least: keep the state alive with TCP keep-alives every {} s, or raise the device's timeout.",
-            seconds(idle.min),
-            half(idle.min)
-        ),
+        |idle| {
+            let every = half(idle.min).map_or_else(String::new, |half| format!(" every {half} s"));
+            format!(
+                "They came after {} of quiet at least: keep the state alive with TCP keep-alives{every}, or raise the device's timeout.",
+                seconds(idle.min)
+            )
+        },
     );
     let settings = if idle.is_some() { path(case) } else { Vec::new() };
     Advice::new([happens, confirm, quiet, doubt], settings)

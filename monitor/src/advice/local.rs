@@ -36,7 +36,7 @@ pub(super) fn listen_overflow(case: &Case) -> Advice {
     let room = doubled.map_or_else(
         || "Then raise the backlog: `reset-monitor listeners` shows each listener's limit.".to_owned(),
         |doubled| {
-            format!("Then give bursts room: {doubled}, twice the limit, in listen() and in net.core.somaxconn, which caps it.")
+            format!("Then give bursts room: {doubled}, twice the limit, in listen(); where net.core.somaxconn is lower, raise it to that, since it caps the limit.")
         },
     );
     let abort =
@@ -55,7 +55,7 @@ pub(super) fn netfilter_reject(case: &Case) -> Advice {
     };
     let port = case.port.map_or_else(|| "its port".to_owned(), |port| format!("port {port}"));
     let find = format!(
-        "Find it with `nft list ruleset | grep -n reject` and `iptables-save | grep REJECT`, and look for {port}; in Kubernetes a Service without ready endpoints is rejected by kube-proxy, too."
+        "Find it with `nft list ruleset | grep -n 'reject with tcp reset'` and `iptables-save | grep tcp-reset`, and look for {port}: a rule without these words answers with ICMP, which is not this."
     );
     Advice::new([happens.to_owned(), find], Vec::new())
 }
@@ -123,8 +123,7 @@ pub(super) fn memory_pressure(case: &Case) -> Advice {
         |orphans| format!("This host has {} now.", count(orphans, "orphan")),
     );
     let change = "Compare with net.ipv4.tcp_max_orphans and with `mem` in /proc/net/sockstat against net.ipv4.tcp_mem; first find who closes connections with unsent data by the thousand, then raise the limit.";
-    let doubled = case.orphans.filter(|orphans| *orphans > 0).map(|orphans| orphans.saturating_mul(2));
-    Advice::new([happens.to_owned(), orphans, change.to_owned()], queues::memory(doubled))
+    Advice::new([happens.to_owned(), orphans, change.to_owned()], queues::memory())
 }
 
 pub(super) fn listener_closed(case: &Case) -> Advice {

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const MARGIN: u64 = 5;
 /// From here on the margin fits below a timeout. Shorter ones are cut by a third.
 const LONG: u64 = 3 * MARGIN;
+/// Timers that look once a second fire up to this much late.
+const TICK: Duration = Duration::from_secs(1);
 /// A timer that was seen to fire this much early, by rounding, is still the one it is configured to be.
 const ROUNDING: Duration = Duration::from_millis(100);
 
@@ -23,6 +25,19 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// Of the largest part of these that a single timer can have made; `None` when no two are as close. Processes that end, and clients
+    /// that leave, close after any quiet.
+    pub fn of_one_timer(mut times: Vec<Duration>) -> Option<Self> {
+        times.sort_unstable();
+        let within = |from: usize| {
+            let first = times[from];
+            times[from..].partition_point(|time| *time <= first + TICK.max(first / 20))
+        };
+        // Of equally large ones the longest times: a timer closes what nothing else has closed before.
+        let (many, from) = (0..times.len()).map(|from| (within(from), from)).max()?;
+        if many < 2 { None } else { Self::of(times[from..from + many].to_vec()) }
+    }
+
     /// Of these; `None` of none.
     pub fn of(mut times: Vec<Duration>) -> Option<Self> {
         times.sort_unstable();
@@ -35,6 +50,8 @@ impl Spread {
 /// Numbers that were seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
+    /// How many.
+    pub count: usize,
     /// The smallest.
     pub min: u64,
     /// The largest.
@@ -45,16 +62,20 @@ impl Range {
     /// Of these; `None` of none.
     pub fn of(numbers: impl IntoIterator<Item = u64>) -> Option<Self> {
         numbers.into_iter().fold(None, |range: Option<Self>, number| {
-            let Self { min, max } = range.unwrap_or(Self { min: number, max: number });
-            Some(Self { min: min.min(number), max: max.max(number) })
+            let Self { count, min, max } = range.unwrap_or(Self { count: 0, min: number, max: number });
+            Some(Self { count: count + 1, min: min.min(number), max: max.max(number) })
         })
     }
 
     /// As people write it.
     pub fn text(self) -> String {
-        let Self { min, max } = self;
-        if min == max { min.to_string() } else { format!("{min} to {max}") }
+        range(self.min, self.max)
     }
+}
+
+/// The smallest and the largest as people write it.
+pub fn range(min: u64, max: u64) -> String {
+    if min == max { min.to_string() } else { format!("{min} to {max}") }
 }
 
 /// Whole seconds for the side that must give up first, below a timeout that was seen; `None` when nothing sane fits below it.
@@ -70,9 +91,9 @@ pub const fn above(quiet: Duration) -> u64 {
     whole + MARGIN
 }
 
-/// Half of a time in whole seconds, at least one: what keeps state alive that is dropped after it.
-pub fn half(quiet: Duration) -> u64 {
-    (quiet.as_secs() / 2).max(1)
+/// Half of a time in whole seconds: what keeps state alive that is dropped after it. `None` when that is less than a second.
+pub fn half(quiet: Duration) -> Option<u64> {
+    Some(quiet.as_secs() / 2).filter(|half| *half > 0)
 }
 
 /// A time as settings and logs have it: `250 ms`, `60.0 s`.
@@ -120,7 +141,19 @@ mod tests {
         for (quiet, value) in [(60.0, 65), (60.001, 66), (0.0, 5)] {
             assert_eq!(above(Duration::from_secs_f64(quiet)), value, "{quiet}");
         }
-        assert_eq!((half(Duration::from_secs(350)), half(Duration::ZERO)), (175, 1));
+        assert_eq!((half(Duration::from_secs(350)), half(Duration::from_millis(1_900))), (Some(175), None));
+    }
+
+    #[test]
+    fn a_timer_is_found_among_other_closes() {
+        let of = |seconds: &[f64]| {
+            let times = seconds.iter().map(|seconds| Duration::from_secs_f64(*seconds)).collect();
+            Spread::of_one_timer(times).map(|spread| (spread.count, spread.median.as_secs_f64()))
+        };
+        assert_eq!(of(&[3.0, 60.0, 17.0, 60.1, 41.0]), Some((2, 60.1)));
+        assert_eq!(of(&[5.0, 5.9, 60.0, 61.5, 62.9]), Some((3, 61.5)));
+        assert_eq!(of(&[5.0, 5.9, 60.0, 60.5]), Some((2, 60.5)), "what lasts longest");
+        assert_eq!((of(&[]), of(&[60.0]), of(&[2.0, 9.0, 17.0])), (None, None, None));
     }
 
     #[test]

@@ -86,7 +86,8 @@ pub(super) fn peer_abort(case: &Case) -> Advice {
         }
     };
     let run = "Run `reset-monitor` on the peer's host, too: its event names the process and the cause.";
-    let bursts = case.burst.as_ref().map_or_else(String::new, |burst| {
+    let restart = case.burst.as_ref().filter(|burst| burst.restart);
+    let bursts = restart.map_or_else(String::new, |burst| {
         format!("{} at once look like a restart of it.", count(burst.connections.into(), "connection"))
     });
     let mut settings = retry::once();
@@ -100,8 +101,8 @@ pub(super) fn other(case: &Case) -> Advice {
         "See `reset-monitor events --cause other{} -o json` for state, flags and the kernel's reason, and `reset-monitor check` for what this kernel does not tell.",
         case.options()
     );
-    let capture = case.peer.as_ref().map_or_else(String::new, |peer| {
-        format!("Then capture both directions: `tcpdump -ni any -w reset.pcap host {peer}`.")
+    let capture = case.in_tcpdump().map_or_else(String::new, |peer| {
+        format!("Then capture both directions: `tcpdump -ni any -w reset.pcap {peer}`.")
     });
     Advice::new([happens, next, capture], Vec::new())
 }

@@ -43,8 +43,8 @@ fn known(role: Role, direction: Direction) -> Case {
         idle: Some(spread(61.2)),
         peer_closes: Some(spread(60.0)),
         own_closes: Some(spread(60.0)),
-        exchanges: Some(Range { min: 100, max: 100 }),
-        unread: Some(Range { min: 7, max: 70 }),
+        exchanges: Some(Range { count: 7, min: 100, max: 100 }),
+        unread: Some(Range { count: 7, min: 7, max: 70 }),
         backlog: Some((129, 128)),
         overflows: Some(34),
         conntrack: Some((900, 1024)),
@@ -161,4 +161,93 @@ fn an_out_of_memory_kill_leads_to_the_memory_limit_and_a_shutdown_to_draining() 
     assert!(known(false).text.contains("no OOM kill") && !has(&known(false), "memory:"));
     assert!(of(15).text.contains("SIGTERM") && !has(&of(15), "memory:"));
     assert!(has(&of(15), "terminationGracePeriodSeconds") && has(&of(15), "deregistration_delay"));
+}
+
+fn setting_with(advice: &Advice, part: &str) -> String {
+    let found = advice.settings.iter().find(|setting| setting.setting.contains(part));
+    found.unwrap_or_else(|| panic!("{part} is not among the settings")).setting.clone()
+}
+
+#[test]
+fn limits_of_the_whole_host_are_never_lowered() {
+    let memory = advise(Cause::MemoryPressure, &known(Role::Server, Direction::Sent));
+    assert_eq!(setting_with(&memory, "tcp_max_orphans"), "net.ipv4.tcp_max_orphans = <entries>");
+    let stale = advise(Cause::StaleIdle, &known(Role::Client, Direction::Received));
+    assert!(setting_with(&stale, "tcp_timeout_established").ends_with("= <seconds>"));
+    assert_eq!(setting_with(&stale, "nf_conntrack_max"), "net.netfilter.nf_conntrack_max = 2048");
+    let room = Case { conntrack: Some((100, 1_024)), ..known(Role::Client, Direction::Received) };
+    let with_room = advise(Cause::StaleIdle, &room);
+    assert!(!with_room.settings.iter().any(|setting| setting.setting.contains("nf_conntrack_max")));
+    for (limit, nginx) in [(128, "<entries>"), (511, "1022")] {
+        let case = Case { backlog: Some((limit + 1, limit)), ..known(Role::Server, Direction::Received) };
+        let overflow = advise(Cause::ListenOverflow, &case);
+        assert!(setting_with(&overflow, "somaxconn").contains("somaxconn = <entries>"));
+        assert_eq!(setting_with(&overflow, "listen <port>"), format!("listen <port> backlog={nginx};"));
+        assert!(overflow.text.contains(&(limit * 2).to_string()), "{}", overflow.text);
+    }
+}
+
+#[test]
+fn a_balancer_gets_no_number_that_it_does_not_take() {
+    for (quiet, nlb) in [(30.0, "<seconds>"), (61.2, "67"), (7_200.0, "<seconds>")] {
+        let case = Case { idle: Some(spread(quiet)), ..known(Role::Client, Direction::Received) };
+        let abort = advise(Cause::IdleAbort, &case);
+        assert!(setting_with(&abort, "tcp.idle_timeout.seconds").ends_with(&format!("Value={nlb}")));
+        let reuse = advise(Cause::IdleReuse, &case);
+        let alb = if quiet > 4_000.0 { "<seconds>".to_owned() } else { format!("{}", quiet.ceil() + 5.0) };
+        assert!(setting_with(&reuse, "modify-load-balancer").ends_with(&format!("Value={alb}")));
+    }
+}
+
+#[test]
+fn where_the_clients_timer_was_over_it_is_the_client_that_must_wait_longer() {
+    for (role, direction) in [(Role::Server, Direction::Received), (Role::Client, Direction::Sent)] {
+        let advice = advise(Cause::IdleReuse, &known(role, direction));
+        assert!(advice.settings.iter().all(|setting| setting.side == Side::Client), "{:?}", advice.settings);
+        assert_eq!(setting_with(&advice, "IdleConnTimeout"), "IdleConnTimeout: 67 * time.Second,");
+    }
+}
+
+#[test]
+fn probes_come_as_often_as_they_begin() {
+    let of = |seconds: f64| {
+        let case = Case { idle: Some(spread(seconds)), ..known(Role::Client, Direction::Received) };
+        setting_with(&advise(Cause::IdleAbort, &case), "tcp_keepalive_time")
+    };
+    assert_eq!(of(61.2), "net.ipv4.tcp_keepalive_time = 30\nnet.ipv4.tcp_keepalive_intvl = 30");
+    assert!(of(1.5).contains("= <seconds>"), "less than a second is no setting");
+}
+
+#[test]
+fn once_is_no_limit_on_requests() {
+    for (count, value) in [(1, "<requests>"), (3, "99")] {
+        let exchanges = Some(Range { count, min: 100, max: 100 });
+        let case = Case { exchanges, ..known(Role::Client, Direction::Received) };
+        let advice = advise(Cause::LateData, &case);
+        assert_eq!(advice.text.contains("looks like a limit"), count == 3, "{}", advice.text);
+        assert_eq!(setting_with(&advice, "keepalive_requests"), format!("keepalive_requests {value};"));
+    }
+}
+
+#[test]
+fn filters_of_tcpdump_see_what_they_are_for() {
+    let of = |cause, peer: Option<&str>| {
+        let case = Case { peer: peer.map(str::to_owned), ..known(Role::Server, Direction::Received) };
+        advise(cause, &case).text
+    };
+    let v6 = "'host fd00::1 and ip6[6] = 6 and ip6[53] & 4 != 0'";
+    assert!(of(Cause::Middlebox, Some("fd00::1")).contains(v6));
+    assert!(of(Cause::Middlebox, Some("10.0.0.0/24")).contains("'net 10.0.0.0/24 and tcp[tcpflags]"));
+    assert!(of(Cause::Middlebox, None).contains(") or ("));
+    assert!(of(Cause::Other, Some("10.0.0.0/24")).contains("reset.pcap net 10.0.0.0/24"));
+}
+
+#[test]
+fn a_burst_that_is_no_restart_is_not_called_one() {
+    let case = known(Role::Client, Direction::Received);
+    let of = |restart| {
+        let burst = case.burst.map(|burst| Burst { restart, ..burst });
+        advise(Cause::PeerAbort, &Case { burst, ..case.clone() }).text
+    };
+    assert!(of(true).contains("restart of it") && !of(false).contains("restart of it"));
 }

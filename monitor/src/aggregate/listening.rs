@@ -21,7 +21,7 @@ pub(super) struct Listening {
 impl Listening {
     /// One reading.
     pub(super) fn read(&mut self, reading: &ListeningReading) -> listening::Listening {
-        let ListeningReading { dump, namespaces, conntrack, overflows, conntrack_full } = reading;
+        let ListeningReading { own, dump, namespaces, conntrack, overflows, conntrack_full } = reading;
         let (sockets, series) = self.listeners.read(dump.as_ref());
         let overflows = overflows.as_ref().map(|reading| self.stages.read(reading, &series));
         let Sums { rows, listen_overflows, listen_drops, challenge_acks, time_wait } =
@@ -29,6 +29,7 @@ impl Listening {
         let conntrack = self.conntrack(conntrack);
         self.begun = true;
         listening::Listening {
+            own: *own,
             sockets,
             beyond: dump.as_ref().map_or(0, |dump| dump.beyond),
             series,
@@ -87,7 +88,7 @@ mod tests {
             overflows_ack: 1,
         };
         let hooked = |listeners| ListeningReading {
-            overflows: Some(OverflowReading { own: Some(1), listeners, beyond: 0 }),
+            overflows: Some(OverflowReading { listeners, beyond: 0 }),
             conntrack_full: Some(2),
             ..ListeningReading::default()
         };

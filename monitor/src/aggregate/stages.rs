@@ -30,7 +30,7 @@ pub(super) struct Stages {
 impl Stages {
     /// One reading. Listeners that are `open` and never overflowed show 0, so that the first overflow is seen to be one.
     pub(super) fn read(&mut self, reading: &OverflowReading, open: &[ListenerSeries]) -> ListenerOverflows {
-        let OverflowReading { own, listeners, beyond } = reading;
+        let OverflowReading { listeners, beyond } = reading;
         let mut rows: Vec<_> = listeners.iter().map(row).collect();
         rows.sort_unstable_by_key(|row| (Reverse(row.counts.sum()), row.netns, row.address));
         let mut sums: BTreeMap<SocketAddr, StageCounts> = BTreeMap::new();
@@ -39,7 +39,7 @@ impl Stages {
             *sum = sum.plus(*counts);
         }
         self.find_places(&sums);
-        ListenerOverflows { own: *own, rows, series: self.series(sums, open), beyond: *beyond }
+        ListenerOverflows { rows, series: self.series(sums, open), beyond: *beyond }
     }
 
     fn find_places(&mut self, sums: &BTreeMap<SocketAddr, StageCounts>) {

@@ -7,7 +7,7 @@ use monitor_common::peer::{Role, Side};
 use super::{lost_the_race, was_idle};
 use crate::cause::Cause;
 use crate::event::{Event, TcpState};
-use crate::idle::{is_provoked, was_closed_idle};
+use crate::idle::{is_drawn_by_probe, is_provoked, was_closed_idle};
 use crate::verdict::{AppSaw, Confidence, Fact, Verdict};
 
 /// A peer with a full accept queue forgets the handshake and answers data with a reset when it has given up on its
@@ -29,7 +29,8 @@ pub(super) fn verdict(event: &Event, own_ttl: Option<u8>) -> Verdict {
     let idle = was_idle(event);
     let established = event.state == Some(TcpState::ESTABLISHED);
     let peers_fin = event.fin.as_ref().filter(|fin| fin.by == Side::Peer);
-    if peers_fin.is_some() && provoked {
+    // A probe after the peer's FIN asks for nothing, so nothing was lost.
+    if peers_fin.is_some() && provoked && !is_drawn_by_probe(event) {
         // A process that dies with a quiet connection sends the same FIN as a timer that ran out.
         let evidence = &[Fact::FinBy, Fact::SentAgo, Fact::UnackedBytes, Fact::IdleSeconds];
         let cause = if lost_the_race(event) == Some(true) { Cause::IdleReuse } else { Cause::LateData };
@@ -58,7 +59,11 @@ pub(super) fn verdict(event: &Event, own_ttl: Option<u8>) -> Verdict {
             Verdict::of(Cause::PeerOverflow, Confidence::Possible, evidence, app_saw)
         }
         (true, true, Some(true)) => {
-            let evidence = &[Fact::State, Fact::SentAgo, Fact::UnackedBytes, Fact::IdleSeconds];
+            let evidence: &[Fact] = if is_drawn_by_probe(event) {
+                &[Fact::State, Fact::Probes, Fact::IdleSeconds]
+            } else {
+                &[Fact::State, Fact::SentAgo, Fact::UnackedBytes, Fact::IdleSeconds]
+            };
             let confidence = if at_least { Confidence::Possible } else { Confidence::Likely };
             Verdict::of(Cause::StaleIdle, confidence, evidence, app_saw)
         }

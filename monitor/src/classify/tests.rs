@@ -210,6 +210,10 @@ fn received_resets_are_told_apart_by_state_quiet_and_what_drew_them() {
     }
     let race = verdict(raced);
     assert_eq!((race.cause, race.confidence), (Cause::IdleReuse, Confidence::Likely));
+    let probed = SocketFacts { probes: Some(1), ..quiet };
+    assert_eq!(cause(established(probed)), Cause::StaleIdle);
+    let leaked = peers_fin(received(TcpState::CLOSE_WAIT, probed));
+    assert_eq!(cause(leaked), Cause::Other, "nobody asked for anything, so nothing was lost");
     let ended = Event { ended: Some(Ended::OurFin), ..received(TcpState(6), quiet) };
     assert_eq!(verdict(ended).app_saw, Some(AppSaw::Nothing), "nobody has the socket any more");
     let busy = SocketFacts { sent_age: 4 * MS, unacked_bytes: Some(80), ..socket() };

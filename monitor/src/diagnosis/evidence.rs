@@ -155,9 +155,14 @@ fn counted(
     more(Cause::Refused, Direction::Received, subject.counts.refused_received);
     more(Cause::Refused, Direction::Sent, subject.refused_sent);
     // Without a peer they are counted by listener and by port; of one peer only events tell.
-    let kept = |cause, direction| told.get(&(cause, direction)).map_or(0, |events| events.len() as u64);
     let overflows = listener.and_then(|facts| facts.overflows).filter(|_| subject.peer.is_none());
-    let overflows = overflows.unwrap_or_else(|| kept(Cause::ListenOverflow, Direction::Received));
+    let overflows = overflows.unwrap_or_else(|| {
+        let events = told.get(&(Cause::ListenOverflow, Direction::Received)).map(Vec::as_slice);
+        let events = events.unwrap_or_default();
+        // With tcp_abort_on_overflow each is told twice: as itself, and as the reset that it draws.
+        let itself = events.iter().filter(|told| told.event.kind == Kind::ListenOverflow).count() as u64;
+        if itself > 0 { itself } else { events.len() as u64 }
+    });
     more(Cause::ListenOverflow, Direction::Received, overflows);
     let rejected = told
         .get(&(Cause::NetfilterReject, Direction::Sent))

@@ -47,14 +47,23 @@ pub fn select<'a>(
 ) -> (Vec<Subject<'a>>, usize) {
     let merged = filter.peer.is_none();
     let filter = PeerFilter { role: filter.role.or(merged.then_some(Role::Server)), ..*filter };
+    let mut rows = filter.select(host.rows);
     let mut subjects: Vec<Subject<'a>> = Vec::new();
-    for row in filter.select(host.rows) {
-        let same = |subject: &&mut Subject<'_>| merged && subject.netns == row.netns;
-        match subjects.iter_mut().find(same) {
-            Some(subject) => add(subject, row),
-            None => subjects.push(new(row, merged)),
+    let found = if merged {
+        for row in rows {
+            match subjects.iter_mut().find(|subject| subject.netns == row.netns) {
+                Some(subject) => add(subject, row),
+                None => subjects.push(new(row, merged)),
+            }
         }
-    }
+        None
+    } else {
+        // A subject is large, and rows may be as many as there are peers.
+        let found = rows.len();
+        rows.sort_by_key(|row| Reverse(badness(&row.counts, 0)));
+        subjects.extend(rows.into_iter().take(limit).map(|row| new(row, merged)));
+        Some(found)
+    };
     if let (true, true, Some(port)) = (subjects.is_empty(), merged, filter.port) {
         subjects.extend(without_peers(port, &filter, host));
     }
@@ -65,8 +74,8 @@ pub fn select<'a>(
             first.refused_sent = counts.refused_sent;
         }
     }
-    subjects.sort_by_key(|subject| Reverse(badness(subject)));
-    let found = subjects.len();
+    subjects.sort_by_key(|subject| Reverse(badness(&subject.counts, subject.refused_sent)));
+    let found = found.unwrap_or(subjects.len());
     subjects.truncate(limit);
     let singles = singles(host.rows, &subjects);
     for subject in &mut subjects {
@@ -129,10 +138,9 @@ fn without_peers<'a>(port: u16, filter: &PeerFilter, host: &Host<'_>) -> Option<
 }
 
 /// Resets that somebody suffered, then all.
-fn badness(subject: &Subject<'_>) -> (u64, u64) {
-    let counts = &subject.counts;
+fn badness(counts: &PeerCounts, refused_sent: u64) -> (u64, u64) {
     let resets = counts.resets_sent + counts.resets_received;
-    (counts.reset, resets + counts.refused_received + subject.refused_sent)
+    (counts.reset, resets + counts.refused_received + refused_sent)
 }
 
 /// An address in a network that has a row of its own is not the network's.

@@ -149,3 +149,106 @@ fn ttls_are_compared_where_both_are_known() {
     assert_eq!((ttl.reset.text(), ttl.baseline.text()), ("55 to 64".into(), "64".into()));
     assert_eq!(diagnosis.unseen[0].signal, "ttl_baseline_client");
 }
+
+fn one<'a>(kept: &'a [Arc<Told>], rows: &'a [PeerRow], listening: &'a Listening) -> Diagnosis {
+    let host = host(rows, listening, &[]);
+    let (subjects, _) = select(&PeerFilter::default(), &host, kept, 10);
+    diagnose(&subjects[0], &host)
+}
+
+fn with(peer: PeerRow, counts: PeerCounts, causes: &[(Cause, u64)]) -> PeerRow {
+    let mut all = CauseCounts::default();
+    for (cause, count) in causes {
+        all.received[*cause as usize] = *count;
+    }
+    PeerRow { counts: PeerCounts { closed: 10, ..counts }, causes: Some(Box::new(all)), ..peer }
+}
+
+#[test]
+fn only_is_not_said_where_there_was_more() {
+    let sentence = |resets_received, causes: &[(Cause, u64)]| {
+        let counts = PeerCounts { resets_received, refused_received: 5, ..PeerCounts::default() };
+        let rows = [with(row(address("10.0.0.5"), 80, Role::Server, 1), counts, causes)];
+        let verdict = one(&[], &rows, &Listening::default()).verdict;
+        (verdict.finding, verdict.sentence)
+    };
+    let (finding, text) = sentence(0, &[]);
+    assert!(finding == Finding::RefusedOnly && text.starts_with("Refused only: 5 "), "{text}");
+    let (finding, text) = sentence(9, &[(Cause::LingerAbort, 9)]);
+    assert!(finding == Finding::Resets && text.contains("beside 9 resets"), "{text}");
+    let (finding, text) = sentence(3, &[(Cause::ListenOverflow, 100), (Cause::IdleReuse, 3)]);
+    assert!(finding == Finding::Resets && text.contains("full 100 times, beside 3 resets"), "{text}");
+}
+
+#[test]
+fn a_queue_of_our_namespace_is_not_shown_for_another() {
+    use crate::snapshot::listening::ListenerRow;
+    let socket = ListenerRow {
+        address: "0.0.0.0:80".parse().unwrap(),
+        interface: None,
+        only_v6: None,
+        queue: Queue { backlog: 9, limit: 8 },
+        drops: Some(7),
+        inode: 1,
+        uid: 0,
+    };
+    let listening = Listening { own: Some(1), sockets: Some([socket].into()), ..Listening::default() };
+    let listener = |netns| {
+        let rows = [row(address("10.0.0.5"), 80, Role::Server, netns)];
+        one(&[], &rows, &listening).listener.unwrap()
+    };
+    assert_eq!((listener(1).queue, listener(1).drops), (Some(socket.queue), Some(7)));
+    assert_eq!(listener(2), ListenerFacts { overflows: None, queue: None, drops: None });
+    let unknown = Listening { own: None, ..listening.clone() };
+    let rows = [row(address("10.0.0.5"), 80, Role::Server, 1)];
+    assert_eq!(one(&[], &rows, &unknown).listener.unwrap().drops, None);
+}
+
+#[test]
+fn an_overflow_that_was_also_reset_counts_once() {
+    let event = |id, kind| {
+        let event = Event {
+            netns: 1,
+            local: "10.0.0.1:80".parse().unwrap(),
+            remote: "10.0.0.5:4000".parse().unwrap(),
+            ..Event::of_kind(kind)
+        };
+        let verdict = crate::verdict::Verdict::of(Cause::ListenOverflow, Confidence::Certain, &[], None);
+        Arc::new(Told { id, event, verdict: Some(verdict), burst: None })
+    };
+    let rows = [row(address("10.0.0.5"), 80, Role::Server, 1)];
+    let count = |kept: &[Arc<Told>]| one(kept, &rows, &Listening::default()).causes[0].count;
+    assert_eq!(count(&[event(1, Kind::ListenOverflow), event(2, Kind::StraySent)]), 1);
+    assert_eq!(count(&[event(2, Kind::StraySent)]), 1, "where only the reset is seen");
+}
+
+#[test]
+fn a_cause_in_both_directions_takes_the_place_of_no_other() {
+    let mut causes = CauseCounts::default();
+    for (cause, count) in [(Cause::IdleReuse, 9), (Cause::LateData, 8), (Cause::PeerAbort, 1)] {
+        causes.received[cause as usize] = count;
+        causes.sent[cause as usize] = count;
+    }
+    let mut peer = row(address("10.0.0.5"), 80, Role::Server, 1);
+    peer.causes = Some(Box::new(causes));
+    let fixes = one(&[], &[peer], &Listening::default()).fixes;
+    let causes: Vec<_> = fixes.iter().map(|fix| fix.cause).collect();
+    assert_eq!(causes, [Cause::IdleReuse, Cause::LateData, Cause::PeerAbort]);
+}
+
+#[test]
+fn of_many_peers_the_worst_are_chosen_and_all_are_counted() {
+    let rows: Vec<_> = (0..200u16)
+        .map(|number| {
+            let counts = PeerCounts { reset: number.into(), ..PeerCounts::default() };
+            with(row(Scope::Address([10, 0, 0, 1].into()), 1_000 + number, Role::Client, 1), counts, &[])
+        })
+        .collect();
+    let listening = Listening::default();
+    let host = host(&rows, &listening, &[]);
+    let kept: [Arc<Told>; 0] = [];
+    let filter = PeerFilter { peer: Some("10.0.0.1".parse().unwrap()), ..PeerFilter::default() };
+    let (subjects, found) = select(&filter, &host, &kept, 3);
+    assert_eq!(found, 200);
+    assert_eq!(subjects.iter().map(|subject| subject.counts.reset).collect::<Vec<_>>(), [199, 198, 197]);
+}

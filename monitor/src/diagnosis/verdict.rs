@@ -94,10 +94,13 @@ fn found(subject: &Subject<'_>, first: &CauseEvidence) -> (Finding, u64) {
         Direction::Sent => subject.counts.resets_sent,
         Direction::Received => subject.counts.resets_received,
     };
+    let reset = subject.counts.resets_sent + subject.counts.resets_received > 0;
     match first.cause {
-        Cause::Refused => (Finding::RefusedOnly, first.count),
+        Cause::Refused if !reset => (Finding::RefusedOnly, first.count),
         Cause::LingerAbort | Cause::AdminAbort => (Finding::AbortedOnly, resets),
-        Cause::ListenOverflow => (Finding::OverflowsOnly, first.count),
+        Cause::ListenOverflow if !reset => (Finding::OverflowsOnly, first.count),
+        // Beside resets, how often these came is of themselves.
+        Cause::Refused | Cause::ListenOverflow => (Finding::Resets, first.count),
         Cause::NetfilterReject
         | Cause::ProcessExit
         | Cause::KeepaliveTimeout
@@ -128,22 +131,27 @@ fn nothing(subject: &Subject<'_>) -> String {
 fn sentence(subject: &Subject<'_>, first: &CauseEvidence, finding: Finding, of: u64) -> String {
     let name = name(subject);
     let means = means(first.cause);
-    match finding {
-        Finding::RefusedOnly => {
+    let resets = subject.counts.resets_sent + subject.counts.resets_received;
+    let beside = format!(", beside {}", count(resets, "reset"));
+    match (first.cause, finding) {
+        (Cause::Refused, _) => {
             let were = if first.count == 1 { "was" } else { "were" };
             let whom = match first.direction {
                 Direction::Received => format!("to {name} {were} refused"),
                 Direction::Sent => format!("to {name} {were} refused by this host"),
             };
-            format!(
-                "Refused only: {} {whom}, and none was reset: {means}.",
-                count(first.count, "connection attempt")
-            )
+            let attempts = count(first.count, "connection attempt");
+            if finding == Finding::RefusedOnly {
+                format!("Refused only: {attempts} {whom}, and none was reset: {means}.")
+            } else {
+                format!("{attempts} {whom}{beside}: {means}.")
+            }
         }
-        Finding::OverflowsOnly => {
-            format!("The accept queue of {name} was full {}: {means}.", count(first.count, "time"))
+        (Cause::ListenOverflow, _) => {
+            let beside = if finding == Finding::OverflowsOnly { "" } else { &beside };
+            format!("The accept queue of {name} was full {}{beside}: {means}.", count(first.count, "time"))
         }
-        Finding::AbortedOnly => {
+        (_, Finding::AbortedOnly) => {
             let counted = if subject.counts.reset == 0 {
                 ", and none counts as a reset"
             } else {
@@ -156,7 +164,7 @@ fn sentence(subject: &Subject<'_>, first: &CauseEvidence, finding: Finding, of: 
                 first.cause.name()
             )
         }
-        Finding::Resets | Finding::NoResets => {
+        (_, Finding::Resets | Finding::NoResets | Finding::OverflowsOnly | Finding::RefusedOnly) => {
             let sure = first.confidence.first().map_or("", |(confidence, _)| confidence.name());
             let sure = if sure.is_empty() { String::new() } else { format!(", {sure}") };
             let verb = if first.count == 1 && of == 1 { "is" } else { "are" };

@@ -69,6 +69,18 @@ fn a_request_after_the_peers_fin_was_preceded_by_the_quiet_that_the_fin_ended_or
 }
 
 #[test]
+fn a_probe_is_no_activity() {
+    // Two hours without a word; then a keep-alive probe, which carries nothing, met a reset.
+    let probed = SocketFacts { probes: Some(1), ..socket(7200 * S, 7201 * S) };
+    let event = received(TcpState::ESTABLISHED, probed, None);
+    assert!(is_provoked(&event) && is_drawn_by_probe(&event));
+    assert_eq!((time(&event), idle(&event).unwrap().basis), (7200 * S, Basis::BeforeReset));
+    // With data out, it was the data: a probe of a closed window, say.
+    let with_data = received(TcpState::ESTABLISHED, provoking(probed), None);
+    assert!(is_provoked(&with_data) && !is_drawn_by_probe(&with_data));
+}
+
+#[test]
 fn an_upload_that_the_peer_cut_short_was_never_quiet() {
     // Five seconds of sending without any answer; the peer's FIN came 4 ms ago, and data went out before and after it.
     let upload = SocketFacts { data_segments_in: 0, data_segments_out: 900, ..socket(Duration::ZERO, 5 * S) };

@@ -11,6 +11,8 @@ use crate::snapshot::hooked::Hooked;
 /// What there is to read, `None` for what this kernel or this moment does not tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListeningReading {
+    /// Our own namespace.
+    pub own: Option<u32>,
     /// Listening sockets of our own namespace.
     pub dump: Option<Dump>,
     /// Counters per namespace.
@@ -26,8 +28,6 @@ pub struct ListeningReading {
 /// What function hooks counted of full accept queues, since they were attached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OverflowReading {
-    /// Our own namespace.
-    pub own: Option<u32>,
     /// Every listener whose queue was ever full.
     pub listeners: Vec<ListenerReading>,
     /// Overflows of listeners that had no place of their own.
@@ -90,11 +90,11 @@ impl Listening {
         let counters = namespaces.counters(overflows.then_some(truth));
         let totals = truth.totals();
         ListeningReading {
+            own: namespaces.own(),
             dump,
             namespaces: counters,
             conntrack: ConntrackReading::now(),
             overflows: overflows.then(|| OverflowReading {
-                own: namespaces.own(),
                 listeners: truth.listeners().collect(),
                 beyond: totals.listeners_over,
             }),

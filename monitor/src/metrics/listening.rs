@@ -53,7 +53,7 @@ fn overflows(encoder: &mut DescriptorEncoder<'_>, listening: &Listening) -> fmt:
         "Times that a handshake met a full accept queue, with its SYN or its last ACK; over all network namespaces that could be \
          read. Without function hooks listener and stage are unknown.",
     )?;
-    let Some(ListenerOverflows { own: _, rows: _, series, beyond }) = &listening.overflows else {
+    let Some(ListenerOverflows { rows: _, series, beyond }) = &listening.overflows else {
         let sum = listening.listen_overflows.unwrap_or_default();
         return family.line(&[("listener", UNKNOWN), ("stage", UNKNOWN)], sum);
     };

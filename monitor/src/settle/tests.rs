@@ -324,3 +324,30 @@ fn a_reset_without_a_cause_of_its_own_has_that_of_the_one_before_it() {
     }
     assert_eq!(last, Some((3, Cause::MemoryPressure, Confidence::Certain, Some(2))));
 }
+
+#[test]
+fn the_end_of_one_wait_leaves_a_later_reset_between_the_same_ends_waiting() {
+    let (mut settler, mut log) = (Settler::default(), Log::default());
+    settler.push(received(1), Duration::ZERO, &mut log.take());
+    settler.push(received(2), HOLD - MS, &mut log.take());
+    settler.advance(HOLD, &mut log.take());
+    log.since();
+    settler.push(sent(3), HOLD, &mut log.take());
+    assert!(log.since().contains(&"=2 linger_abort".to_owned()));
+}
+
+#[test]
+fn on_loopback_another_namespaces_reset_is_not_in_the_way() {
+    let (mut settler, mut log) = (Settler::default(), Log::default());
+    let on_loopback = |mut told: Told, netns| {
+        told.event.netns = netns;
+        for end in [&mut told.event.local, &mut told.event.remote] {
+            end.set_ip("127.0.0.1".parse().unwrap());
+        }
+        told
+    };
+    settler.push(on_loopback(received(1), 1), Duration::ZERO, &mut log.take());
+    settler.push(on_loopback(received(2), 2), Duration::ZERO, &mut log.take());
+    settler.push(on_loopback(sent(3), 1), MS, &mut log.take());
+    assert!(log.since().contains(&"=1 linger_abort".to_owned()));
+}

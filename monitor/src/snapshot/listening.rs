@@ -120,8 +120,6 @@ pub struct OverflowSeries {
 /// Overflows by listener, as function hooks count them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListenerOverflows {
-    /// Our own namespace.
-    pub own: Option<u32>,
     /// Every listener whose queue was ever full, the most often first.
     pub rows: Vec<OverflowRow>,
     /// What the metrics page shows of them: a bounded number of listeners, then the rest.
@@ -166,6 +164,8 @@ pub struct ConntrackRow {
 /// All of it, at one moment; `None` is unknown everywhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listening {
+    /// Our own namespace.
+    pub own: Option<u32>,
     /// Listening sockets of our own namespace.
     pub sockets: Option<Arc<[ListenerRow]>>,
     /// Sockets beyond the number that is kept.

@@ -258,7 +258,6 @@ async fn a_process_that_was_killed_is_named_with_its_signal_and_its_burst() {
 #[tokio::test]
 async fn a_full_accept_queue_is_told_for_the_port() {
     let overflows = ListenerOverflows {
-        own: Some(NETNS),
         rows: vec![OverflowRow {
             netns: NETNS,
             address: "10.0.0.5:8080".parse().unwrap(),
@@ -267,7 +266,7 @@ async fn a_full_accept_queue_is_told_for_the_port() {
         ..ListenerOverflows::default()
     };
     let base = snapshot();
-    let listening = Listening { overflows: Some(overflows), ..base.listening };
+    let listening = Listening { own: Some(NETNS), overflows: Some(overflows), ..base.listening };
     let base = Snapshot {
         hooked: Hooked { overflows: true, ..Hooked::default() },
         port_rows: Vec::new(),

@@ -319,6 +319,7 @@ pub(crate) fn listening() -> Listening {
         time_wait,
     };
     Listening {
+        own: Some(1),
         sockets: Some(Arc::new([
             row("0.0.0.0:80", 0, 511, 2, 501),
             row("0.0.0.0:80", 3, 511, 0, 502),
@@ -364,7 +365,6 @@ pub(crate) fn hooked_snapshot() -> Snapshot {
         counts: counts(stages),
     };
     let overflows = ListenerOverflows {
-        own: Some(1),
         rows: vec![row(1, "[::]:443", (30, 4)), row(2, "0.0.0.0:80", (4, 0)), row(1, "10.0.0.9:25", (2, 1))],
         series: vec![
             series(Some("0.0.0.0:80"), (4, 0)),

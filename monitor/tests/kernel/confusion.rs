@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// What begins the line for machines.
 const LINE: &str = "confusion:";
 /// Wrong causes that may be called likely: the truth, what is named, and why it cannot be known better.
-const EXPLAINED: [(&str, &str, &str); 5] = [
+const EXPLAINED: [(&str, &str, &str); 6] = [
     (
         "middlebox",
         "peer_abort",
@@ -34,6 +34,11 @@ const EXPLAINED: [(&str, &str, &str); 5] = [
         "netfilter_reject",
         "stale_idle",
         "A rule on another host that rejects what it let pass before looks like state that was dropped on the way.",
+    ),
+    (
+        "peer_overflow",
+        "listen_overflow",
+        "Both say that the server's accept queue was full: the server is on this host, and its word is taken.",
     ),
     (
         "linger_abort",

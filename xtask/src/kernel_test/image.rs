@@ -13,7 +13,8 @@ use crate::setup::{Guest, Kernel};
 /// Names of the program that is many, as trials call it.
 const SHELL: [&str; 2] = ["bin/mount", "bin/sh"];
 /// Users and groups, for programs that look up their own.
-const ACCOUNTS: [(&str, &str); 2] = [("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"), ("etc/group", "root:x:0:\n")];
+const ACCOUNTS: [(&str, &str); 2] =
+    [("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"), ("etc/group", "root:x:0:\n")];
 
 /// Makes the initramfs of a kernel. The paths of the trials' own files are named in `monitor/tests/kernel/{machine,guest,modules}.rs`.
 pub(super) fn make(trials: &[u8], arguments: &[String], guest: &Guest, kernel: &Kernel) -> Result<Vec<u8>> {

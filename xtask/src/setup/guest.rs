@@ -82,8 +82,7 @@ impl Guest {
             .into_iter()
             .collect::<Result<Vec<_>>>()?;
         let python = self.python()?;
-        let mut files: BTreeSet<PathBuf> =
-            programs.iter().cloned().chain([self.loader()?]).collect();
+        let mut files: BTreeSet<PathBuf> = programs.iter().cloned().chain([self.loader()?]).collect();
         add_files(&python, &mut files)?;
         let extensions = files.iter().filter(|path| path.extension().is_some_and(|end| end == "so"));
         let linked: Vec<_> =
@@ -102,7 +101,8 @@ impl Guest {
     /// The directory of Python's library.
     fn python(&self) -> Result<PathBuf> {
         let libraries = self.root.join("usr/lib");
-        let entries = fs::read_dir(&libraries).with_context(|| format!("cannot read {}", libraries.display()))?;
+        let entries =
+            fs::read_dir(&libraries).with_context(|| format!("cannot read {}", libraries.display()))?;
         let found = entries.filter_map(|entry| Some(entry.ok()?.path()));
         found
             .filter(|path| path.join("os.py").is_file())

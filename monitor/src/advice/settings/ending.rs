@@ -13,7 +13,14 @@ pub fn request_limits(client: Option<u64>, server: Option<u64>) -> Vec<Setting> 
         |software, template, place| filled(software, Side::Server, (template, REQUESTS), server, place);
     vec![
         here(Software::Nginx, "keepalive_requests {};", "upstream block"),
-        here(Software::HaProxy, "default-server max-reuse {}", "backend"),
+        filled(
+            Software::HaProxy,
+            Side::Client,
+            ("default-server max-reuse {}", REQUESTS),
+            // Requests after the first.
+            client.and_then(|requests| requests.checked_sub(1)),
+            "backend; counts the requests after the first, and only HTTP/2 to servers is sure to respect it",
+        ),
         here(
             Software::Envoy,
             "common_http_protocol_options: { max_requests_per_connection: {} }",

@@ -1,11 +1,17 @@
 //! How long an idle connection is kept: by the end that must give up first, by the end that must wait, and by devices between.
 
+use std::ops::RangeInclusive;
+
 use super::{Setting, Side, Software, filled, fixed, thousandfold};
 
 /// Seconds, as a blank.
 const SECONDS: &str = "<seconds>";
 /// Milliseconds, as a blank.
 const MILLISECONDS: &str = "<milliseconds>";
+/// What an Application Load Balancer takes for its idle timeout.
+const ALB_SECONDS: RangeInclusive<u64> = 1..=4_000;
+/// The same of a Network Load Balancer's TCP listener.
+const NLB_SECONDS: RangeInclusive<u64> = 60..=6_000;
 
 /// The client's pool drops a connection after so many seconds of quiet.
 pub fn client_gives_up(seconds: Option<u64>) -> Vec<Setting> {
@@ -19,7 +25,7 @@ pub fn client_gives_up(seconds: Option<u64>) -> Vec<Setting> {
             Software::Nginx,
             Side::Client,
             "proxy_http_version 1.1;\nproxy_set_header Connection \"\";",
-            "location with proxy_pass: without these nginx keeps no connection open",
+            "location with proxy_pass: without these nginx before 1.29.7 keeps no connection open",
         ),
         set(
             Software::HaProxy,
@@ -45,7 +51,7 @@ pub fn client_gives_up(seconds: Option<u64>) -> Vec<Setting> {
         set(
             Software::HttpClient,
             "RequestConfig.custom().setConnectionKeepAlive(TimeValue.ofSeconds({}))",
-            "setDefaultRequestConfig of HttpClients.custom(); checked before each reuse",
+            "setDefaultRequestConfig of HttpClients.custom(); where the server names a time in `Keep-Alive: timeout=`, that one counts, and a ConnectionKeepAliveStrategy must cap it",
         ),
         set(
             Software::HttpClient,
@@ -101,10 +107,15 @@ pub fn server_waits(seconds: Option<u64>) -> Vec<Setting> {
             "server.tomcat.keep-alive-timeout={}s",
             "application.properties of Spring Boot",
         ),
-        set(
+        filled(
             Software::Aws,
-            "aws elbv2 modify-load-balancer-attributes --load-balancer-arn $ARN --attributes Key=idle_timeout.timeout_seconds,Value={}",
-            "where an ALB is the server; where it is the client of this target, the target must wait longer than this attribute says",
+            Side::Server,
+            (
+                "aws elbv2 modify-load-balancer-attributes --load-balancer-arn $ARN --attributes Key=idle_timeout.timeout_seconds,Value={}",
+                SECONDS,
+            ),
+            seconds.filter(|seconds| ALB_SECONDS.contains(seconds)),
+            "where an ALB is the server, 1 to 4000; where it is the client of this target, the target must wait longer than this attribute says",
         ),
         set(Software::IngressNginx, "keep-alive: \"{}\"", "ConfigMap of the controller, towards clients"),
     ]
@@ -116,8 +127,8 @@ pub fn probes(seconds: Option<u64>) -> Vec<Setting> {
     vec![
         path(
             Software::Kernel,
-            "net.ipv4.tcp_keepalive_time = {}",
-            "/etc/sysctl.d, at either end; with tcp_keepalive_intvl and tcp_keepalive_probes for how soon a dead peer is noticed",
+            "net.ipv4.tcp_keepalive_time = {}\nnet.ipv4.tcp_keepalive_intvl = {}",
+            "/etc/sysctl.d, at either end; the next probe comes after the second number, 75 unless set, whether or not the first was answered",
         ),
         fixed(
             Software::Nginx,
@@ -128,16 +139,20 @@ pub fn probes(seconds: Option<u64>) -> Vec<Setting> {
         fixed(Software::HaProxy, Side::Path, "option clitcpka\noption srvtcpka", "frontend; backend"),
         path(
             Software::Envoy,
-            "upstream_connection_options: { tcp_keepalive: { keepalive_time: {} } }",
+            "upstream_connection_options: { tcp_keepalive: { keepalive_time: {}, keepalive_interval: {} } }",
             "cluster",
         ),
-        path(Software::Go, "KeepAlive: {} * time.Second,", "net.Dialer, net.ListenConfig"),
+        path(
+            Software::Go,
+            "KeepAlive: {} * time.Second,",
+            "net.Dialer, net.ListenConfig; both the first probe and the interval",
+        ),
         filled(
             Software::Node,
             Side::Path,
             ("socket.setKeepAlive(true, {});", MILLISECONDS),
             thousandfold(seconds),
-            "net.Socket",
+            "net.Socket; the interval is the kernel's",
         ),
         fixed(
             Software::HttpClient,
@@ -150,16 +165,21 @@ pub fn probes(seconds: Option<u64>) -> Vec<Setting> {
 
 /// State on the way is kept for so many seconds.
 pub fn state_on_the_way(seconds: Option<u64>) -> Vec<Setting> {
-    let path = |software, template, place| filled(software, Side::Path, (template, SECONDS), seconds, place);
     vec![
-        path(
+        fixed(
             Software::Kernel,
-            "net.netfilter.nf_conntrack_tcp_timeout_established = {}",
-            "/etc/sysctl.d of the host that does NAT or filters with state",
+            Side::Path,
+            "net.netfilter.nf_conntrack_tcp_timeout_established = <seconds>",
+            "/etc/sysctl.d of the host that does NAT or filters with state, and more than now; 432000 unless set",
         ),
-        path(
+        filled(
             Software::Aws,
-            "aws elbv2 modify-listener-attributes --listener-arn $ARN --attributes Key=tcp.idle_timeout.seconds,Value={}",
+            Side::Path,
+            (
+                "aws elbv2 modify-listener-attributes --listener-arn $ARN --attributes Key=tcp.idle_timeout.seconds,Value={}",
+                SECONDS,
+            ),
+            seconds.filter(|seconds| NLB_SECONDS.contains(seconds)),
             "TCP listener of an NLB, 60 to 6000; 350 unless set, and older or other listeners cannot change it: use probes",
         ),
     ]

@@ -13,14 +13,14 @@ pub fn once() -> Vec<Setting> {
         ),
         client(
             Software::HaProxy,
-            "retry-on conn-failure empty-response response-timeout\nretries 1\noption redispatch\n\
-             http-request disable-l7-retry if METH_POST",
-            "backend; the last line keeps a POST from being sent twice",
+            "retry-on conn-failure empty-response\nretries 1\noption redispatch\n\
+             http-request disable-l7-retry unless METH_GET",
+            "backend; the last line keeps all but GET and HEAD from being sent twice",
         ),
         client(
             Software::Envoy,
-            "retry_policy: { retry_on: \"connect-failure,refused-stream,reset-before-request\", num_retries: 1 }",
-            "route; retries what never reached the peer (1.31 and newer know the last word)",
+            "retry_policy: { retry_on: \"connect-failure,refused-stream,reset\", num_retries: 1 }",
+            "route of idempotent requests alone: the last word retries what may have reached the peer, too",
         ),
         client(
             Software::Go,

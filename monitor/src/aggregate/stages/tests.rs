@@ -21,7 +21,7 @@ fn open(port: u16) -> ListenerSeries {
 }
 
 fn read(stages: &mut Stages, listeners: &[ListenerReading]) -> ListenerOverflows {
-    let reading = OverflowReading { own: Some(1), listeners: listeners.to_vec(), beyond: 0 };
+    let reading = OverflowReading { listeners: listeners.to_vec(), beyond: 0 };
     stages.read(&reading, &[])
 }
 
@@ -50,11 +50,8 @@ fn namespaces_are_apart_in_rows_and_together_in_series() {
 #[test]
 fn a_listener_that_is_open_shows_0_until_its_queue_is_full_and_one_that_closed_stays() {
     let mut stages = Stages::default();
-    let reading = |listeners: &[ListenerReading]| OverflowReading {
-        own: Some(1),
-        listeners: listeners.to_vec(),
-        beyond: 3,
-    };
+    let reading =
+        |listeners: &[ListenerReading]| OverflowReading { listeners: listeners.to_vec(), beyond: 3 };
     let closed = ListenerSeries { queue: None, ..open(22) };
     let before = stages.read(&reading(&[]), &[open(80), closed]);
     assert_eq!((of(&before, 80), of(&before, 22)), (Some((0, 0)), None));
@@ -78,7 +75,7 @@ fn a_program_whose_every_port_is_full_leaves_room_for_a_listener_in_trouble() {
     all[149].overflows_ack += 4;
     assert_eq!(of(&read(&mut stages, &all), 150), Some((0, 4)));
     // In `other` and open is not a listener that never overflowed.
-    let reading = OverflowReading { own: Some(1), listeners: all, beyond: 0 };
+    let reading = OverflowReading { listeners: all, beyond: 0 };
     assert_eq!(of(&stages.read(&reading, &[open(200)]), 200), None);
 }
 
@@ -109,7 +106,7 @@ fn whatever_overflows_series_are_bounded_sums_are_exact_and_nothing_goes_down() 
             }
         }
         let open: Vec<_> = (0..random(30)).map(|port| open(u16::try_from(port).unwrap() + 350)).collect();
-        let reading = OverflowReading { own: Some(1), listeners: all.clone(), beyond: 0 };
+        let reading = OverflowReading { listeners: all.clone(), beyond: 0 };
         let now = stages.read(&reading, &open);
         let counted: StageCounts = all.iter().map(|listener| row(listener).counts).sum();
         assert_eq!((sum(&now), now.total()), (counted, counted), "round {round}");

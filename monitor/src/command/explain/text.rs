@@ -167,7 +167,7 @@ fn cause(seen: &CauseView) -> String {
         also(format!("the kernel's reason: {}", parts(&seen.reasons)));
     }
     if seen.other_ends > 0 {
-        also(format!("the other end is on this host, too, and confirms {}", seen.other_ends));
+        also(format!("of {} the other end is on this host, too, and was asked", seen.other_ends));
     }
     for BurstView { id, first, last: _, connections, restart } in &seen.bursts {
         let restart = if *restart { ", a restart by the look of it" } else { "" };
@@ -310,7 +310,7 @@ fn seconds(seconds: f64) -> String {
 
 fn range(range: RangeView) -> String {
     let RangeView { min, max } = range;
-    crate::advice::numbers::Range { min, max }.text()
+    crate::advice::numbers::range(min, max)
 }
 
 /// A time to the second: who wants more looks the event up.

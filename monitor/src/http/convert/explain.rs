@@ -163,7 +163,7 @@ fn spread_view(spread: Spread) -> SpreadView {
 }
 
 const fn range_view(range: Range) -> RangeView {
-    let Range { min, max } = range;
+    let Range { count: _, min, max } = range;
     RangeView { min, max }
 }
 

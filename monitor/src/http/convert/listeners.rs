@@ -15,6 +15,7 @@ use crate::view::listeners::{
 /// At most `limit` sockets that match, and everything else.
 pub fn listeners_view(snapshot: &Snapshot, filter: &ListenerFilter, limit: usize) -> ListenersView {
     let Listening {
+        own,
         sockets,
         beyond,
         series: _,
@@ -28,7 +29,7 @@ pub fn listeners_view(snapshot: &Snapshot, filter: &ListenerFilter, limit: usize
         conntrack,
         conntrack_full,
     } = &snapshot.listening;
-    let full = overflows.as_ref().map(Full::new);
+    let full = overflows.as_ref().map(|overflows| Full::new(overflows, *own));
     let counted = overflows.as_ref().map(ListenerOverflows::total);
     let listener_drops = snapshot.listening.listener_drops();
     let chosen = sockets.as_deref().map(|rows| filter.select(rows));
@@ -40,7 +41,9 @@ pub fn listeners_view(snapshot: &Snapshot, filter: &ListenerFilter, limit: usize
         not_listed: sockets.as_ref().map(|_| *beyond),
         listeners: chosen
             .map(|rows| rows.into_iter().take(limit).map(|row| listener_view(row, full.as_ref())).collect()),
-        overflows: overflows.as_ref().map(|overflows| overflow_views(overflows, sockets.as_deref(), *filter)),
+        overflows: overflows
+            .as_ref()
+            .map(|overflows| overflow_views(overflows, *own, sockets.as_deref(), *filter)),
         listener_drops,
         closed_drops: listener_drops.map(|all| all.saturating_sub(open_drops())),
         namespaces: namespaces.iter().map(namespace_view).collect(),
@@ -66,8 +69,8 @@ pub fn listeners_view(snapshot: &Snapshot, filter: &ListenerFilter, limit: usize
 struct Full(HashMap<SocketAddr, StageCounts>);
 
 impl Full {
-    fn new(overflows: &ListenerOverflows) -> Self {
-        let own = overflows.rows.iter().filter(|row| Some(row.netns) == overflows.own);
+    fn new(overflows: &ListenerOverflows, own: Option<u32>) -> Self {
+        let own = overflows.rows.iter().filter(|row| Some(row.netns) == own);
         Self(own.map(|row| (row.address, row.counts)).collect())
     }
 
@@ -79,13 +82,14 @@ impl Full {
 /// Every listener that matches.
 fn overflow_views(
     overflows: &ListenerOverflows,
+    own: Option<u32>,
     sockets: Option<&[ListenerRow]>,
     ListenerFilter { port }: ListenerFilter,
 ) -> Vec<OverflowView> {
     let open: Option<HashSet<SocketAddr>> = sockets.map(|rows| rows.iter().map(|row| row.address).collect());
     let view = |row: &OverflowRow| {
         let OverflowRow { netns, address, counts: StageCounts { syn, ack } } = *row;
-        let here = Some(netns) == overflows.own;
+        let here = Some(netns) == own;
         OverflowView {
             netns,
             addr: address.ip().to_string(),

@@ -12,7 +12,7 @@ use crate::owners::{Process, Suspect, shown};
 /// Processes remembered, so that events of one share it.
 const KNOWN: usize = 1_024;
 /// Resolution of start times as the kernel shows them: a hundredth of a second, on every architecture of ours (`USER_HZ`).
-const TICK: Duration = Duration::from_millis(10);
+const TICK_MS: u64 = 10;
 
 /// Processes seen of late.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Processes {
     fn read(&mut self, pid: u32) -> Option<(Duration, Arc<Process>)> {
         let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
         let (comm, ticks) = parse(&String::from_utf8_lossy(&stat))?;
-        let age = clock::since_boot().saturating_sub(TICK * u32::try_from(ticks).ok()?);
+        let age = clock::since_boot().saturating_sub(Duration::from_millis(ticks.saturating_mul(TICK_MS)));
         let started = clock::monotonic().saturating_sub(age);
         let known = self.known.get(&pid).filter(|(known, process)| *known == ticks && process.comm == comm);
         let process = match known {

@@ -22,29 +22,19 @@ use crate::sockets::{Place, poll_for_reset, send, wait_for_reset};
 use crate::wait;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[
-    ("seen from afar, nginx's keep-alive timeout is the race still", None, |api| {
-        play(api, race)
-    }),
-    ("seen from afar, a request too many is late data still", None, |api| {
-        play(api, one_too_many)
-    }),
+    ("seen from afar, nginx's keep-alive timeout is the race still", None, |api| play(api, race)),
+    ("seen from afar, a request too many is late data still", None, |api| play(api, one_too_many)),
     ("seen from afar, an upload closed unread is the peer's abort at most", None, |api| {
         play(api, closed_unread)
     }),
     ("seen from afar, the body after an early close is late data still", None, |api| {
         play(api, body_after_the_close)
     }),
-    (
-        "seen from afar, a killed server's connections are what their FINs make of them",
-        None,
-        |api| play(api, killed),
-    ),
-    ("seen from afar, a reset for not reading is not called certain", None, |api| {
-        play(api, reset_timedout)
+    ("seen from afar, a killed server's connections are what their FINs make of them", None, |api| {
+        play(api, killed)
     }),
-    ("seen from afar, HAProxy's end of an idle flow is not called certain", None, |api| {
-        play(api, idle_flow)
-    }),
+    ("seen from afar, a reset for not reading is not called certain", None, |api| play(api, reset_timedout)),
+    ("seen from afar, HAProxy's end of an idle flow is not called certain", None, |api| play(api, idle_flow)),
     ("seen from afar, a client that gives up is the peer's abort at most", None, |api| {
         play(api, client_gives_up)
     }),

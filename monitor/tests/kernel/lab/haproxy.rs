@@ -14,14 +14,10 @@ use crate::sockets::{Place, unique_port, wait_for_reset};
 use crate::wait;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[
-    (
-        "HAProxy closes a kept connection by its timeout, and a late request loses the race",
-        None,
-        |api| Bench::play(api, race),
-    ),
-    ("HAProxy ends idle flows by SO_LINGER 0, on both sides", None, |api| {
-        Bench::play(api, idle_flow)
+    ("HAProxy closes a kept connection by its timeout, and a late request loses the race", None, |api| {
+        Bench::play(api, race)
     }),
+    ("HAProxy ends idle flows by SO_LINGER 0, on both sides", None, |api| Bench::play(api, idle_flow)),
     ("HAProxy's health checks are aborted connections, and none that count", None, |api| {
         Bench::play(api, health_checks)
     }),

@@ -23,11 +23,9 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
     ("a cut cable ends a connection that probes, SO_LINGER 0 or not", None, |api| {
         behind_a_cut_cable(api, with_linger)
     }),
-    (
-        "ss -K of a connection of nginx that probes in vain is an abort by its administrator",
-        None,
-        |api| behind_a_cut_cable(api, killed_by_ss),
-    ),
+    ("ss -K of a connection of nginx that probes in vain is an abort by its administrator", None, |api| {
+        behind_a_cut_cable(api, killed_by_ss)
+    }),
 ];
 
 /// Plays in the server's namespace of two that are joined by a cable.

@@ -16,11 +16,7 @@ use crate::sockets::Place;
 use crate::wait;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[
-    (
-        "address translation forgets a quiet connection, and its next request is stale",
-        None,
-        forgotten,
-    ),
+    ("address translation forgets a quiet connection, and its next request is stale", None, forgotten),
     ("a REJECT rule of a router is not called the peer's own for certain", None, rejected),
 ];
 

@@ -9,6 +9,7 @@ use super::bench::Bench;
 use super::nginx::{Nginx, Settings};
 use super::program::Client;
 use crate::ledger::Role;
+use crate::needs::Need;
 use crate::netns::sysctl;
 use crate::oracle::{self, Netstat, state};
 use crate::packets::Flags;
@@ -18,16 +19,14 @@ use crate::sockets::{lose, poll_for_reset, port_of};
 use crate::wait;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[
-    ("a client of nginx gives up by SO_LINGER 0", None, |api| {
-        Bench::play(api, client_gives_up)
-    }),
+    ("a client of nginx gives up by SO_LINGER 0", None, |api| Bench::play(api, client_gives_up)),
     ("a server in Python closes by SO_LINGER 0 after its client's FIN", None, |api| {
         Bench::play(api, after_the_fin)
     }),
     ("a health probe that connects and resets is aborted, and does not count", None, |api| {
         Bench::play(api, probe_resets)
     }),
-    ("a health probe that connects and closes, and curl, reset nobody", None, |api| {
+    ("a health probe that connects and closes, and curl, reset nobody", Some(Need::Pace), |api| {
         Bench::play(api, probe_closes)
     }),
     ("a flood of connects overflows a server in Python with a backlog of 1", None, |api| {
@@ -153,6 +152,10 @@ fn flood(bench: &mut Bench<'_>, aborting: bool) -> Result<()> {
     }
     // Nobody tells those that were not admitted; closing them would ask a port where nobody listens.
     bench.kept.extend(late);
+    // Those whose SYN-ACK had not come again by then are refused.
+    for kind in [("refused_sent", Role::Server), ("refused_received", Role::Client)] {
+        bench.state([bench.truth_of_all(kind.1, kind.0, "refused").at_most(2 * FLOOD)]);
+    }
     // Those that were admitted are closed with the listener, whose program never accepted them.
     for client in &admitted {
         let port = port_of(client)?;

@@ -19,22 +19,16 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
     ("nginx's worker ends by SIGTERM with open, busy and idle connections", None, |api| {
         Bench::play(api, |bench| worker_ends(bench, Signal::TERM))
     }),
-    (
-        "nginx is killed and started anew, and every kept connection finds out late",
-        None,
-        |api| Bench::play(api, killed_and_started),
-    ),
-    (
-        "nginx is reloaded right after requests, and every kept connection finds out late",
-        None,
-        |api| Bench::play(api, |bench| reloaded(bench, "late_data")),
-    ),
+    ("nginx is killed and started anew, and every kept connection finds out late", None, |api| {
+        Bench::play(api, killed_and_started)
+    }),
+    ("nginx is reloaded right after requests, and every kept connection finds out late", None, |api| {
+        Bench::play(api, |bench| reloaded(bench, "late_data"))
+    }),
     // It closes them because they are not in use: the race is the same, and that all went at once is told by the burst.
-    (
-        "nginx is reloaded after quiet, and every kept connection finds out late",
-        None,
-        |api| Bench::play(api, |bench| reloaded(bench, "idle_reuse")),
-    ),
+    ("nginx is reloaded after quiet, and every kept connection finds out late", None, |api| {
+        Bench::play(api, |bench| reloaded(bench, "idle_reuse"))
+    }),
 ];
 
 /// So many connections are kept.

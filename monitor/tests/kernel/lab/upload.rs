@@ -17,17 +17,13 @@ use crate::sockets::{receive_end, send, wait_for_reset};
 use crate::wait;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[
-    ("nginx closes a large upload unread at once", None, |api| {
-        Bench::play(api, closed_at_once)
-    }),
+    ("nginx closes a large upload unread at once", None, |api| Bench::play(api, closed_at_once)),
     ("nginx closes a large upload by its header, and the body is late data", None, |api| {
         Bench::play(api, body_after_the_close)
     }),
-    (
-        "nginx rejects a large upload, reads on for a while, and closes it unread",
-        None,
-        |api| Bench::play(api, closed_after_a_while),
-    ),
+    ("nginx rejects a large upload, reads on for a while, and closes it unread", None, |api| {
+        Bench::play(api, closed_after_a_while)
+    }),
     ("nginx rejects a large upload and reads all of it, and nobody is reset", None, |api| {
         Bench::play(api, read_in_full)
     }),

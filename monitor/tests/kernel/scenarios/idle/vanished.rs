@@ -1,8 +1,10 @@
 //! Connections whose other end is gone without a word, and resets that nobody on this host has sent.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use monitor::view::CountsView;
-use socket2::Socket;
+use socket2::{Socket, TcpKeepalive};
 
 use crate::clock::{Bounds, Moment};
 use crate::expected::{Ends, Expected};
@@ -16,6 +18,7 @@ use crate::sockets::{Family, poll_for_reset, port_of, receive, send};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on_all("the first request after the peer has vanished meets a stale connection", stale),
+    Scenario::on_all("a keep-alive probe after the peer has vanished meets a stale connection", probed),
     Scenario::on_all(
         "a request right after the peer has vanished is no matter of idleness",
         vanished_while_busy,
@@ -62,6 +65,31 @@ fn stale(stage: &mut Stage<'_>) -> Result<()> {
     stage.quiet();
     used.vanish(stage)?;
     ask_nobody(stage, &used, "stale_idle")
+}
+
+fn probed(stage: &mut Stage<'_>) -> Result<()> {
+    let mut used = Used::begin(stage)?;
+    stage.quiet();
+    used.vanish(stage)?;
+    let ((), probed) = Moment::of(|| {
+        // The time is over already, so the first probe goes out at once.
+        used.client.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(1)))?;
+        poll_for_reset(&used.client)
+    })?;
+    let stray =
+        used.ends.server().stray_sent("other").possible().no_socket().reason("NO_SOCKET").segment(".", 0);
+    stage.expect([
+        stray,
+        received(used.ends.client(), "stale_idle", &used.client)?
+            .likely()
+            .idle(Bounds::between(used.last, probed), "before_reset")
+            .segments(1, 1)
+            .probes(1),
+    ]);
+    stage.ledger.stray_sent(stage.place.port, 1);
+    stage.ledger.client(&stage.place, CountsView { reset: 1, resets_received: 1, ..ended(1) });
+    stage.ledger.server(&stage.place, ended(1));
+    Ok(())
 }
 
 fn vanished_while_busy(stage: &mut Stage<'_>) -> Result<()> {
