@@ -156,19 +156,24 @@ fn one<'a>(kept: &'a [Arc<Told>], rows: &'a [PeerRow], listening: &'a Listening)
     diagnose(&subjects[0], &host)
 }
 
-fn with(peer: PeerRow, counts: PeerCounts, causes: &[(Cause, u64)]) -> PeerRow {
+fn with(label: PeerLabel, counts: PeerCounts, causes: &[(Cause, u64)]) -> PeerRow {
     let mut all = CauseCounts::default();
     for (cause, count) in causes {
         all.received[*cause as usize] = *count;
     }
-    PeerRow { counts: PeerCounts { closed: 10, ..counts }, causes: Some(Box::new(all)), ..peer }
+    PeerRow {
+        label,
+        netns: Some(1),
+        counts: PeerCounts { closed: 10, ..counts },
+        causes: Some(Box::new(all)),
+    }
 }
 
 #[test]
 fn only_is_not_said_where_there_was_more() {
     let sentence = |resets_received, causes: &[(Cause, u64)]| {
         let counts = PeerCounts { resets_received, refused_received: 5, ..PeerCounts::default() };
-        let rows = [with(row(address("10.0.0.5"), 80, Role::Server, 1), counts, causes)];
+        let rows = [with(row(address("10.0.0.5"), 80, Role::Server, 1).label, counts, causes)];
         let verdict = one(&[], &rows, &Listening::default()).verdict;
         (verdict.finding, verdict.sentence)
     };
@@ -241,7 +246,7 @@ fn of_many_peers_the_worst_are_chosen_and_all_are_counted() {
     let rows: Vec<_> = (0..200u16)
         .map(|number| {
             let counts = PeerCounts { reset: number.into(), ..PeerCounts::default() };
-            with(row(Scope::Address([10, 0, 0, 1].into()), 1_000 + number, Role::Client, 1), counts, &[])
+            with(row(address("10.0.0.1"), 1_000 + number, Role::Client, 1).label, counts, &[])
         })
         .collect();
     let listening = Listening::default();

@@ -329,7 +329,7 @@ fn a_reset_without_a_cause_of_its_own_has_that_of_the_one_before_it() {
 fn the_end_of_one_wait_leaves_a_later_reset_between_the_same_ends_waiting() {
     let (mut settler, mut log) = (Settler::default(), Log::default());
     settler.push(received(1), Duration::ZERO, &mut log.take());
-    settler.push(received(2), HOLD - MS, &mut log.take());
+    settler.push(received(2), HOLD / 2, &mut log.take());
     settler.advance(HOLD, &mut log.take());
     log.since();
     settler.push(sent(3), HOLD, &mut log.take());

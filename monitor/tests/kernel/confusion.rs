@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// What begins the line for machines.
 const LINE: &str = "confusion:";
 /// Wrong causes that may be called likely: the truth, what is named, and why it cannot be known better.
-const EXPLAINED: [(&str, &str, &str); 6] = [
+const EXPLAINED: [(&str, &str, &str); 7] = [
     (
         "middlebox",
         "peer_abort",
@@ -34,6 +34,11 @@ const EXPLAINED: [(&str, &str, &str); 6] = [
         "netfilter_reject",
         "stale_idle",
         "A rule on another host that rejects what it let pass before looks like state that was dropped on the way.",
+    ),
+    (
+        "admin_abort",
+        "keepalive_timeout",
+        "Before 6.12 the kernel gives no reason, and what `ss -K` ends while its probes are out looks as if they had been in vain.",
     ),
     (
         "peer_overflow",
