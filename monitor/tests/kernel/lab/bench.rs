@@ -232,10 +232,11 @@ impl<'a> Bench<'a> {
         let mut events = self.watch.finish()?;
         events.retain(|event| self.namespaces.contains(&event.netns));
         let (cases, wrong) = self.compare(&events)?;
-        ensure!(wrong.is_empty(), "not what is true:\n{}", wrong.join("\n"));
+        let told = || serde_json::to_string(&events);
         if let Err(error) = outcome {
-            bail!("{error:#}; told was {}", serde_json::to_string(&events)?);
+            bail!("{error:#}; not what is true:\n{}\ntold was {}", wrong.join("\n"), told()?);
         }
+        ensure!(wrong.is_empty(), "not what is true:\n{}\ntold was {}", wrong.join("\n"), told()?);
         confusion::take(cases);
         Ok(())
     }

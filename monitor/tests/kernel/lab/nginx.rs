@@ -177,9 +177,14 @@ fn reset_timedout(bench: &mut Bench<'_>) -> Result<()> {
     wait_for_reset(&client.socket)?;
     let _read = drain(&client.socket, LARGE);
     bench.state([
-        // What its client acknowledges afterwards meets nobody, and draws another one on old kernels.
+        // Old kernels number it beyond a closed window, so its client asks back, and what answers that is what it receives: on one host
+        // even before the first one is told of.
         bench.truth(client.port, Role::Server, "reset_sent", "linger_abort").repeatedly(),
-        bench.truth(client.port, Role::Client, "reset_received", "linger_abort"),
+        bench
+            .truth(client.port, Role::Server, "stray_sent", "linger_abort")
+            .or_perhaps(&["other"])
+            .at_most(1),
+        bench.truth(client.port, Role::Client, "reset_received", "linger_abort").or_perhaps(&["peer_abort"]),
     ]);
     Ok(())
 }
