@@ -12,7 +12,7 @@ use monitor_common::places::Places;
 use monitor_common::record::Record;
 use monitor_common::settings::{NO_REASON, Settings};
 
-use crate::baseline::{HOST_TTL_PLACES, HostTtl, SOCKET_TTL_PLACES, SocketTtl};
+use crate::baseline::{HOST_TTL_PAIRS, HostTtl, SOCKET_TTL_PAIRS, SocketTtl};
 
 /// `BPF_F_MMAPABLE` (5.5): the daemon maps the array and reads it without system calls.
 const MMAPABLE: u32 = 1 << 10;
@@ -107,11 +107,11 @@ pub(crate) static PEER_FINS: Array<PeerFin> = Array::with_max_entries(PEER_FIN_C
 
 /// See `baseline.rs`.
 #[map]
-pub(crate) static SOCKET_TTLS: Array<SocketTtl> = Array::with_max_entries(SOCKET_TTL_PLACES, 0);
+pub(crate) static SOCKET_TTLS: Array<[SocketTtl; 2]> = Array::with_max_entries(SOCKET_TTL_PAIRS, 0);
 
 /// See `baseline.rs`.
 #[map]
-pub(crate) static HOST_TTLS: Array<HostTtl> = Array::with_max_entries(HOST_TTL_PLACES, 0);
+pub(crate) static HOST_TTLS: Array<[HostTtl; 2]> = Array::with_max_entries(HOST_TTL_PAIRS, 0);
 
 /// Received resets that may turn out to be data on an orphan: see `receive_reset.rs`.
 #[map]

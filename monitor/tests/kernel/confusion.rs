@@ -13,8 +13,13 @@ use serde_json::{Value, json};
 
 /// What begins the line for machines.
 const LINE: &str = "confusion:";
+/// What `peer_abort` says.
+const FROM_AFAR: &str = "From afar the TTL says that the peer itself reset, and that is all that `peer_abort` says: why, only its own end knows.";
 /// Wrong causes that may be called likely: the truth, what is named, and why it cannot be known better.
-const EXPLAINED: [(&str, &str, &str); 7] = [
+const EXPLAINED: [(&str, &str, &str); 10] = [
+    ("unread_data", "peer_abort", FROM_AFAR),
+    ("linger_abort", "peer_abort", FROM_AFAR),
+    ("process_exit", "peer_abort", FROM_AFAR),
     (
         "middlebox",
         "peer_abort",

@@ -99,6 +99,8 @@ fn main() -> ExitCode {
     if let Some(daemon) = daemon.as_ref().filter(|_| conclusion.has_failed()) {
         say(&format!("the shared daemon's log:\n{}", daemon.process().stderr().join("\n")));
         say(&format!("runs of its programs that the kernel skipped:\n{}", daemon.skipped_runs().join("\n")));
+        let missed = daemon.api.status().map(|status| status.missed_runs);
+        say(&format!("of which nobody took over: {missed:?}"));
     }
     let right = confusion::conclude();
     // Last, so that whatever any trial made happen is among them.

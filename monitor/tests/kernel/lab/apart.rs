@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use super::Experiment;
 use super::bench::Bench;
 use super::nat::translating;
-use super::nginx::{LARGE, Nginx, Settings};
+use super::nginx::{LARGE, Nginx, Settings, aborted_at_a_closed_window};
 use super::program::{Client, GET, QUIET, drain};
 use super::upload::{BODY, UNANSWERED, header};
 use super::{haproxy, python};
@@ -137,7 +137,9 @@ fn reset_timedout(bench: &mut Bench<'_>, afar: &Namespace) -> Result<()> {
     send(&client.socket, b"GET /large HTTP/1.1\r\nHost: lab\r\n\r\n")?;
     wait_for_reset(&client.socket)?;
     let _read = drain(&client.socket, LARGE);
-    bench.reset_unknown(client.port, Role::Server, "linger_abort", &["peer_abort"]);
+    bench.state(aborted_at_a_closed_window(bench, client.port));
+    let received = bench.truth(client.port, Role::Client, "reset_received", "linger_abort");
+    bench.state([received.or_perhaps(&["peer_abort"])]);
     Ok(())
 }
 

@@ -137,10 +137,7 @@ fn flood(bench: &mut Bench<'_>, aborting: bool) -> Result<()> {
         let port = port_of(client)?;
         let overflow = bench.truth(port, Role::Server, "listen_overflow", "listen_overflow");
         bench.state([overflow.only_with(Signal::OverflowAck).repeatedly()]);
-        if !aborting {
-            // Its SYN-ACK has come again, so its ACK has met the queue. Else it would ask again when nobody listens any more.
-            oracle::until_state(port, place.port, state::ESTABLISHED)?;
-        } else {
+        if aborting {
             poll_for_reset(client)?;
             bench.state([
                 // Its own SYN comes again as well as the answer to it.
@@ -151,6 +148,9 @@ fn flood(bench: &mut Bench<'_>, aborting: bool) -> Result<()> {
                     .repeatedly()
                     .or_perhaps(&["other"]),
             ]);
+        } else {
+            // Its SYN-ACK has come again, so its ACK has met the queue. Else it would ask again when nobody listens any more.
+            oracle::until_state(port, place.port, state::ESTABLISHED)?;
         }
     }
     // Nobody tells those that were not admitted; closing them would ask a port where nobody listens.
