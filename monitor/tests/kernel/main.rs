@@ -87,8 +87,9 @@ fn main() -> ExitCode {
         again::watch_ticks();
     }
     let mut arguments = Arguments::from_args();
-    // Most of a trial's time is waiting, some of it for connections to be quiet: so many overlap on small machines, too.
-    arguments.test_threads.get_or_insert(6);
+    // Most of a trial's time is waiting, some of it for connections to be quiet: so many overlap on small machines, too. Emulated
+    // ones have less time to spare.
+    arguments.test_threads.get_or_insert(if machine::is_virtual() { 4 } else { 6 });
     let daemon = match start(&arguments) {
         Ok(daemon) => daemon,
         Err(error) => return finish(Err(error.context("cannot start the shared daemon"))),

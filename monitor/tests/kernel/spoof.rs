@@ -144,7 +144,8 @@ fn backscatter() -> Result<()> {
             let kernel = Snmp::read()?.out_resets - before.1;
             let sent = Sent::of(&daemon.api.status()?.namespaces, namespace.inum)
                 .minus(Sent::of(&before.0.namespaces, namespace.inum));
-            let right = sent.resets == 0 && sent.sum() == kernel && kernel >= u64::from(HANDSHAKES);
+            // A busy machine's queue before TCP overflows, and what is lost there is answered by nobody.
+            let right = sent.resets == 0 && sent.sum() == kernel && kernel >= u64::from(HANDSHAKES / 2);
             Ok(if right { Ok(()) } else { Err(format!("{sent:?}, OutRsts {kernel}")) })
         })?;
         let peers = daemon.api.peers_of(namespace.inum)?.peers;

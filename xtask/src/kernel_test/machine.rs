@@ -19,9 +19,9 @@ const SILENCE: Duration = Duration::from_mins(5);
 /// One line for the kernel's messages and one for the trials; a panic ends the machine at once. Not the processor's own clock: on a
 /// busy machine its pace is measured wrong at boot, and the trials' seconds are then not the kernel's.
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 loglevel=5 tsc=unstable clocksource=hpet";
-/// The trials of a full shared daemon need the memory.
+/// The trials of a full shared daemon need the memory, and so do the lab's programs, which lie in it.
 const MACHINE: [&str; 9] =
-    ["-nodefaults", "-cpu", "max", "-m", "768", "-display", "none", "-no-reboot", "-append"];
+    ["-nodefaults", "-cpu", "max", "-m", "1280", "-display", "none", "-no-reboot", "-append"];
 
 /// What time is in a machine. All are emulated, since few machines that build this can lend their processor's virtualisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

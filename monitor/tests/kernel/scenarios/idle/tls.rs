@@ -10,14 +10,17 @@ use monitor::view::CountsView;
 use crate::clock::Bounds;
 use crate::daemon::Scratch;
 use crate::ledger::ended;
+use crate::needs::Need;
 use crate::oracle::{self, state};
 use crate::scenarios::told::late;
 use crate::scenarios::{Scenario, Stage};
 use crate::scripted::Scripted;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario::on_all("the goodbye of TLS 1.3 before an idle close is no activity", tls_1_3),
-    Scenario::on_all("the goodbye of TLS 1.2 before an idle close is no activity", tls_1_2),
+    Scenario::on_all("the goodbye of TLS 1.3 before an idle close is no activity", tls_1_3)
+        .needing(Need::Pace),
+    Scenario::on_all("the goodbye of TLS 1.2 before an idle close is no activity", tls_1_2)
+        .needing(Need::Pace),
 ];
 
 /// How soon the FIN must follow the goodbye for the daemon to see the two as one, less some jiffies. A machine that needs longer

@@ -9,6 +9,7 @@ use socket2::{Socket, TcpKeepalive};
 use crate::clock::{Bounds, Moment};
 use crate::expected::{Ends, Expected};
 use crate::ledger::ended;
+use crate::needs::Need;
 use crate::oracle::{self, state};
 use crate::packets::{Flags, Numbers, RawSocket, Segment};
 use crate::scenarios::told::{late, received, received_after_end};
@@ -16,16 +17,23 @@ use crate::scenarios::{Scenario, Stage};
 use crate::scripted::Scripted;
 use crate::sockets::{Family, poll_for_reset, port_of, receive, send};
 
+/// Python takes an emulated machine so long that what is meant to be busy is quiet.
 pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario::on_all("the first request after the peer has vanished meets a stale connection", stale),
-    Scenario::on_all("a keep-alive probe after the peer has vanished meets a stale connection", probed),
+    Scenario::on_all("the first request after the peer has vanished meets a stale connection", stale)
+        .needing(Need::Pace),
+    Scenario::on_all("a keep-alive probe after the peer has vanished meets a stale connection", probed)
+        .needing(Need::Pace),
     Scenario::on_all(
         "a request right after the peer has vanished is no matter of idleness",
         vanished_while_busy,
-    ),
-    Scenario::on_all("a process that just exits is told at its idle closes and at the late request", exited),
-    Scenario::on(&[Family::V4], "a reset from elsewhere after long quiet is an idle abort", idle_abort),
-    Scenario::on(&[Family::V4], "a reset from elsewhere without quiet is the peer's abort", peer_abort),
+    )
+    .needing(Need::Pace),
+    Scenario::on_all("a process that just exits is told at its idle closes and at the late request", exited)
+        .needing(Need::Pace),
+    Scenario::on(&[Family::V4], "a reset from elsewhere after long quiet is an idle abort", idle_abort)
+        .needing(Need::Pace),
+    Scenario::on(&[Family::V4], "a reset from elsewhere without quiet is the peer's abort", peer_abort)
+        .needing(Need::Pace),
 ];
 
 /// A connection after its one exchange, from this side.
