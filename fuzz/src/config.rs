@@ -114,6 +114,7 @@ fn typed(flags: &[&str]) -> RunArgs {
         | Command::Events(_)
         | Command::Explain(_)
         | Command::Peers(_)
+        | Command::Timeouts(_)
         | Command::Listeners(_)
         | Command::Record(_)
         | Command::Replay(_)) => {

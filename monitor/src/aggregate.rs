@@ -39,6 +39,7 @@ use crate::owners::Fullness;
 use crate::snapshot::hooked::Hooked;
 use crate::snapshot::{self, Fill, NamespaceRow, ProgramRow, Snapshot};
 use crate::story::Account;
+use crate::timeouts::Timeouts;
 
 /// Limits of what is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,7 @@ pub struct Aggregator {
     idle: IdleTimes,
     coverage: Coverage,
     listening: Listening,
+    timeouts: Timeouts,
     reasons: BTreeMap<(Direction, Arc<str>), u64>,
     decoded: [u64; KINDS],
     undecodable: u64,
@@ -100,6 +102,7 @@ impl Aggregator {
             idle: IdleTimes::default(),
             coverage: Coverage::default(),
             listening: Listening::default(),
+            timeouts: Timeouts::default(),
             reasons: BTreeMap::new(),
             decoded: [0; KINDS],
             undecodable: 0,
@@ -117,6 +120,7 @@ impl Aggregator {
 
     /// Takes in one final verdict.
     pub fn judge(&mut self, told: &Told) {
+        self.timeouts.observe(told);
         let Told { id: _, event, verdict, burst: _ } = told;
         let Some(verdict) = verdict else { return };
         let cause = verdict.cause;
@@ -146,7 +150,8 @@ impl Aggregator {
         self.undecodable += 1;
     }
 
-    /// One reading of everything becomes what readers see. `now` is monotonic; `with_peers` makes the rows of all peers.
+    /// One reading of everything becomes what readers see. `now` is monotonic; `with_peers` makes the rows of all peers, and of
+    /// their timeouts.
     pub fn snapshot(
         &mut self,
         slots: impl Iterator<Item = SlotReading>,
@@ -158,7 +163,10 @@ impl Aggregator {
         let Rest { taken, started, uptime, totals, mut namespaces, programs, listening, hooked } = rest;
         let mut peers = with_peers.then(Vec::new);
         let total = self.peers.read(slots, now, peers.as_mut());
+        let timeouts = with_peers.then(|| self.timeouts.rows(now));
         let series = self.peers.series();
+        let labels = series.iter().map(|series| series.label).collect();
+        let timeout_series = self.timeouts.series(&labels, now);
         let port_rows: Vec<_> = ports.collect();
         let ports = self.ports.read(&port_rows);
         let ports_total = port_rows.iter().map(|(_, counts)| *counts).sum();
@@ -173,7 +181,9 @@ impl Aggregator {
             uptime_seconds: uptime.as_secs_f64(),
             read_seconds: 0.0,
             peers,
+            timeouts,
             series,
+            timeout_series,
             port_rows,
             ports,
             total,

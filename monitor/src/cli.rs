@@ -11,6 +11,7 @@ use crate::command::listeners::ListenersArgs;
 use crate::command::peers::PeersArgs;
 use crate::command::record::RecordArgs;
 use crate::command::replay::ReplayArgs;
+use crate::command::timeouts::TimeoutsArgs;
 use crate::kernel::plan::Backend;
 
 /// Catches every TCP reset in the kernel, sent and received, and tells per peer how many, who really sent them, and why.
@@ -37,6 +38,9 @@ pub enum Command {
     /// Tell what is wrong with a peer, or with a port of ours: verdict, evidence, and what to change
     #[command(after_help = crate::command::explain::AFTER_HELP)]
     Explain(ExplainArgs),
+    /// Show who keeps a quiet connection for how long, and whether the client gives up first
+    #[command(after_help = crate::command::timeouts::AFTER_HELP)]
+    Timeouts(TimeoutsArgs),
     /// Show listening sockets with their queues and drops, and what else fills up
     Listeners(ListenersArgs),
     /// Record what the kernel tells into a file, without a daemon (needs root)

@@ -11,6 +11,7 @@ pub mod peers;
 pub mod record;
 pub mod replay;
 pub mod run;
+pub mod timeouts;
 
 use std::process::ExitCode;
 

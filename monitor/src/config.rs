@@ -217,6 +217,7 @@ mod tests {
             | Command::Events(_)
             | Command::Peers(_)
             | Command::Explain(_)
+            | Command::Timeouts(_)
             | Command::Listeners(_)
             | Command::Record(_)
             | Command::Replay(_)) => panic!("{other:?}"),

@@ -10,6 +10,7 @@
 //! | `/api/v1/status` | [`crate::view::StatusView`] |
 //! | `/api/v1/peers` | [`crate::view::PeersView`]; `limit`, `offset`, `role`, `peer`, `port`, `netns`, `sort` |
 //! | `/api/v1/listeners` | [`crate::view::listeners::ListenersView`]; `limit`, `port` |
+//! | `/api/v1/timeouts` | [`crate::view::timeouts::TimeoutsView`]; `limit`, `peer`, `port`, `role`, `netns` |
 //! | `/api/v1/explain` | [`crate::view::explain::ExplainView`]; `peer`, `port` (one of them or both), `role`, `netns`, `limit` |
 //! | `/api/v1/signals` | [`crate::view::SignalsView`] |
 //! | `/api/v1/events` | [`crate::view::EventsView`]; `limit`, `after`, `before`, `since`, `until`, `peer`, `port`, `direction`, `cause`, `kind`, `idle_closes` |
@@ -48,6 +49,7 @@ mod query;
 mod scrape;
 mod stall;
 mod stream;
+mod timeouts;
 
 /// Scrapes answered at a time; `node_exporter`'s default. One with 10,000 series holds about 1 MB.
 const PARALLEL_SCRAPES: usize = 40;
@@ -127,6 +129,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/status", get(api::status))
         .route("/api/v1/peers", get(api::peers))
         .route("/api/v1/listeners", get(listeners::listeners))
+        .route("/api/v1/timeouts", get(timeouts::timeouts))
         .route("/api/v1/explain", get(explain::explain))
         .route("/api/v1/signals", get(api::signals))
         .route("/api/v1/events", get(events::events))

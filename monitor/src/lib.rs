@@ -41,3 +41,4 @@ pub mod kernel;
 pub mod lock;
 pub mod program;
 pub mod terminal;
+pub mod timeouts;

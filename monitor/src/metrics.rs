@@ -25,6 +25,7 @@ mod listening;
 mod peers;
 mod ports;
 mod stories;
+mod timeouts;
 
 /// First part of every name that is ours.
 const PREFIX: &str = "reset_monitor";
@@ -50,6 +51,7 @@ pub struct Page {
 pub fn encode(page: Page, format: Format) -> Result<String, fmt::Error> {
     let lines = 200
         + page.snapshot.series.len() * 10
+        + page.snapshot.timeout_series.len() * 3
         + page.snapshot.ports.len() * 4
         + page.snapshot.listening.series.len() * 3
         + page.snapshot.listening.overflows.as_ref().map_or(0, |overflows| overflows.series.len() * 2);
@@ -76,6 +78,7 @@ impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
         peers::encode(encoder, &self.snapshot.series)?;
+        timeouts::encode(encoder, &self.snapshot.timeout_series)?;
         ports::encode(encoder, &self.snapshot.ports, self.snapshot.hooked)?;
         stories::encode(encoder, &self.snapshot)?;
         listening::encode(encoder, &self.snapshot.listening)?;

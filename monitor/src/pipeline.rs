@@ -215,12 +215,12 @@ impl Pipeline {
             requests.push(waiting);
         }
         let mut snapshot = self.read(requests.iter().any(|request| request.with_peers));
-        let peers = snapshot.peers.take();
+        let (peers, timeouts) = (snapshot.peers.take(), snapshot.timeouts.take());
         let light = Arc::new(snapshot);
         self.publisher.snapshot(Arc::clone(&light));
         // The rows go to who asked for them, and are not kept.
         let snapshot = match peers {
-            Some(peers) => Arc::new(Snapshot { peers: Some(peers), ..(*light).clone() }),
+            Some(peers) => Arc::new(Snapshot { peers: Some(peers), timeouts, ..(*light).clone() }),
             None => light,
         };
         for RefreshRequest { with_peers: _, answer } in requests {

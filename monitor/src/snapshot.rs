@@ -19,6 +19,7 @@ use crate::cause::{CAUSES, Cause};
 use crate::counts::{PeerCounts, PortCounts, Stories};
 use crate::event::Direction;
 use crate::owners::Fullness;
+use crate::timeouts::{TimeoutRow, TimeoutSeries};
 
 /// Who a row of counts belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -285,8 +286,12 @@ pub struct Snapshot {
     /// Every live peer per namespace, then `other`, then `retired`; `None` when the reader did not ask for them: a hundred
     /// thousand rows take longer to make than all the rest.
     pub peers: Option<Vec<PeerRow>>,
+    /// Inferred idle timeouts, in no order; `None` as above.
+    pub timeouts: Option<Vec<TimeoutRow>>,
     /// What the metrics page shows: at most K peers, then `other` and `retired` of both roles.
     pub series: Vec<PeerSeries>,
+    /// Inferred idle timeouts of those among them of which any is known.
+    pub timeout_series: Vec<TimeoutSeries>,
     /// Every local port with refusals or strays, for the API.
     pub port_rows: Vec<(u16, PortCounts)>,
     /// What the metrics page shows of them: a bounded number of ports, then the rest.

@@ -8,6 +8,7 @@ pub mod event;
 pub mod explain;
 pub mod listeners;
 pub mod owners;
+pub mod timeouts;
 
 use std::collections::BTreeMap;
 

@@ -42,7 +42,8 @@ pub struct PeersArgs {
     pub server: ServerArgs,
 }
 
-fn parse_role(text: &str) -> Result<Role, String> {
+/// A role as an option spells it.
+pub(super) fn parse_role(text: &str) -> Result<Role, String> {
     role_from_name(text).ok_or_else(|| "`client` and `server` are the roles".to_owned())
 }
 

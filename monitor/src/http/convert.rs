@@ -3,6 +3,7 @@
 pub mod explain;
 pub mod listeners;
 pub mod owners;
+pub mod timeouts;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -395,6 +396,12 @@ fn namespace_view(row: &NamespaceRow, hooked: Hooked) -> NamespaceView {
 fn story_view(counts: &StoryCounts) -> StoryView {
     let StoryCounts { seen, submitted, lost, suppressed, decoded } = *counts;
     StoryView { seen, submitted, lost, suppressed, decoded }
+}
+
+/// Milliseconds as seconds.
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of days are exact in a double")]
+pub fn seconds_of_ms(milliseconds: i64) -> f64 {
+    milliseconds as f64 / 1_000.0
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::query::{Params, parse_address};
 use crate::cause::Cause;
 use crate::event::{Direction, Told, role_name};
 use crate::snapshot::PeerRow;
+use crate::timeouts::TimeoutRow;
 use crate::view::EventView;
 
 pub mod listeners;
@@ -213,15 +214,36 @@ impl PeerFilter {
         chosen
     }
 
+    /// The timeouts that match, the worst first.
+    pub(super) fn select_timeouts<'a>(&self, rows: &'a [TimeoutRow]) -> Vec<&'a TimeoutRow> {
+        let Self { peer, port, role, netns, sort: _ } = *self;
+        let matches = |row: &&TimeoutRow| {
+            let of = row.service;
+            peer.is_none_or(|peer| of.peer.is_some_and(|address| peer.has_address(address)))
+                && port.is_none_or(|port| of.port == port)
+                && role.is_none_or(|role| of.role == role)
+                && netns.is_none_or(|netns| of.netns == netns)
+        };
+        let mut chosen: Vec<_> = rows.iter().filter(matches).collect();
+        chosen.sort_unstable_by_key(|row| (row.badness(), row.service));
+        chosen
+    }
+
     /// As query parameters, each with a leading `&`. Nothing in them needs escaping.
     pub fn to_query(&self) -> String {
-        let Self { peer, port, role, netns, sort } = *self;
+        let mut query = self.to_query_of_one();
+        append(&mut query, "sort", Some(self.sort.name()));
+        query
+    }
+
+    /// The same without an order.
+    pub fn to_query_of_one(&self) -> String {
+        let Self { peer, port, role, netns, sort: _ } = *self;
         let mut query = String::new();
         append(&mut query, "peer", peer);
         append(&mut query, "port", port);
         append(&mut query, "role", role.map(role_name));
         append(&mut query, "netns", netns);
-        append(&mut query, "sort", Some(sort.name()));
         query
     }
 }

@@ -79,6 +79,16 @@ impl<'a> Gauge<'a> {
         encoder.encode_descriptor(name, help, None, MetricType::Gauge).map(Self)
     }
 
+    /// In a unit, which is added to its name.
+    pub(super) fn with_unit(
+        encoder: &'a mut DescriptorEncoder<'_>,
+        name: &'a str,
+        unit: &'a Unit,
+        help: &str,
+    ) -> Result<Self, fmt::Error> {
+        encoder.encode_descriptor(name, help, Some(unit), MetricType::Gauge).map(Self)
+    }
+
     /// One without labels. `unit` is added to its name.
     pub(super) fn single<V: EncodeGaugeValue + Copy>(
         encoder: &mut DescriptorEncoder<'_>,
@@ -90,7 +100,11 @@ impl<'a> Gauge<'a> {
         encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(&value)
     }
 
-    pub(super) fn line<const N: usize>(&mut self, labels: &Labels<'_, N>, value: u64) -> fmt::Result {
+    pub(super) fn line<const N: usize>(
+        &mut self,
+        labels: &Labels<'_, N>,
+        value: impl EncodeGaugeValue + Copy,
+    ) -> fmt::Result {
         self.0.encode_family(labels)?.encode_gauge(&value)
     }
 }

@@ -92,7 +92,7 @@ fn listeners(encoder: &mut DescriptorEncoder<'_>, listening: &Listening) -> fmt:
         let mut family = Gauge::new(encoder, name, help)?;
         for (series, listener) in &rows {
             if let Some(queue) = &series.queue {
-                family.line(&[("listener", listener)], value(queue).into())?;
+                family.line(&[("listener", listener)], u64::from(value(queue)))?;
             }
         }
     }

@@ -34,3 +34,5 @@ mod schema;
 mod server;
 #[cfg(test)]
 mod stream;
+#[cfg(test)]
+mod timeouts;

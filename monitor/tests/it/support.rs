@@ -34,6 +34,8 @@ use monitor_common::peer::Role;
 use monitor_common::record::Stage;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
+
+use crate::timeouts;
 use tower::ServiceExt;
 
 /// A router, and the ends that the daemon would hold.
@@ -261,6 +263,8 @@ pub(crate) fn snapshot() -> Snapshot {
         ],
         ports,
         peers: Some(peers),
+        timeout_series: timeouts::series(),
+        timeouts: Some(timeouts::rows()),
         namespaces: vec![NamespaceRow {
             netns: 1,
             resets_sent: 20,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use monitor::view::listeners::ListenersView;
+use monitor::view::timeouts::TimeoutsView;
 use monitor::view::{EventsView, PeersView, SignalsView, StatusView};
 use serde::de::DeserializeOwned;
 
@@ -97,6 +98,11 @@ impl Api {
     /// Listeners and what else fills up.
     pub(crate) fn listeners(&self) -> Result<ListenersView> {
         self.json("/api/v1/listeners?limit=16384")
+    }
+
+    /// Timeouts of a service.
+    pub(crate) fn timeouts(&self, port: u16) -> Result<TimeoutsView> {
+        self.json(&format!("/api/v1/timeouts?port={port}"))
     }
 
     /// Where it is.

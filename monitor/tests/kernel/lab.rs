@@ -10,6 +10,7 @@ mod program;
 mod apart;
 mod forged;
 mod haproxy;
+mod keepalive;
 mod link;
 mod nat;
 mod nginx;
@@ -38,6 +39,7 @@ pub(crate) fn trials() -> Vec<Experiment> {
         haproxy::EXPERIMENTS,
         node::EXPERIMENTS,
         python::EXPERIMENTS,
+        keepalive::EXPERIMENTS,
         link::EXPERIMENTS,
         forged::EXPERIMENTS,
     ]

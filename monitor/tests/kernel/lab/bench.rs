@@ -92,7 +92,7 @@ impl Truth {
 /// Where a trial of the lab happens, and what is true of it.
 #[derive(Debug)]
 pub(super) struct Bench<'a> {
-    api: &'a Api,
+    pub(super) api: &'a Api,
     /// The service that it is about.
     pub(super) place: Place,
     namespaces: Vec<u32>,

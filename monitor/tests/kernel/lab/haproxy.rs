@@ -27,7 +27,7 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
 ];
 
 /// `HAProxy` with its files.
-struct Proxy {
+pub(super) struct Proxy {
     program: Program,
     _files: Scratch,
 }
@@ -41,7 +41,8 @@ fn proxy(settings: &str) -> Result<Proxy> {
     Ok(Proxy { program: Program::start("haproxy", &["-db", "-f", &file])?, _files: files })
 }
 
-fn race(bench: &mut Bench<'_>) -> Result<()> {
+/// Answers by itself, at the bench's place, and keeps quiet connections for 1.5 s.
+pub(super) fn answering(bench: &Bench<'_>) -> Result<Proxy> {
     let target = bench.place.target();
     let settings = format!(
         " mode http\n timeout http-keep-alive 1500ms\n timeout client 60s\n\
@@ -49,6 +50,11 @@ fn race(bench: &mut Bench<'_>) -> Result<()> {
     );
     let mut proxy = proxy(&settings)?;
     proxy.program.until_listening(target.port())?;
+    Ok(proxy)
+}
+
+fn race(bench: &mut Bench<'_>) -> Result<()> {
+    let _proxy = answering(bench)?;
     let client = Client::served(&bench.place)?;
     client.until_closed()?;
     client.ask_too_late()?;

@@ -18,11 +18,17 @@ const SERVER: &str = "const [address, port] = process.argv.slice(1); \
     const server = require('http').createServer((_, response) => response.end('response')); \
     server.keepAliveTimeout = 2000; server.listen(Number(port), address);";
 
-fn race(bench: &mut Bench<'_>) -> Result<()> {
+/// Answers at the bench's place, and keeps quiet connections for 2 s by its settings.
+pub(super) fn answering(bench: &Bench<'_>) -> Result<Program> {
     let target = bench.place.target();
     let mut node =
         Program::start("node", &["-e", SERVER, &target.ip().to_string(), &target.port().to_string()])?;
     node.until_listening(target.port())?;
+    Ok(node)
+}
+
+fn race(bench: &mut Bench<'_>) -> Result<()> {
+    let _node = answering(bench)?;
     let client = Client::served(&bench.place)?;
     client.until_closed()?;
     client.ask_too_late()?;

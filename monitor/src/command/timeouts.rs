@@ -1,0 +1,151 @@
+//! `reset-monitor timeouts`: who keeps a quiet connection for how long, and whether the client gives up first.
+
+use std::io::{self, Write};
+
+use monitor_common::peer::Role;
+
+use super::client::{Server, ServerArgs};
+use super::peers::parse_role;
+use crate::advice::numbers::seconds;
+use crate::http::filter::pattern::PeerPattern;
+use crate::http::filter::{PeerFilter, PeerSort};
+use crate::terminal::{
+    Align, Cell, Column, Output, Style, Table, colour_stdout, ends_quietly, printable_json,
+};
+use crate::timeouts::alignment::Verdict;
+use crate::view::timeouts::{ChangeView, SideView, TimeoutView, TimeoutsView};
+
+/// What `--help` ends with.
+pub const AFTER_HELP: &str = "\
+Timeouts are inferred from connections that were closed after a second of quiet or more: three moments with closes after the same
+quiet make one. A pair is aligned when the client gives up at least 5 s before the server, tight when it does by less, and
+misaligned when the server closes first: then a request can meet the closing, and be reset.";
+
+/// `reset-monitor timeouts`
+#[derive(Clone, Debug, clap::Args)]
+pub struct TimeoutsArgs {
+    /// Table for people, or the API's JSON
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+    /// Only where we are the `client` or the `server`
+    #[arg(long, value_name = "ROLE", value_parser = parse_role)]
+    pub role: Option<Role>,
+    /// Only this service port
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Only this peer: an address, or a network such as 10.0.0.0/24
+    #[arg(long, value_name = "PEER")]
+    pub peer: Option<PeerPattern>,
+    /// How many rows to show
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=4_352))]
+    pub limit: u32,
+    /// Which daemon
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Prints the timeouts that the daemon that `args` names has inferred.
+pub async fn run(args: &TimeoutsArgs) -> anyhow::Result<()> {
+    let server = Server::new(&args.server)?;
+    let TimeoutsArgs { output, role, port, peer, limit, server: _ } = *args;
+    let filter = PeerFilter { peer, port, role, netns: None, sort: PeerSort::default() };
+    let path = format!("/api/v1/timeouts?limit={limit}{}", filter.to_query_of_one());
+    let answer: TimeoutsView = server.get(&path).await?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let printed = print(&answer, output, colour_stdout(), &mut out).and_then(|()| out.flush());
+    ends_quietly(printed)?;
+    match (answer.timeouts.len(), answer.matching) {
+        (0, _) => {
+            writeln!(
+                io::stderr().lock(),
+                "nobody has closed a quiet connection yet: timeouts are seen when they run out"
+            )?;
+        }
+        (shown, matching) if shown < matching => {
+            writeln!(io::stderr().lock(), "{shown} of {matching} rows; --limit shows more")?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+const COLUMNS: [Column; 9] = [
+    Column { title: "PEER", align: Align::Left, width: 0 },
+    Column { title: "PORT", align: Align::Right, width: 0 },
+    Column { title: "ROLE", align: Align::Left, width: 0 },
+    Column { title: "VERDICT", align: Align::Left, width: 0 },
+    Column { title: "MARGIN", align: Align::Right, width: 0 },
+    Column { title: "OURS", align: Align::Left, width: 0 },
+    Column { title: "THEIRS", align: Align::Left, width: 0 },
+    Column { title: "SEEN", align: Align::Right, width: 0 },
+    Column { title: "CHANGE", align: Align::Left, width: 0 },
+];
+
+/// Prints an answer of the API.
+pub fn print(answer: &TimeoutsView, output: Output, colour: bool, out: &mut impl Write) -> io::Result<()> {
+    match output {
+        Output::Json => writeln!(out, "{}", printable_json(&serde_json::to_string(answer)?)),
+        Output::Table => {
+            let mut table = Table::new(&COLUMNS, colour);
+            answer.timeouts.iter().for_each(|row| table.fit(&cells(row)));
+            answer.timeouts.iter().try_for_each(|row| table.row(out, &cells(row)))
+        }
+    }
+}
+
+fn cells(row: &TimeoutView) -> [Cell; 9] {
+    let TimeoutView {
+        peer,
+        port,
+        role,
+        netns: _,
+        verdict,
+        margin_seconds,
+        client_seconds: _,
+        server_seconds: _,
+        local,
+        remote,
+        change,
+    } = row;
+    let style = match verdict.as_str() {
+        name if name == Verdict::Misaligned.name() => Style::Red,
+        name if name == Verdict::Tight.name() => Style::Yellow,
+        _ => Style::Plain,
+    };
+    let ages = local.timeouts.iter().chain(&remote.timeouts).map(|inferred| inferred.age_seconds);
+    let age = ages.reduce(f64::min).map_or_else(String::new, |age| format!("{} ago", text(age)));
+    [
+        Cell::new(peer.as_deref().unwrap_or("all clients")),
+        Cell::new(port.to_string()),
+        Cell::new(&**role),
+        Cell::styled(&**verdict, style),
+        Cell::new(margin_seconds.map_or_else(String::new, signed)),
+        Cell::new(side(local)),
+        Cell::new(side(remote)),
+        Cell::new(age),
+        Cell::new(change.as_ref().map_or_else(String::new, changed)),
+    ]
+}
+
+/// Its timeouts, or what it is known to wait for.
+fn side(SideView { timeouts, at_least_seconds }: &SideView) -> String {
+    if timeouts.is_empty() {
+        return at_least_seconds.map_or_else(String::new, |least| format!(">= {}", text(least)));
+    }
+    let each = timeouts.iter().map(|inferred| format!("{} ({})", text(inferred.seconds), inferred.samples));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn changed(ChangeView { client_at_most_seconds, server_at_least_seconds }: &ChangeView) -> String {
+    let client = client_at_most_seconds.map(|most| format!("client <= {most} s"));
+    let server = server_at_least_seconds.map(|least| format!("server >= {least} s"));
+    client.into_iter().chain(server).collect::<Vec<_>>().join(" or ")
+}
+
+fn signed(margin: f64) -> String {
+    format!("{}{}", if margin < 0.0 { "-" } else { "" }, text(margin.abs()))
+}
+
+fn text(time: f64) -> String {
+    seconds(std::time::Duration::try_from_secs_f64(time).unwrap_or_default())
+}

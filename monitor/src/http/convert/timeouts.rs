@@ -1,0 +1,75 @@
+//! Timeouts to their JSON.
+
+use std::time::Duration;
+
+use monitor_common::peer::Role;
+
+use super::seconds_of_ms;
+use crate::advice::numbers::{above, below};
+use crate::event::role_name;
+use crate::snapshot::Snapshot;
+use crate::timeouts::alignment::{Alignment, Verdict};
+use crate::timeouts::estimate::Estimate;
+use crate::timeouts::{SideFacts, TimeoutRow};
+use crate::view::timeouts::{ChangeView, InferredView, SideView, TimeoutView, TimeoutsView};
+
+/// At most `limit` rows of these, which are in order already.
+pub fn timeouts_view(snapshot: &Snapshot, rows: &[&TimeoutRow], limit: usize) -> TimeoutsView {
+    TimeoutsView {
+        time: snapshot.taken.to_string(),
+        since: snapshot.started.to_string(),
+        matching: rows.len(),
+        timeouts: rows.iter().take(limit).map(|row| timeout_view(row)).collect(),
+    }
+}
+
+fn timeout_view(row: &TimeoutRow) -> TimeoutView {
+    let TimeoutRow { service, local, peer, alignment, read } = row;
+    let Alignment { verdict, client, server, margin_ms } = *alignment;
+    // One that never gives up would hold on to whatever the server allows.
+    let gives_up = match service.role {
+        Role::Client => !local.estimates.is_empty(),
+        Role::Server => !peer.estimates.is_empty(),
+    };
+    TimeoutView {
+        peer: service.peer.map(|peer| peer.to_string()),
+        port: service.port,
+        role: role_name(service.role).to_owned(),
+        netns: service.netns,
+        verdict: verdict.name().to_owned(),
+        margin_seconds: margin_ms.map(seconds_of_ms),
+        client_seconds: client.map(|time| time.as_secs_f64()),
+        server_seconds: server.map(|time| time.as_secs_f64()),
+        local: side_view(local, *read),
+        remote: side_view(peer, *read),
+        change: change(verdict, client.filter(|_| gives_up), server),
+    }
+}
+
+fn side_view(facts: &SideFacts, read: Duration) -> SideView {
+    let SideFacts { estimates, at_least, moments: _ } = facts;
+    let inferred = |estimate: &Estimate| {
+        let Estimate { timeout, earliest, latest, samples, first: _, last } = *estimate;
+        InferredView {
+            seconds: timeout.as_secs_f64(),
+            earliest_seconds: earliest.as_secs_f64(),
+            latest_seconds: latest.as_secs_f64(),
+            samples,
+            age_seconds: read.saturating_sub(last).as_secs_f64(),
+        }
+    };
+    SideView {
+        timeouts: estimates.iter().map(inferred).collect(),
+        at_least_seconds: at_least.map(|time| time.as_secs_f64()),
+    }
+}
+
+fn change(verdict: Verdict, client: Option<Duration>, server: Option<Duration>) -> Option<ChangeView> {
+    match verdict {
+        Verdict::Misaligned | Verdict::Tight => Some(ChangeView {
+            client_at_most_seconds: server.and_then(below),
+            server_at_least_seconds: client.map(above),
+        }),
+        Verdict::Unknown | Verdict::Aligned => None,
+    }
+}

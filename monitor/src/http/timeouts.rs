@@ -1,0 +1,32 @@
+//! `/api/v1/timeouts`: idle timeouts inferred from what both sides closed, and whether they are aligned.
+
+use axum::extract::{Query, State};
+use axum::response::Response;
+
+use super::api::Pairs;
+use super::convert::timeouts::timeouts_view;
+use super::error::ApiError;
+use super::filter::PeerFilter;
+use super::query::Params;
+use super::{AppState, held};
+use crate::timeouts::MOST_ROWS;
+
+/// Rows in an answer, when not asked otherwise.
+const ROWS: usize = 1_000;
+
+/// `/api/v1/timeouts`.
+pub(super) async fn timeouts(
+    State(state): State<AppState>,
+    Query(pairs): Pairs,
+) -> Result<Response, ApiError> {
+    let mut params = Params::new(pairs)?;
+    let limit = params.number("limit", 1, MOST_ROWS)?.unwrap_or(ROWS);
+    let filter = PeerFilter::one_from_params(&mut params)?;
+    params.finish()?;
+
+    let snapshot = state.fresh_with_peers().await;
+    let rows = snapshot.timeouts.as_ref().ok_or(ApiError::Busy { what: "requests for fresh counts" })?;
+    let chosen = filter.select_timeouts(rows);
+    let places = held::places(&state.rows, chosen.len().min(limit), "long lists")?;
+    held::json(&timeouts_view(&snapshot, &chosen, limit), places)
+}

@@ -1,0 +1,249 @@
+//! How long each side keeps a quiet connection, inferred from what it closed: no reset is needed. Pure: time comes in.
+//!
+//! A timer closes after the same quiet again and again, people and processes that end close after any. So a timeout is where the closes
+//! of several moments lie close together (`estimate`); what closes in one moment, as a process that ends does with all it has, is one
+//! moment only (`samples`). Who gives up first decides whether a pair is safe (`alignment`).
+
+pub mod alignment;
+pub mod estimate;
+mod samples;
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use monitor_common::counters::Kind;
+use monitor_common::peer::{Role, Side};
+
+use self::alignment::{Alignment, Verdict, align};
+use self::estimate::Estimate;
+use self::samples::Samples;
+use crate::cause::Cause;
+use crate::event::{Event, Told};
+use crate::snapshot::{PeerLabel, Scope};
+
+/// Services of peers that we connect to, and as many peers that connect to us. The one that was first noticed longest ago makes room.
+const PEERS: usize = 2_048;
+/// Ports of ours, each with all its clients together.
+const PORTS: usize = 256;
+/// Rows at most.
+pub const MOST_ROWS: usize = 2 * PEERS + PORTS;
+
+/// What a timeout is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Service {
+    /// Network namespace, its inode number.
+    pub netns: u32,
+    /// The other end; `None` for all clients of a port of ours.
+    pub peer: Option<IpAddr>,
+    /// Service port.
+    pub port: u16,
+    /// Our role.
+    pub role: Role,
+}
+
+impl Service {
+    fn of(event: &Event) -> Option<Self> {
+        let peer = Some(event.remote.ip().to_canonical());
+        Some(Self { netns: event.netns, peer, port: event.service_port(), role: event.role? })
+    }
+
+    /// The port as a whole, of ours.
+    fn port(self) -> Option<Self> {
+        (self.role == Role::Server).then_some(Self { peer: None, ..self })
+    }
+}
+
+/// What is known of one side.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SideFacts {
+    /// Its timeouts, the densest first: more than one where several pools or settings are behind one address.
+    pub estimates: Vec<Estimate>,
+    /// A quiet that it let pass, the longest of late.
+    pub at_least: Option<Duration>,
+    /// When it closed quiet connections, monotonic, oldest first.
+    pub moments: Vec<Duration>,
+}
+
+/// Both sides of one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeoutRow {
+    /// Of whom.
+    pub service: Service,
+    /// This host's.
+    pub local: SideFacts,
+    /// The peer's.
+    pub peer: SideFacts,
+    /// Who gives up first, and by how much.
+    pub alignment: Alignment,
+    /// When it was read, monotonic: ages count from here.
+    pub read: Duration,
+}
+
+impl TimeoutRow {
+    /// The smaller, the worse.
+    pub fn badness(&self) -> (Verdict, i64) {
+        (self.alignment.verdict, self.alignment.margin_ms.unwrap_or(i64::MIN))
+    }
+}
+
+/// A peer's series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeoutSeries {
+    /// The labels.
+    pub label: PeerLabel,
+    /// This host's timeout, the one that was seen most often.
+    pub local: Option<Duration>,
+    /// The peer's, likewise.
+    pub peer: Option<Duration>,
+    /// The server's less the client's, in milliseconds.
+    pub margin_ms: Option<i64>,
+}
+
+/// Both sides of one service, as they come.
+#[derive(Debug, Default)]
+struct Sides {
+    local: Samples,
+    peer: Samples,
+}
+
+/// A bounded number of services.
+#[derive(Debug)]
+struct Known {
+    sides: HashMap<Service, Sides>,
+    order: VecDeque<Service>,
+    most: usize,
+}
+
+impl Known {
+    fn of_at_most(most: usize) -> Self {
+        Self { sides: HashMap::new(), order: VecDeque::new(), most }
+    }
+
+    fn sides(&mut self, service: Service) -> &mut Sides {
+        if !self.sides.contains_key(&service) {
+            if self.order.len() == self.most
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.sides.remove(&oldest);
+            }
+            self.order.push_back(service);
+        }
+        self.sides.entry(service).or_default()
+    }
+}
+
+/// What is known of all services. One owner, the aggregation.
+#[derive(Debug)]
+pub struct Timeouts {
+    servers: Known,
+    clients: Known,
+    ports: Known,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let [servers, clients] = [PEERS; 2].map(Known::of_at_most);
+        Self { servers, clients, ports: Known::of_at_most(PORTS) }
+    }
+}
+
+impl Timeouts {
+    /// Takes in an event with its final verdict.
+    pub fn observe(&mut self, told: &Told) {
+        let event = &told.event;
+        let Some((by, idle)) = ended_by(told) else { return };
+        let Some(service) = Service::of(event) else { return };
+        let at = Duration::from_nanos(event.monotonic_ns);
+        let known = match service.role {
+            Role::Client => &mut self.servers,
+            Role::Server => &mut self.clients,
+        };
+        take(known.sides(service), by, at, idle);
+        if let Some(port) = service.port() {
+            take(self.ports.sides(port), by, at, idle);
+        }
+    }
+
+    /// Everything that is known `now`, in no order.
+    pub fn rows(&mut self, now: Duration) -> Vec<TimeoutRow> {
+        self.rows_of(|_| true, now)
+    }
+
+    /// What is known of these peers, their namespaces merged: of several, the one that is aligned worst.
+    pub fn series(&mut self, labels: &HashSet<PeerLabel>, now: Duration) -> Vec<TimeoutSeries> {
+        let label = |service: &Service| {
+            let label = PeerLabel {
+                scope: Scope::Address(service.peer?),
+                port: Some(service.port),
+                role: service.role,
+            };
+            labels.contains(&label).then_some(label)
+        };
+        let mut worst = BTreeMap::<PeerLabel, TimeoutRow>::new();
+        for row in self.rows_of(|service| label(service).is_some(), now) {
+            let Some(label) = label(&row.service) else { continue };
+            if worst.get(&label).is_none_or(|known| row.badness() < known.badness()) {
+                worst.insert(label, row);
+            }
+        }
+        let first = |facts: &SideFacts| facts.estimates.first().map(|estimate| estimate.timeout);
+        let series = worst.into_iter().map(|(label, row)| TimeoutSeries {
+            label,
+            local: first(&row.local),
+            peer: first(&row.peer),
+            margin_ms: row.alignment.margin_ms,
+        });
+        series.collect()
+    }
+
+    fn rows_of(&mut self, is_wanted: impl Fn(&Service) -> bool, now: Duration) -> Vec<TimeoutRow> {
+        let Self { servers, clients, ports } = self;
+        let all = [servers, clients, ports].into_iter().flat_map(|known| known.sides.iter_mut());
+        let rows = all.filter(|(service, _)| is_wanted(service)).map(|(service, sides)| {
+            let (local, peer) = (sides.local.facts(now), sides.peer.facts(now));
+            let alignment = match service.role {
+                Role::Client => align(&local, &peer, now),
+                Role::Server => align(&peer, &local, now),
+            };
+            TimeoutRow { service: *service, local, peer, alignment, read: now }
+        });
+        rows.collect()
+    }
+}
+
+/// One side closed after so much quiet; the other one had let that pass.
+fn take(sides: &mut Sides, by: Side, at: Duration, idle: Duration) {
+    let (closer, other) = match by {
+        Side::Local => (&mut sides.local, &mut sides.peer),
+        Side::Peer => (&mut sides.peer, &mut sides.local),
+    };
+    closer.closed(at, idle);
+    other.let_pass(at, idle);
+}
+
+/// Who ended a quiet connection that nothing else ended, and after how much quiet. A process that ends is no timer.
+fn ended_by(told: &Told) -> Option<(Side, Duration)> {
+    let Told { event, verdict, .. } = told;
+    let idle = event.idle?.time;
+    let exits = event.owner.as_ref().is_some_and(|owner| owner.exiting);
+    let cause = verdict.map(|verdict| verdict.cause);
+    match event.kind {
+        Kind::IdleCloseSent if !exits => Some((Side::Local, idle)),
+        Kind::IdleCloseReceived => Some((Side::Peer, idle)),
+        Kind::ResetReceived if cause == Some(Cause::IdleAbort) => Some((Side::Peer, idle)),
+        Kind::ResetSent if cause == Some(Cause::IdleAbort) => Some((Side::Local, idle)),
+        Kind::IdleCloseSent
+        | Kind::ResetReceived
+        | Kind::ResetSent
+        | Kind::RefusedSent
+        | Kind::RefusedReceived
+        | Kind::StraySent
+        | Kind::StrayReceived
+        | Kind::RejectSent
+        | Kind::ListenOverflow => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

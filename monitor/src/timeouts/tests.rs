@@ -1,0 +1,252 @@
+//! Timeouts from closes: found among others, forgotten when they change, and who gives up first.
+
+use super::alignment::Verdict;
+use super::*;
+use crate::event::{Fin, Owner};
+use crate::idle::{Basis, Idle};
+
+const S: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+
+/// A memory, with a clock.
+#[derive(Default)]
+struct Host {
+    timeouts: Timeouts,
+    now: Duration,
+    role: Option<Role>,
+}
+
+impl Host {
+    fn as_server() -> Self {
+        Self { role: Some(Role::Server), ..Self::default() }
+    }
+
+    fn close(&mut self, by: Side, idle: Duration) {
+        let kind = match by {
+            Side::Local => Kind::IdleCloseSent,
+            Side::Peer => Kind::IdleCloseReceived,
+        };
+        let event = self.event(kind, idle);
+        self.timeouts.observe(&told(event));
+    }
+
+    fn event(&self, kind: Kind, idle: Duration) -> Event {
+        Event {
+            netns: 1,
+            role: Some(self.role.unwrap_or(Role::Client)),
+            local: "10.0.0.1:80".parse().unwrap(),
+            remote: "10.0.0.2:80".parse().unwrap(),
+            monotonic_ns: u64::try_from(self.now.as_nanos()).unwrap(),
+            idle: Some(Idle { time: idle, basis: Basis::BeforeFin, at_least: false }),
+            fin: Some(Fin { by: Side::Peer, quiet: None }),
+            ..Event::of_kind(kind)
+        }
+    }
+
+    /// One close in each of several moments, apart by so much.
+    fn closes(&mut self, by: Side, apart: Duration, idles: impl IntoIterator<Item = Duration>) {
+        for idle in idles {
+            self.now += apart;
+            self.close(by, idle);
+        }
+    }
+
+    fn row(&mut self) -> TimeoutRow {
+        let rows = self.timeouts.rows(self.now + 2 * S);
+        rows.into_iter().find(|row| row.service.peer.is_some()).expect("nothing is known")
+    }
+
+    fn peers(&mut self) -> Vec<(f64, usize)> {
+        let estimates = self.row().peer.estimates;
+        estimates.iter().map(|estimate| (estimate.timeout.as_secs_f64(), estimate.samples)).collect()
+    }
+
+    fn verdict(&mut self) -> (Verdict, Option<i64>) {
+        let alignment = self.row().alignment;
+        (alignment.verdict, alignment.margin_ms)
+    }
+}
+
+fn told(event: Event) -> Told {
+    Told { id: 1, event, verdict: None, burst: None }
+}
+
+#[test]
+fn three_moments_alike_are_a_timeout_and_two_are_not() {
+    let mut host = Host::default();
+    host.closes(Side::Peer, 90 * S, [60 * S, 60 * S + 12 * MS]);
+    assert_eq!(host.peers(), []);
+    host.closes(Side::Peer, 90 * S, [60 * S + 40 * MS]);
+    assert_eq!(host.peers(), [(60.012, 3)]);
+    let estimate = host.row().peer.estimates[0];
+    assert_eq!((estimate.earliest, estimate.latest), (60 * S, 60 * S + 40 * MS));
+    assert_eq!(host.row().local.at_least, Some(60 * S + 40 * MS), "we held them as long");
+}
+
+#[test]
+fn timers_that_tick_late_and_jitter_are_one_timeout() {
+    let mut host = Host::default();
+    // Node checks once a second: 2 s becomes anything up to 3 s.
+    host.closes(Side::Peer, 5 * S, [2_050, 2_900, 2_400, 3_000, 2_700].map(|ms| ms * MS));
+    assert_eq!(host.peers(), [(2.7, 5)]);
+}
+
+#[test]
+fn people_who_leave_are_no_timer_and_hide_none() {
+    let mut host = Host::default();
+    host.closes(Side::Peer, 10 * S, [3, 9, 17, 31, 55, 80, 120].map(|seconds| seconds * S));
+    assert_eq!(host.peers(), []);
+    host.closes(Side::Peer, 10 * S, [75 * S; 4]);
+    assert_eq!(host.peers(), [(75.0, 4)]);
+}
+
+#[test]
+fn two_timeouts_behind_one_address_are_both_told() {
+    let mut host = Host::default();
+    host.closes(Side::Peer, 10 * S, [5 * S, 60 * S, 5 * S, 60 * S, 5 * S, 60 * S, 5 * S]);
+    assert_eq!(host.peers(), [(5.0, 4), (60.0, 3)]);
+    assert_eq!(host.row().alignment.server, Some(5 * S), "the shorter one is the danger");
+}
+
+#[test]
+fn what_ends_in_one_moment_is_no_timer_however_much_it_is() {
+    let mut host = Host::default();
+    // A process ends with a hundred connections that had been quiet for up to 50 s.
+    for quiet in 0..100 {
+        host.close(Side::Peer, quiet * S / 2);
+    }
+    host.now += 30 * S;
+    assert_eq!(host.row().peer, SideFacts::default());
+    // And with a hundred that had all been used just before: one moment.
+    for _ in 0..100 {
+        host.close(Side::Peer, 7 * S);
+    }
+    host.now += 30 * S;
+    assert_eq!(host.peers(), []);
+    assert_eq!(host.row().peer.moments.len(), 1);
+    // A timer that closes many at a time does so again and again.
+    for _ in 0..3 {
+        host.now += 30 * S;
+        (0..10).for_each(|_| host.close(Side::Peer, 20 * S));
+    }
+    assert_eq!(host.peers(), [(20.0, 3)]);
+}
+
+#[test]
+fn a_process_of_ours_that_exits_teaches_nothing() {
+    let mut host = Host::default();
+    for _ in 0..4 {
+        host.now += 10 * S;
+        let owner = Owner {
+            pid: 4,
+            tid: 4,
+            comm: "a".into(),
+            exiting: true,
+            exit_signal: Some(9),
+            oom_killed: false,
+        };
+        let event = Event { owner: Some(owner), ..host.event(Kind::IdleCloseSent, 30 * S) };
+        host.timeouts.observe(&told(event));
+    }
+    assert_eq!(host.timeouts.rows(host.now + 2 * S), []);
+}
+
+#[test]
+fn a_device_that_ends_idle_flows_by_a_reset_has_a_timeout_too() {
+    let mut host = Host::default();
+    for _ in 0..3 {
+        host.now += 400 * S;
+        let event = host.event(Kind::ResetReceived, 350 * S);
+        let verdict =
+            crate::verdict::Verdict::of(Cause::IdleAbort, crate::verdict::Confidence::Likely, &[], None);
+        host.timeouts.observe(&Told { verdict: Some(verdict), ..told(event) });
+    }
+    assert_eq!(host.peers(), [(350.0, 3)]);
+}
+
+#[test]
+fn a_raised_timeout_makes_the_old_one_untrue_and_so_does_a_lowered_one() {
+    let mut host = Host::default();
+    host.closes(Side::Peer, 70 * S, [60 * S; 6]);
+    host.closes(Side::Peer, 130 * S, [120 * S; 3]);
+    assert_eq!(host.peers(), [(120.0, 3)]);
+    host.closes(Side::Peer, 10 * S, [5 * S; 4]);
+    assert_eq!(host.peers(), [(5.0, 4), (120.0, 3)]);
+    host.closes(Side::Peer, 10 * S, [5 * S]);
+    assert_eq!(host.peers(), [(5.0, 5)]);
+}
+
+#[test]
+fn connections_that_outlive_a_timeout_make_it_untrue_without_another_close() {
+    let mut host = Host::default();
+    host.closes(Side::Peer, 70 * S, [60 * S; 4]);
+    host.closes(Side::Local, 100 * S, [90 * S; 3]);
+    let row = host.row();
+    assert_eq!(row.peer.estimates, []);
+    assert_eq!(row.peer.at_least, Some(90 * S));
+}
+
+#[test]
+fn the_server_that_closes_first_is_misaligned_before_any_reset() {
+    let mut client = Host::default();
+    client.closes(Side::Peer, 70 * S, [60 * S; 3]);
+    assert_eq!(client.verdict(), (Verdict::Misaligned, Some(0)));
+    let mut server = Host::as_server();
+    server.closes(Side::Local, 70 * S, [60 * S; 3]);
+    assert_eq!(server.verdict(), (Verdict::Misaligned, Some(0)));
+}
+
+#[test]
+fn a_client_that_was_fixed_is_aligned_and_stays_so_though_the_server_closes_no_more() {
+    let mut host = Host::default();
+    host.closes(Side::Peer, 70 * S, [60 * S; 4]);
+    host.closes(Side::Local, 70 * S, [54_980 * MS; 2]);
+    assert_eq!(host.verdict().0, Verdict::Misaligned, "not yet");
+    host.closes(Side::Local, 70 * S, [54_980 * MS; 2]);
+    assert_eq!(host.verdict(), (Verdict::Aligned, Some(5_020)));
+    host.closes(Side::Local, 3600 * S, [54_980 * MS; 40]);
+    assert_eq!(host.verdict(), (Verdict::Aligned, Some(5_020)));
+    // Another client of the same address knows nothing of it.
+    host.closes(Side::Peer, 70 * S, [60 * S]);
+    assert_eq!(host.verdict().0, Verdict::Misaligned);
+}
+
+#[test]
+fn less_than_the_margin_is_tight_and_what_was_never_seen_is_unknown() {
+    let mut host = Host::default();
+    host.closes(Side::Local, 70 * S, [58 * S; 4]);
+    assert_eq!(host.verdict(), (Verdict::Unknown, None), "the server may wait for another millisecond only");
+    host.closes(Side::Peer, 70 * S, [60 * S; 3]);
+    host.closes(Side::Local, 70 * S, [58 * S; 4]);
+    assert_eq!(host.verdict(), (Verdict::Tight, Some(2_000)));
+}
+
+#[test]
+fn busy_pairs_that_close_at_once_are_never_called_misaligned() {
+    let mut host = Host::default();
+    // After a second or two, as clients do that are done; never twice alike for the server.
+    host.closes(Side::Local, S, (0..500).map(|number| (1_000 + number * 37 % 900) * MS));
+    assert_eq!(host.verdict().0, Verdict::Unknown);
+}
+
+#[test]
+fn a_port_knows_what_all_its_clients_did_and_memory_is_bounded() {
+    let mut host = Host::as_server();
+    for number in 0..3_000u32 {
+        host.now += S;
+        let mut event = host.event(Kind::IdleCloseSent, 60 * S);
+        event.remote = (std::net::Ipv4Addr::from(0x0a00_0000 + number), 4_000).into();
+        host.timeouts.observe(&told(event));
+    }
+    let rows = host.timeouts.rows(host.now + 2 * S);
+    assert_eq!(rows.iter().filter(|row| row.service.peer.is_some()).count(), PEERS);
+    let ports: Vec<_> = rows.iter().filter(|row| row.service.peer.is_none()).collect();
+    assert_eq!(ports.len(), 1);
+    assert_eq!(ports[0].local.estimates[0].timeout, 60 * S);
+    for port in 1..=1_000 {
+        let mut event = host.event(Kind::IdleCloseSent, 60 * S);
+        event.local.set_port(port);
+        host.timeouts.observe(&told(event));
+    }
+    assert_eq!(host.timeouts.ports.sides.len(), PORTS);
+}

@@ -1,0 +1,76 @@
+//! JSON of `/api/v1/timeouts`: how long each side keeps a quiet connection, and who gives up first. Unknown is `null`.
+
+use serde::{Deserialize, Serialize};
+
+/// `/api/v1/timeouts`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimeoutsView {
+    /// When this was read.
+    pub time: String,
+    /// Since when closes are watched.
+    pub since: String,
+    /// How many rows match.
+    pub matching: usize,
+    /// The worst first.
+    pub timeouts: Vec<TimeoutView>,
+}
+
+/// Both sides of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimeoutView {
+    /// Address of the other end; `null` for all clients of a port of ours.
+    pub peer: Option<String>,
+    /// Service port.
+    pub port: u16,
+    /// `client` or `server`: ours.
+    pub role: String,
+    /// Network namespace.
+    pub netns: u32,
+    /// `misaligned`, `tight`, `unknown` or `aligned`.
+    pub verdict: String,
+    /// The server's timeout less the client's; negative when the server closes first. `null` when one of them is not known.
+    pub margin_seconds: Option<f64>,
+    /// After which quiet the client gives up, at the latest.
+    pub client_seconds: Option<f64>,
+    /// After which quiet the server closes, at the earliest.
+    pub server_seconds: Option<f64>,
+    /// What was seen of this host.
+    pub local: SideView,
+    /// What was seen of the other end.
+    pub remote: SideView,
+    /// What to change; `null` where nothing is to be.
+    pub change: Option<ChangeView>,
+}
+
+/// What was seen of one side.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SideView {
+    /// Its timeouts, the one that was seen most often first.
+    pub timeouts: Vec<InferredView>,
+    /// It let so much quiet pass of late: the other side closed first.
+    pub at_least_seconds: Option<f64>,
+}
+
+/// An inferred timeout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InferredView {
+    /// The middle of the closes.
+    pub seconds: f64,
+    /// The earliest of them.
+    pub earliest_seconds: f64,
+    /// The latest of them.
+    pub latest_seconds: f64,
+    /// In how many moments it was seen.
+    pub samples: usize,
+    /// How long ago it was seen last.
+    pub age_seconds: f64,
+}
+
+/// What to change, one of both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeView {
+    /// The client's idle timeout, to so many seconds at most; `null` when nothing sane fits below the server's.
+    pub client_at_most_seconds: Option<u64>,
+    /// Or the server's, to so many seconds at least; `null` when the client's is not known.
+    pub server_at_least_seconds: Option<u64>,
+}

@@ -1,0 +1,184 @@
+//! Inferred timeouts as the API, the command and the metrics show them.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use monitor::command::timeouts::print;
+use monitor::http::convert::timeouts::timeouts_view;
+use monitor::snapshot::{PeerLabel, Scope, Snapshot};
+use monitor::terminal::Output;
+use monitor::timeouts::alignment::{Alignment, Verdict};
+use monitor::timeouts::estimate::Estimate;
+use monitor::timeouts::{Service, SideFacts, TimeoutRow, TimeoutSeries};
+use monitor::view::ErrorView;
+use monitor::view::timeouts::TimeoutsView;
+use monitor_common::peer::Role;
+use serde_json::{Value, json};
+
+use crate::support::{Daemon, signals, snapshot};
+
+async fn peers(daemon: &Daemon, query: &str) -> Vec<Option<String>> {
+    let answer = daemon.get(&format!("/api/v1/timeouts?{query}")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.text);
+    let view: TimeoutsView = answer.json();
+    view.timeouts.into_iter().map(|row| row.peer).collect()
+}
+
+#[tokio::test]
+async fn the_worst_come_first_and_filters_are_those_of_peers() {
+    let daemon = Daemon::new();
+    let [client, server] = ["10.0.0.1", "2001:db8::7"].map(|peer| Some(peer.to_owned()));
+    assert_eq!(peers(&daemon, "").await, [client.clone(), None, server.clone()]);
+    assert_eq!(peers(&daemon, "role=server").await, [None, server.clone()]);
+    assert_eq!(peers(&daemon, "peer=2001:db8::/32").await, [server]);
+    assert_eq!(peers(&daemon, "port=8080&netns=1").await, std::slice::from_ref(&client));
+    assert_eq!(peers(&daemon, "netns=2").await, []);
+    let page: TimeoutsView = daemon.get("/api/v1/timeouts?limit=1").await.json();
+    assert_eq!((page.timeouts.len(), page.matching), (1, 3));
+    assert_eq!(page.timeouts[0].peer, client);
+}
+
+#[tokio::test]
+async fn a_row_has_both_numbers_the_margin_and_what_to_change_and_unknown_is_null() {
+    let answer: Value = Daemon::new().get("/api/v1/timeouts").await.json();
+    let expected = json!({
+        "peer": "10.0.0.1", "port": 8080, "role": "client", "netns": 1, "verdict": "misaligned",
+        "margin_seconds": -0.028, "client_seconds": 60.02, "server_seconds": 59.992,
+        "local": {"timeouts": [], "at_least_seconds": 60.02},
+        "remote": {
+            "timeouts": [{
+                "seconds": 60.012, "earliest_seconds": 59.992, "latest_seconds": 60.032, "samples": 7,
+                "age_seconds": 60.0,
+            }],
+            "at_least_seconds": null,
+        },
+        // The client never gave up by itself: it would hold on to whatever the server allows.
+        "change": {"client_at_most_seconds": 55, "server_at_least_seconds": null},
+    });
+    assert_eq!(answer["timeouts"][0], expected);
+    assert_eq!(answer["timeouts"][1]["margin_seconds"], Value::Null);
+    assert_eq!(answer["timeouts"][1]["change"], Value::Null);
+    assert_eq!(answer["since"], "2026-11-20T02:00:00Z");
+}
+
+#[tokio::test]
+async fn a_busy_daemon_says_so() {
+    let busy = Snapshot { peers: None, timeouts: None, ..snapshot() };
+    let answer = Daemon::with(busy, signals()).get("/api/v1/timeouts").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn what_cannot_be_meant_is_refused_by_name() {
+    let daemon = Daemon::new();
+    for (query, named) in [
+        ("limit=0", "limit"),
+        ("limit=4353", "limit"),
+        ("sort=peer", "sort"),
+        ("peer=x", "peer"),
+        ("role=a", "role"),
+    ] {
+        let answer = daemon.get(&format!("/api/v1/timeouts?{query}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+        let ErrorView { error } = answer.json();
+        assert!(error.contains(&format!("`{named}`")), "{query}: {error}");
+    }
+}
+
+#[test]
+fn the_audit_stands_in_aligned_columns() {
+    let rows = rows();
+    let rows: Vec<&TimeoutRow> = [2, 1, 0].into_iter().map(|place: usize| &rows[place]).collect();
+    let view = timeouts_view(&snapshot(), &rows, 10);
+    let mut out = Vec::new();
+    print(&view, Output::Table, false, &mut out).unwrap();
+    let expected = "\
+PEER         PORT  ROLE    VERDICT     MARGIN  OURS        THEIRS            SEEN  CHANGE
+10.0.0.1     8080  client  misaligned  -28 ms  >= 60.0 s   60.0 s (7)  60.0 s ago  client <= 55 s
+all clients   443  server  unknown          -  >= 30.0 s   30.0 s (3)  60.0 s ago  -
+2001:db8::7   443  server  aligned      7.0 s  65.0 s (4)  58.0 s (9)  60.0 s ago  -
+";
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+    let mut json = Vec::new();
+    print(&view, Output::Json, false, &mut json).unwrap();
+    assert_eq!(serde_json::from_slice::<TimeoutsView>(&json).unwrap(), view);
+}
+
+fn series_of(peer: &str, port: u16, role: Role) -> PeerLabel {
+    PeerLabel { scope: Scope::Address(peer.parse().unwrap()), port: Some(port), role }
+}
+
+/// Series of two peers.
+pub(crate) fn series() -> Vec<TimeoutSeries> {
+    let seconds = Duration::from_secs_f64;
+    vec![
+        TimeoutSeries {
+            label: series_of("10.0.0.1", 8080, Role::Client),
+            local: None,
+            peer: Some(seconds(60.012)),
+            margin_ms: Some(-28),
+        },
+        TimeoutSeries {
+            label: series_of("2001:db8::7", 443, Role::Server),
+            local: Some(seconds(65.0)),
+            peer: Some(seconds(58.0)),
+            margin_ms: Some(7_000),
+        },
+    ]
+}
+
+/// One of each verdict but `tight`, in no order, read 1,000 s after the start.
+pub(crate) fn rows() -> Vec<TimeoutRow> {
+    let seconds = Duration::from_secs_f64;
+    let side = |timeout: f64, spread: f64, samples: usize, at_least: Option<f64>| SideFacts {
+        estimates: vec![Estimate {
+            timeout: seconds(timeout),
+            earliest: seconds(timeout - spread),
+            latest: seconds(timeout + spread),
+            samples,
+            first: seconds(100.0),
+            last: seconds(940.0),
+        }],
+        at_least: at_least.map(seconds),
+        moments: vec![seconds(940.0)],
+    };
+    let row = |peer: Option<&str>, port, role, local, peers, alignment| TimeoutRow {
+        service: Service { netns: 1, peer: peer.map(|peer| peer.parse().unwrap()), port, role },
+        local,
+        peer: peers,
+        alignment,
+        read: seconds(1_000.0),
+    };
+    let alignment = |verdict, client: Option<f64>, server: Option<f64>, margin_ms| Alignment {
+        verdict,
+        client: client.map(seconds),
+        server: server.map(seconds),
+        margin_ms,
+    };
+    vec![
+        row(
+            Some("2001:db8::7"),
+            443,
+            Role::Server,
+            side(65.0, 0.0, 4, None),
+            side(58.0, 0.0, 9, None),
+            alignment(Verdict::Aligned, Some(58.0), Some(65.0), Some(7_000)),
+        ),
+        row(
+            None,
+            443,
+            Role::Server,
+            SideFacts { at_least: Some(seconds(30.0)), ..SideFacts::default() },
+            side(30.0, 0.25, 3, None),
+            alignment(Verdict::Unknown, Some(30.25), None, None),
+        ),
+        row(
+            Some("10.0.0.1"),
+            8080,
+            Role::Client,
+            SideFacts { at_least: Some(seconds(60.02)), ..SideFacts::default() },
+            side(60.012, 0.02, 7, None),
+            alignment(Verdict::Misaligned, Some(60.02), Some(59.992), Some(-28)),
+        ),
+    ]
+}
