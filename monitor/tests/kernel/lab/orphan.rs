@@ -11,7 +11,7 @@ use super::program::Client;
 use crate::ledger::Role;
 use crate::needs::Need;
 use crate::netns::{Namespace, sysctl};
-use crate::sockets::{send, wait_for_reset};
+use crate::sockets::send;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[(
     "nginx gives up a client that does not read, on a host without room for orphans",
@@ -32,7 +32,7 @@ fn without_room(bench: &mut Bench<'_>) -> Result<()> {
     machine.enter(|| sysctl(LIMIT, "0"))?;
     // nginx closes while most of the file has not been sent: an orphan, and one too many.
     send(&client.socket, b"GET /large HTTP/1.1\r\nHost: lab\r\n\r\n")?;
-    let came = wait_for_reset(&client.socket);
+    let came = client.until_reset_at_a_closed_window();
     machine.enter(|| sysctl(LIMIT, usual.trim()))?;
     came?;
     bench.state([
@@ -43,7 +43,7 @@ fn without_room(bench: &mut Bench<'_>) -> Result<()> {
             .or_perhaps(&["other"]),
         bench
             .truth(client.port, Role::Client, "reset_received", "memory_pressure")
-            .or_perhaps(&["peer_abort"]),
+            .or_perhaps(&["peer_abort", "idle_abort"]),
     ]);
     Ok(())
 }

@@ -184,6 +184,14 @@ impl Client {
         crate::sockets::wait_for_reset(&self.socket)
     }
 
+    /// Waits for the reset that ended the server's end while this one's window was closed, which may have kept it out: reading opens
+    /// the window, and what says so is answered.
+    pub(super) fn until_reset_at_a_closed_window(&self) -> Result<()> {
+        oracle::until_gone(self.service, self.port)?;
+        let _read = drain(&self.socket, usize::MAX);
+        crate::sockets::wait_for_reset(&self.socket)
+    }
+
     /// Waits until the server's end has accepted it.
     pub(super) fn until_accepted(&self) -> Result<()> {
         oracle::until_accepted(self.service, self.port)
