@@ -17,8 +17,8 @@ use crate::view::timeouts::{ChangeView, SideView, TimeoutView, TimeoutsView};
 
 /// What `--help` ends with.
 pub const AFTER_HELP: &str = "\
-Timeouts are inferred from connections that were closed after a second of quiet or more: three moments with closes after the same
-quiet make one. A pair is aligned when the client gives up at least 5 s before the server, tight when it does by less, and
+Timeouts are inferred from connections that were closed after a second of quiet or more: three moments with closes after the same \
+quiet make one. A pair is aligned when the client gives up at least 5 s before the server, tight when it does by less, and \
 misaligned when the server closes first: then a request can meet the closing, and be reset.";
 
 /// `reset-monitor timeouts`
@@ -58,7 +58,7 @@ pub async fn run(args: &TimeoutsArgs) -> anyhow::Result<()> {
         (0, _) => {
             writeln!(
                 io::stderr().lock(),
-                "nobody has closed a quiet connection yet: timeouts are seen when they run out"
+                "no such timeout yet: they are seen when they run out, and a connection that was quiet for a second is closed"
             )?;
         }
         (shown, matching) if shown < matching => {
