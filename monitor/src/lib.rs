@@ -4,6 +4,7 @@
 
 // The event's way: bytes from the ring -> decode -> enrich -> classify -> settle -> aggregate -> publish.
 pub mod aggregate;
+pub mod bounded;
 pub mod burst;
 pub mod cause;
 pub mod classify;

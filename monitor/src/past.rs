@@ -3,13 +3,14 @@
 //! A reset alone does not say whether its TTL is the peer's usual one, nor whether the peer closes connections that have been
 //! idle for just so long. Events before it, and those that come while its verdict waits, do.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use monitor_common::counters::Kind;
 use monitor_common::peer::{Role, Side};
 
+use crate::bounded::Bounded;
 use crate::event::{Event, IdleCloses};
 use crate::idle::is_provoked;
 
@@ -53,13 +54,19 @@ pub struct Hints {
 }
 
 /// The memory. One owner, the settling.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Past {
-    known: HashMap<Service, Known>,
-    /// Those that we connect to, in the order in which they were first noticed.
-    servers: VecDeque<Service>,
-    /// Those that connect to us, likewise.
-    clients: VecDeque<Service>,
+    /// Those that we connect to.
+    servers: Bounded<Service, Known>,
+    /// Those that connect to us.
+    clients: Bounded<Service, Known>,
+}
+
+impl Default for Past {
+    fn default() -> Self {
+        let [servers, clients] = [SERVICES; 2].map(Bounded::of_at_most);
+        Self { servers, clients }
+    }
 }
 
 impl Past {
@@ -84,7 +91,10 @@ impl Past {
 
     /// What helps to judge an event.
     pub fn hints(&self, event: &Event) -> Hints {
-        let Some(known) = service(event).and_then(|service| self.known.get(&service)) else {
+        let Some(known) = service(event).and_then(|service| {
+            let known = if service.is_client { &self.servers } else { &self.clients };
+            known.get(&service)
+        }) else {
             return Hints::default();
         };
         let idle_closes = event.idle.and_then(|idle| {
@@ -100,16 +110,8 @@ impl Past {
     }
 
     fn known(&mut self, service: Service) -> &mut Known {
-        if !self.known.contains_key(&service) {
-            let order = if service.is_client { &mut self.servers } else { &mut self.clients };
-            if order.len() == SERVICES
-                && let Some(oldest) = order.pop_front()
-            {
-                self.known.remove(&oldest);
-            }
-            order.push_back(service);
-        }
-        self.known.entry(service).or_default()
+        let known = if service.is_client { &mut self.servers } else { &mut self.clients };
+        known.entry(service)
     }
 }
 
@@ -170,7 +172,7 @@ mod tests {
             Event { fin: Some(Fin { by: Side::Local, quiet: None }), ..of(Kind::IdleCloseSent, 60 * S) };
         (0..5).for_each(|_| past.observe(&ours));
         assert_eq!(habit(&past, 60 * S), None);
-        assert!(past.known.is_empty());
+        assert_eq!((past.servers.values().count(), past.clients.values().count()), (0, 0));
     }
 
     #[test]
@@ -211,8 +213,8 @@ mod tests {
         for port in 1..=last {
             (0..3 * CLOSES).for_each(|_| past.observe(&of_port(port)));
         }
-        assert_eq!((past.known.len(), past.servers.len()), (SERVICES, SERVICES));
-        assert!(past.known.values().all(|known| known.closes.len() <= CLOSES));
+        assert_eq!((past.servers.values().count(), past.clients.values().count()), (SERVICES, 0));
+        assert!(past.servers.values().all(|known| known.closes.len() <= CLOSES));
         assert_eq!(past.hints(&of_port(10)), Hints::default());
         assert!(past.hints(&of_port(11)).idle_closes.is_some());
         // However many clients do the same.
@@ -222,7 +224,7 @@ mod tests {
             close.remote = format!("10.0.{}.{}:80", port >> 8, port & 0xff).parse().unwrap();
             past.observe(&close);
         }
-        assert_eq!((past.known.len(), past.clients.len()), (2 * SERVICES, SERVICES));
+        assert_eq!((past.servers.values().count(), past.clients.values().count()), (SERVICES, SERVICES));
         assert!(past.hints(&of_port(11)).idle_closes.is_some());
     }
 }

@@ -8,7 +8,7 @@ pub mod alignment;
 pub mod estimate;
 mod samples;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use monitor_common::peer::{Role, Side};
 use self::alignment::{Alignment, Verdict, align};
 use self::estimate::Estimate;
 use self::samples::Samples;
+use crate::bounded::Bounded;
 use crate::cause::Cause;
 use crate::event::{Event, Told};
 use crate::snapshot::{PeerLabel, Scope};
@@ -107,44 +108,18 @@ struct Sides {
     peer: Samples,
 }
 
-/// A bounded number of services.
-#[derive(Debug)]
-struct Known {
-    sides: HashMap<Service, Sides>,
-    order: VecDeque<Service>,
-    most: usize,
-}
-
-impl Known {
-    fn of_at_most(most: usize) -> Self {
-        Self { sides: HashMap::new(), order: VecDeque::new(), most }
-    }
-
-    fn sides(&mut self, service: Service) -> &mut Sides {
-        if !self.sides.contains_key(&service) {
-            if self.order.len() == self.most
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.sides.remove(&oldest);
-            }
-            self.order.push_back(service);
-        }
-        self.sides.entry(service).or_default()
-    }
-}
-
 /// What is known of all services. One owner, the aggregation.
 #[derive(Debug)]
 pub struct Timeouts {
-    servers: Known,
-    clients: Known,
-    ports: Known,
+    servers: Bounded<Service, Sides>,
+    clients: Bounded<Service, Sides>,
+    ports: Bounded<Service, Sides>,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        let [servers, clients] = [PEERS; 2].map(Known::of_at_most);
-        Self { servers, clients, ports: Known::of_at_most(PORTS) }
+        let [servers, clients] = [PEERS; 2].map(Bounded::of_at_most);
+        Self { servers, clients, ports: Bounded::of_at_most(PORTS) }
     }
 }
 
@@ -159,9 +134,9 @@ impl Timeouts {
             Role::Client => &mut self.servers,
             Role::Server => &mut self.clients,
         };
-        take(known.sides(service), by, at, idle);
+        take(known.entry(service), by, at, idle);
         if let Some(port) = service.port() {
-            take(self.ports.sides(port), by, at, idle);
+            take(self.ports.entry(port), by, at, idle);
         }
     }
 
@@ -199,7 +174,7 @@ impl Timeouts {
 
     fn rows_of(&mut self, is_wanted: impl Fn(&Service) -> bool, now: Duration) -> Vec<TimeoutRow> {
         let Self { servers, clients, ports } = self;
-        let all = [servers, clients, ports].into_iter().flat_map(|known| known.sides.iter_mut());
+        let all = [servers, clients, ports].into_iter().flat_map(Bounded::iter_mut);
         let rows = all.filter(|(service, _)| is_wanted(service)).map(|(service, sides)| {
             let (local, peer) = (sides.local.facts(now), sides.peer.facts(now));
             let alignment = match service.role {

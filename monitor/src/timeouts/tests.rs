@@ -248,5 +248,5 @@ fn a_port_knows_what_all_its_clients_did_and_memory_is_bounded() {
         event.local.set_port(port);
         host.timeouts.observe(&told(event));
     }
-    assert_eq!(host.timeouts.ports.sides.len(), PORTS);
+    assert_eq!(host.timeouts.ports.values().count(), PORTS);
 }
