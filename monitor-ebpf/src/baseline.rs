@@ -9,9 +9,9 @@
 use monitor_common::peer::Tuple;
 
 use crate::entry::on_entry;
-use crate::fields::room;
+use crate::fields::{is_mapped, room};
 use crate::maps::{HOST_TTLS, SOCKET_TTLS};
-use crate::segment::Segment;
+use crate::segment::ttl_of;
 use crate::socket::Socket;
 use crate::spread::{self, GOLDEN};
 
@@ -42,8 +42,10 @@ fn on_syn_ack(sk: u64, skb: u64) {
     if skb == 0 {
         return;
     }
-    let mut room_for_segment = room();
-    let ttl = Segment::of(skb, &mut room_for_segment).ttl();
+    let mut room_for_identity = room();
+    let identity = Socket(sk).identify(&mut room_for_identity);
+    let (addr, netns) = host(&identity.tuple);
+    let ttl = ttl_of(skb, is_mapped(addr));
     if ttl == 0 {
         return;
     }
@@ -58,9 +60,6 @@ fn on_syn_ack(sk: u64, skb: u64) {
         // SAFETY: as above.
         unsafe { first.write_volatile(new) };
     }
-    let mut room_for_identity = room();
-    let identity = Socket(sk).identify(&mut room_for_identity);
-    let (addr, netns) = host(&identity.tuple);
     let Some([first, second]) = host_places(addr, netns) else { return };
     // SAFETY: a map value. Usually it is there already, and nothing is written.
     let known = unsafe { first.read_volatile() };
