@@ -7,6 +7,7 @@
 mod bench;
 mod program;
 
+mod anew;
 mod apart;
 mod forged;
 mod haproxy;
@@ -15,6 +16,7 @@ mod link;
 mod nat;
 mod nginx;
 mod node;
+mod oom;
 mod orphan;
 mod python;
 mod restart;
@@ -35,6 +37,8 @@ pub(crate) fn trials() -> Vec<Experiment> {
         nginx::EXPERIMENTS,
         upload::EXPERIMENTS,
         restart::EXPERIMENTS,
+        oom::EXPERIMENTS,
+        anew::EXPERIMENTS,
         unheard::EXPERIMENTS,
         haproxy::EXPERIMENTS,
         node::EXPERIMENTS,

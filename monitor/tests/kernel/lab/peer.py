@@ -44,6 +44,10 @@ for line in sys.stdin:
     elif word == "abort":
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
+    elif word == "forget":
+        # TCP_REPAIR: closing says nothing.
+        connection.setsockopt(socket.IPPROTO_TCP, 19, 1)
+        connection.close()
     elif word == "close":
         connection.close()
     print(answer, flush=True)

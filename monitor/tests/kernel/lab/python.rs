@@ -9,7 +9,6 @@ use super::bench::Bench;
 use super::nginx::{Nginx, Settings};
 use super::program::Client;
 use crate::ledger::Role;
-use crate::needs::Need;
 use crate::netns::sysctl;
 use crate::oracle::{self, Netstat, state};
 use crate::packets::Flags;
@@ -26,7 +25,7 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
     ("a health probe that connects and resets is aborted, and does not count", None, |api| {
         Bench::play(api, probe_resets)
     }),
-    ("a health probe that connects and closes, and curl, reset nobody", Some(Need::Pace), |api| {
+    ("a health probe that connects and closes, and curl, reset nobody", None, |api| {
         Bench::play(api, probe_closes)
     }),
     ("a flood of connects overflows a server in Python with a backlog of 1", None, |api| {
@@ -104,7 +103,13 @@ fn probe_closes(bench: &mut Bench<'_>) -> Result<()> {
         let output = output.context("cannot run `curl`")?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    bench.ended_well(2 * PROBES)
+    bench.ended_well(2 * PROBES)?;
+    // An emulated host is late with its ACK of a FIN: that comes again, and the second ACK of it finds no connection.
+    bench.state([
+        bench.truth_of_all(Role::Server, "stray_sent", "other").at_most(usize::MAX),
+        bench.truth_of_all(Role::Client, "stray_received", "other").at_most(usize::MAX),
+    ]);
+    Ok(())
 }
 
 /// Clients beyond a backlog of 1, which admits two.
