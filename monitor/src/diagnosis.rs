@@ -9,7 +9,6 @@ mod unseen;
 mod verdict;
 
 use jiff::Timestamp;
-use monitor_common::counters::Kind;
 use monitor_common::peer::Role;
 
 pub use self::evidence::{CauseEvidence, OwnerSeen, Split, TtlSeen};
@@ -20,9 +19,11 @@ use crate::advice::numbers::Spread;
 use crate::advice::{Advice, Case, advise};
 use crate::cause::Cause;
 use crate::counts::{PeerCounts, PortCounts};
-use crate::event::{Direction, Told};
+use crate::event::Direction;
 use crate::snapshot::listening::{Listening, Queue};
 use crate::snapshot::{PeerRow, Scope, SignalRow, Snapshot};
+use crate::timeouts::estimate::Estimate;
+use crate::timeouts::{SideFacts, TimeoutRow};
 
 /// Causes that get a fix. More than these are seldom right at once.
 const FIXES: usize = 3;
@@ -38,6 +39,8 @@ pub struct Host<'a> {
     pub listening: &'a Listening,
     /// How each signal is served.
     pub signals: &'a [SignalRow],
+    /// Inferred idle timeouts.
+    pub timeouts: &'a [TimeoutRow],
     /// When counting began.
     pub since: Timestamp,
 }
@@ -50,6 +53,7 @@ impl<'a> Host<'a> {
             ports: &snapshot.port_rows,
             listening: &snapshot.listening,
             signals,
+            timeouts: snapshot.timeouts.as_deref()?,
             since: snapshot.started,
         })
     }
@@ -114,13 +118,8 @@ pub struct ListenerFacts {
 pub fn diagnose(subject: &Subject<'_>, host: &Host<'_>) -> Diagnosis {
     let listener = (subject.role == Role::Server).then(|| listener(subject, host.listening));
     let causes = evidence::by_cause(subject, listener.as_ref());
-    let closes = |kind: Kind| {
-        let quiet = |told: &&Told| told.event.idle.filter(|_| told.event.kind == kind);
-        Spread::of_one_timer(
-            subject.events.iter().copied().filter_map(|told| Some(quiet(&told)?.time)).collect(),
-        )
-    };
-    let (peer_closes, own_closes) = (closes(Kind::IdleCloseReceived), closes(Kind::IdleCloseSent));
+    let (peer_closes, own_closes) =
+        (timer(subject, host, |row| &row.peer), timer(subject, host, |row| &row.local));
     let fix = |seen: &CauseEvidence| {
         let case = case(subject, host.listening, seen, listener.as_ref(), (peer_closes, own_closes));
         Fix { cause: seen.cause, direction: seen.direction, advice: advise(seen.cause, &case) }
@@ -141,6 +140,14 @@ pub fn diagnose(subject: &Subject<'_>, host: &Host<'_>) -> Diagnosis {
         own_closes,
         listener,
     }
+}
+
+/// The timer of one side that was seen most often.
+fn timer(subject: &Subject<'_>, host: &Host<'_>, side: impl Fn(&TimeoutRow) -> &SideFacts) -> Option<Spread> {
+    let rows = host.timeouts.iter().filter(|row| subject.has_service(&row.service));
+    let estimate = rows.filter_map(|row| side(row).estimates.first()).max_by_key(|row| row.samples)?;
+    let Estimate { timeout, earliest, latest, samples, first: _, last: _ } = *estimate;
+    Some(Spread { count: samples, min: earliest, median: timeout, max: latest })
 }
 
 /// The first ones, and each setting once: where it comes first. Of one cause in both directions the first is enough.

@@ -19,7 +19,8 @@ fn timeout(case: &Case) -> Option<(Duration, String)> {
         Direction::Sent => case.own_closes,
     };
     let from_closes = closes.map(|closes| {
-        (closes.median, format!("{} ({} seen)", seconds(closes.median), count(closes.count as u64, "close")))
+        // Who must give up before it goes by the earliest, as `timeouts` does.
+        (closes.min, format!("{} (seen {})", seconds(closes.median), count(closes.count as u64, "time")))
     });
     // A request that met the closing came when the timeout was just over, or later.
     from_closes.or_else(|| {

@@ -6,8 +6,6 @@ use std::time::Duration;
 pub const MARGIN: u64 = 5;
 /// From here on the margin fits below a timeout. Shorter ones are cut by a third.
 const LONG: u64 = 3 * MARGIN;
-/// Timers that look once a second fire up to this much late.
-const TICK: Duration = Duration::from_secs(1);
 /// A timer that was seen to fire this much early, by rounding, is still the one it is configured to be.
 const ROUNDING: Duration = Duration::from_millis(100);
 
@@ -25,19 +23,6 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of the largest part of these that a single timer can have made; `None` when no two are as close. Processes that end, and clients
-    /// that leave, close after any quiet.
-    pub fn of_one_timer(mut times: Vec<Duration>) -> Option<Self> {
-        times.sort_unstable();
-        let within = |from: usize| {
-            let first = times[from];
-            times[from..].partition_point(|time| *time <= first + TICK.max(first / 20))
-        };
-        // Of equally large ones the longest times: a timer closes what nothing else has closed before.
-        let (many, from) = (0..times.len()).map(|from| (within(from), from)).max()?;
-        if many < 2 { None } else { Self::of(times[from..from + many].to_vec()) }
-    }
-
     /// Of these; `None` of none.
     pub fn of(mut times: Vec<Duration>) -> Option<Self> {
         times.sort_unstable();
@@ -142,18 +127,6 @@ mod tests {
             assert_eq!(above(Duration::from_secs_f64(quiet)), value, "{quiet}");
         }
         assert_eq!((half(Duration::from_secs(350)), half(Duration::from_millis(1_900))), (Some(175), None));
-    }
-
-    #[test]
-    fn a_timer_is_found_among_other_closes() {
-        let of = |seconds: &[f64]| {
-            let times = seconds.iter().map(|seconds| Duration::from_secs_f64(*seconds)).collect();
-            Spread::of_one_timer(times).map(|spread| (spread.count, spread.median.as_secs_f64()))
-        };
-        assert_eq!(of(&[3.0, 60.0, 17.0, 60.1, 41.0]), Some((2, 60.1)));
-        assert_eq!(of(&[5.0, 5.9, 60.0, 61.5, 62.9]), Some((3, 61.5)));
-        assert_eq!(of(&[5.0, 5.9, 60.0, 60.5]), Some((2, 60.5)), "what lasts longest");
-        assert_eq!((of(&[]), of(&[60.0]), of(&[2.0, 9.0, 17.0])), (None, None, None));
     }
 
     #[test]

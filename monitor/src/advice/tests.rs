@@ -79,7 +79,7 @@ fn no_number_is_made_up_where_none_was_seen() {
 #[test]
 fn what_was_seen_is_named() {
     for (cause, numbers) in [
-        (Cause::IdleReuse, &["60.0 s (7 closes seen)", "55 s", "67 s", "61.2 s"][..]),
+        (Cause::IdleReuse, &["60.0 s (seen 7 times)", "55 s", "67 s", "61.2 s"][..]),
         (Cause::LateData, &["100 exchanges", "leave after 99"]),
         (Cause::IdleAbort, &["61.2 s", "30 s", "56 s"]),
         (Cause::StaleIdle, &["61.2 s", "30 s", "900 of at most 1024"]),

@@ -12,7 +12,9 @@ use crate::cause::{CAUSES, Cause};
 use crate::counts::PeerCounts;
 use crate::event::{Event, Told};
 use crate::http::filter::PeerFilter;
+use crate::http::filter::pattern::PeerPattern;
 use crate::snapshot::{CauseCounts, PeerRow, Scope};
+use crate::timeouts::Service;
 
 /// One peer, or all peers of a port, with everything that is known of it.
 #[derive(Clone, Debug)]
@@ -35,6 +37,23 @@ pub struct Subject<'a> {
     pub refused_sent: u64,
     /// Events that are kept, oldest first.
     pub events: Vec<&'a Told>,
+}
+
+impl Subject<'_> {
+    /// Whether a timeout is of this. Of all our clients together there is a row by port.
+    pub(super) fn has_service(&self, service: &Service) -> bool {
+        let Service { netns, peer, port, role } = *service;
+        let is_peer = match (self.peer, peer) {
+            (None, peer) => peer.is_none() || role == Role::Client,
+            (Some(Scope::Address(ours)), Some(peer)) => ours == peer,
+            (Some(network @ Scope::Network(..)), Some(peer)) => PeerPattern::of(network).has_address(peer),
+            (Some(_), None) | (Some(Scope::Other | Scope::Retired), Some(_)) => false,
+        };
+        is_peer
+            && role == self.role
+            && self.port == Some(port)
+            && self.netns.is_none_or(|wanted| wanted == netns)
+    }
 }
 
 /// What was asked for, the worst first, at most `limit`, and how many there are. Without a peer in the filter all peers of the port are
@@ -164,7 +183,7 @@ fn belongs(subject: &Subject<'_>, singles: &Singles, told: &Told) -> bool {
         None => true,
         Some(Scope::Address(peer)) => peer == address,
         Some(network @ Scope::Network(..)) => {
-            crate::http::filter::pattern::PeerPattern::of(network).has_address(address)
+            PeerPattern::of(network).has_address(address)
                 && !singles.contains(&(address, subject.port, subject.role, subject.netns))
         }
         Some(Scope::Other | Scope::Retired) => false,

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use monitor_common::counters::Kind;
+
 use super::*;
-use crate::event::{Event, Segment};
+use crate::event::{Event, Segment, Told};
 use crate::http::filter::PeerFilter;
 use crate::idle::{Basis, Idle};
 use crate::snapshot::{CauseCounts, PeerLabel, SignalStatus};
@@ -38,7 +40,7 @@ fn received(id: u64, peer: &str, port: u16, netns: u32, cause: Cause) -> Arc<Tol
 }
 
 fn host<'a>(rows: &'a [PeerRow], listening: &'a Listening, signals: &'a [SignalRow]) -> Host<'a> {
-    Host { rows, ports: &[], listening, signals, since: Timestamp::UNIX_EPOCH }
+    Host { rows, ports: &[], listening, signals, timeouts: &[], since: Timestamp::UNIX_EPOCH }
 }
 
 #[test]
@@ -256,4 +258,51 @@ fn of_many_peers_the_worst_are_chosen_and_all_are_counted() {
     let (subjects, found) = select(&filter, &host, &kept, 3);
     assert_eq!(found, 200);
     assert_eq!(subjects.iter().map(|subject| subject.counts.reset).collect::<Vec<_>>(), [199, 198, 197]);
+}
+
+#[test]
+fn a_timer_is_the_one_that_timeouts_are_inferred_from() {
+    let mut timeouts = crate::timeouts::Timeouts::default();
+    // One client leaves after 5 s each time, another after any quiet; the port of ours has both.
+    for (id, idles) in [(1, [5, 11]), (3, [5, 24]), (5, [5, 38])] {
+        for (peer, idle) in ["10.0.0.5", "10.0.1.6"].into_iter().zip(idles) {
+            let event = Event {
+                netns: 1,
+                monotonic_ns: id * 1_000_000_000,
+                local: "10.0.0.9:80".parse().unwrap(),
+                remote: (peer.parse::<std::net::IpAddr>().unwrap(), 40_000).into(),
+                role: Some(Role::Server),
+                idle: Some(Idle {
+                    time: Duration::from_secs(idle),
+                    basis: Basis::BeforeFin,
+                    at_least: false,
+                }),
+                ..Event::of_kind(Kind::IdleCloseReceived)
+            };
+            timeouts.observe(&Told { id, event, verdict: None, burst: None });
+        }
+    }
+    let timeouts = timeouts.rows(Duration::from_secs(100));
+    let rows = ["10.0.0.5", "10.0.1.6"].map(|peer| row(address(peer), 80, Role::Server, 1));
+    let networks = ["10.0.0.0", "10.0.1.0"]
+        .map(|network| row(Scope::Network(network.parse().unwrap(), 24), 80, Role::Server, 1));
+    let rows = [rows, networks].concat();
+    let listening = Listening::default();
+    let host = Host { timeouts: &timeouts, ..host(&rows, &listening, &[]) };
+    let peer_closes = |query: PeerFilter| {
+        let (subjects, _) = select(&query, &host, &[] as &[Arc<Told>], 10);
+        let closes =
+            |subject| diagnose(subject, &host).peer_closes.map(|spread| (spread.count, spread.median));
+        subjects.iter().map(closes).collect::<Vec<_>>()
+    };
+    let of = |peer: &str| {
+        peer_closes(PeerFilter { peer: Some(peer.parse().unwrap()), port: Some(80), ..PeerFilter::default() })
+    };
+    let seen = Some((3, Duration::from_secs(5)));
+    assert_eq!((of("10.0.0.5"), of("10.0.1.6")), (vec![seen], vec![None]));
+    assert_eq!(of("10.0.0.0/24"), [seen, seen], "the network's row, too");
+    assert_eq!(of("10.0.1.0/24"), [None, None]);
+    let port = |role| PeerFilter { port: Some(80), role, ..PeerFilter::default() };
+    assert_eq!(peer_closes(port(None)), [seen]);
+    assert_eq!(peer_closes(port(Some(Role::Client))), []);
 }

@@ -20,6 +20,7 @@ use monitor::idle::{Basis, Idle};
 use monitor::snapshot::hooked::Hooked;
 use monitor::snapshot::listening::{ListenerOverflows, Listening, OverflowRow, StageCounts};
 use monitor::snapshot::{CauseCounts, PeerRow, Scope, SignalRow, SignalStatus, Snapshot};
+use monitor::timeouts::Timeouts;
 use monitor::verdict::{AppSaw, Confidence, Fact, Verdict};
 use monitor::view::ErrorView;
 use monitor::view::explain::ExplainView;
@@ -78,6 +79,7 @@ fn event(id: u64, row: &PeerRow, kind: Kind, idle: f64) -> Event {
     let basis = Basis::BeforeOurData;
     Event {
         time: time(id),
+        monotonic_ns: id * 1_000_000_000,
         netns: NETNS,
         local: ("10.0.0.9".parse::<std::net::IpAddr>().unwrap(), local).into(),
         remote: (address, remote).into(),
@@ -141,7 +143,10 @@ fn daemon(rows: Vec<PeerRow>, events: Vec<Told>) -> Daemon {
 
 fn daemon_with(base: Snapshot, rows: Vec<PeerRow>, events: Vec<Told>) -> Daemon {
     let listening = Listening { conntrack: None, ..base.listening };
-    let daemon = Daemon::with(Snapshot { peers: Some(rows), listening, ..base }, signals());
+    let mut timeouts = Timeouts::default();
+    events.iter().for_each(|told| timeouts.observe(told));
+    let timeouts = Some(timeouts.rows(Duration::from_secs(1_000)));
+    let daemon = Daemon::with(Snapshot { peers: Some(rows), timeouts, listening, ..base }, signals());
     for told in events {
         daemon.publisher.event(Arc::new(told));
     }
@@ -230,6 +235,7 @@ async fn a_race_as_server_leads_to_both_sides_timeouts() {
         };
         events.push(told(id, event, Cause::IdleReuse, Confidence::Certain, AppSaw::Nothing));
     }
+    events.push(closed(7, &row, Kind::IdleCloseSent, 5.02));
     let view = compare("idle_reuse_server", &daemon(vec![row], events), "peer=10.0.0.77").await;
     let server = |part: &str| {
         view.diagnoses[0].fixes[0]
