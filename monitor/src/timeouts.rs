@@ -2,9 +2,11 @@
 //!
 //! A timer closes after the same quiet again and again, people and processes that end close after any. So a timeout is where the closes
 //! of several moments lie close together (`estimate`); what closes in one moment, as a process that ends does with all it has, is one
-//! moment only (`samples`). Who gives up first decides whether a pair is safe (`alignment`).
+//! moment only (`samples`). Who gives up first decides whether a pair is safe (`alignment`), and a host in the middle has pairs on both
+//! sides (`chain`).
 
 pub mod alignment;
+pub mod chain;
 pub mod estimate;
 mod samples;
 
@@ -71,6 +73,8 @@ pub struct SideFacts {
 pub struct TimeoutRow {
     /// Of whom.
     pub service: Service,
+    /// Of our sockets, the last one's that was seen.
+    pub cgroup: Option<u64>,
     /// This host's.
     pub local: SideFacts,
     /// The peer's.
@@ -106,6 +110,7 @@ pub struct TimeoutSeries {
 struct Sides {
     local: Samples,
     peer: Samples,
+    cgroup: Option<u64>,
 }
 
 /// What is known of all services. One owner, the aggregation.
@@ -134,9 +139,10 @@ impl Timeouts {
             Role::Client => &mut self.servers,
             Role::Server => &mut self.clients,
         };
-        take(known.entry(service), by, at, idle);
-        if let Some(port) = service.port() {
-            take(self.ports.entry(port), by, at, idle);
+        let port = service.port().map(|port| self.ports.entry(port));
+        for sides in [Some(known.entry(service)), port].into_iter().flatten() {
+            take(sides, by, at, idle);
+            sides.cgroup = event.cgroup_id.or(sides.cgroup);
         }
     }
 
@@ -181,7 +187,7 @@ impl Timeouts {
                 Role::Client => align(&local, &peer, now),
                 Role::Server => align(&peer, &local, now),
             };
-            TimeoutRow { service: *service, local, peer, alignment, read: now }
+            TimeoutRow { service: *service, cgroup: sides.cgroup, local, peer, alignment, read: now }
         });
         rows.collect()
     }

@@ -139,6 +139,10 @@ fn without_a_timeout_the_text_names_the_command_that_shows_it() {
     assert!(text.contains("`reset-monitor events --idle-closes --peer 10.0.0.5 --port 80`"), "{text}");
     let short = Case { peer_closes: Some(spread(1.0)), ..case };
     assert!(advise(Cause::IdleReuse, &short).text.contains("too short"));
+    // The client must be earlier than the earliest close, not than most of them.
+    let early = Spread { min: Duration::from_secs(58), ..spread(60.0) };
+    let text = advise(Cause::IdleReuse, &Case { peer_closes: Some(early), ..short }).text;
+    assert!(text.contains("after 60.0 s (seen 7 times)") && text.contains("after 53 s of quiet"), "{text}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `reset-monitor timeouts`: who keeps a quiet connection for how long, and whether the client gives up first.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use monitor_common::peer::Role;
 
@@ -13,7 +14,7 @@ use crate::terminal::{
     Align, Cell, Column, Output, Style, Table, colour_stdout, ends_quietly, printable_json,
 };
 use crate::timeouts::alignment::Verdict;
-use crate::view::timeouts::{ChangeView, SideView, TimeoutView, TimeoutsView};
+use crate::view::timeouts::{ChainView, ChangeView, HopView, SideView, TimeoutView, TimeoutsView};
 
 /// What `--help` ends with.
 pub const AFTER_HELP: &str = "\
@@ -88,8 +89,63 @@ pub fn print(answer: &TimeoutsView, output: Output, colour: bool, out: &mut impl
         Output::Table => {
             let mut table = Table::new(&COLUMNS, colour);
             answer.timeouts.iter().for_each(|row| table.fit(&cells(row)));
-            answer.timeouts.iter().try_for_each(|row| table.row(out, &cells(row)))
+            answer.timeouts.iter().try_for_each(|row| table.row(out, &cells(row)))?;
+            chains(&answer.chains, colour, out)
         }
+    }
+}
+
+const CHAIN_COLUMNS: [Column; 6] = [
+    Column { title: "CHAIN", align: Align::Left, width: 0 },
+    Column { title: "HOP", align: Align::Left, width: 0 },
+    Column { title: "GIVES UP", align: Align::Right, width: 0 },
+    Column { title: "CLOSES", align: Align::Right, width: 0 },
+    Column { title: "MARGIN", align: Align::Right, width: 0 },
+    Column { title: "VERDICT", align: Align::Left, width: 0 },
+];
+
+/// Hop by hop: who is in front must give up before who is behind closes.
+fn chains(chains: &[ChainView], colour: bool, out: &mut impl Write) -> io::Result<()> {
+    if chains.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\nIn the middle: in each hop the client must give up first, so clients < us, and us < what is behind us."
+    )?;
+    let rows: Vec<_> = chains
+        .iter()
+        .flat_map(|chain| chain.hops.iter().enumerate().map(move |(place, hop)| hop_cells(chain, place, hop)))
+        .collect();
+    let mut table = Table::new(&CHAIN_COLUMNS, colour);
+    rows.iter().for_each(|cells| table.fit(cells));
+    rows.iter().try_for_each(|cells| table.row(out, cells))
+}
+
+fn hop_cells(chain: &ChainView, place: usize, hop: &HopView) -> [Cell; 6] {
+    let HopView { peer, port, verdict, margin_seconds, client_seconds, server_seconds } = hop;
+    let time = |time: &Option<f64>| time.map_or_else(String::new, text);
+    [
+        Cell::new(if place == 0 { format!(":{}", chain.port) } else { " ".to_owned() }),
+        Cell::new(match peer {
+            None => "clients to us".to_owned(),
+            Some(peer) => match peer.parse() {
+                Ok(address) => format!("us to {}", SocketAddr::new(address, *port)),
+                Err(_) => format!("us to {peer} port {port}"),
+            },
+        }),
+        Cell::new(time(client_seconds)),
+        Cell::new(time(server_seconds)),
+        Cell::new(margin_seconds.map_or_else(String::new, signed)),
+        Cell::styled(&**verdict, style(verdict)),
+    ]
+}
+
+fn style(verdict: &str) -> Style {
+    match verdict {
+        name if name == Verdict::Misaligned.name() => Style::Red,
+        name if name == Verdict::Tight.name() => Style::Yellow,
+        _ => Style::Plain,
     }
 }
 
@@ -107,18 +163,13 @@ fn cells(row: &TimeoutView) -> [Cell; 9] {
         remote,
         change,
     } = row;
-    let style = match verdict.as_str() {
-        name if name == Verdict::Misaligned.name() => Style::Red,
-        name if name == Verdict::Tight.name() => Style::Yellow,
-        _ => Style::Plain,
-    };
     let ages = local.timeouts.iter().chain(&remote.timeouts).map(|inferred| inferred.age_seconds);
     let age = ages.reduce(f64::min).map_or_else(String::new, |age| format!("{} ago", text(age)));
     [
         Cell::new(peer.as_deref().unwrap_or("all clients")),
         Cell::new(port.to_string()),
         Cell::new(&**role),
-        Cell::styled(&**verdict, style),
+        Cell::styled(&**verdict, style(verdict)),
         Cell::new(margin_seconds.map_or_else(String::new, signed)),
         Cell::new(side(local)),
         Cell::new(side(remote)),

@@ -216,17 +216,19 @@ impl PeerFilter {
 
     /// The timeouts that match, the worst first.
     pub(super) fn select_timeouts<'a>(&self, rows: &'a [TimeoutRow]) -> Vec<&'a TimeoutRow> {
-        let Self { peer, port, role, netns, sort: _ } = *self;
-        let matches = |row: &&TimeoutRow| {
-            let of = row.service;
-            peer.is_none_or(|peer| of.peer.is_some_and(|address| peer.has_address(address)))
-                && port.is_none_or(|port| of.port == port)
-                && role.is_none_or(|role| of.role == role)
-                && netns.is_none_or(|netns| of.netns == netns)
-        };
-        let mut chosen: Vec<_> = rows.iter().filter(matches).collect();
+        let mut chosen: Vec<_> = rows.iter().filter(|row| self.matches_timeout(row)).collect();
         chosen.sort_unstable_by_key(|row| (row.badness(), row.service));
         chosen
+    }
+
+    /// Whether one matches.
+    pub(super) fn matches_timeout(&self, row: &TimeoutRow) -> bool {
+        let Self { peer, port, role, netns, sort: _ } = *self;
+        let of = row.service;
+        peer.is_none_or(|peer| of.peer.is_some_and(|address| peer.has_address(address)))
+            && port.is_none_or(|port| of.port == port)
+            && role.is_none_or(|role| of.role == role)
+            && netns.is_none_or(|netns| of.netns == netns)
     }
 
     /// As query parameters, each with a leading `&`. Nothing in them needs escaping.

@@ -10,6 +10,7 @@ use super::filter::PeerFilter;
 use super::query::Params;
 use super::{AppState, held};
 use crate::timeouts::MOST_ROWS;
+use crate::timeouts::chain::chains;
 
 /// Rows in an answer, when not asked otherwise.
 const ROWS: usize = 1_000;
@@ -27,6 +28,9 @@ pub(super) async fn timeouts(
     let snapshot = state.fresh_with_peers().await;
     let rows = snapshot.timeouts.as_ref().ok_or(ApiError::Busy { what: "requests for fresh counts" })?;
     let chosen = filter.select_timeouts(rows);
-    let places = held::places(&state.rows, chosen.len().min(limit), "long lists")?;
-    held::json(&timeouts_view(&snapshot, &chosen, limit), places)
+    let mut chains = chains(rows);
+    chains.retain(|chain| chain.hops().any(|hop| filter.matches_timeout(hop)));
+    let hops = chains.iter().take(limit).map(|chain| chain.hops().count()).sum::<usize>();
+    let places = held::places(&state.rows, chosen.len().min(limit) + hops, "long lists")?;
+    held::json(&timeouts_view(&snapshot, &chosen, &chains, limit), places)
 }

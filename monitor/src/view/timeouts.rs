@@ -13,6 +13,40 @@ pub struct TimeoutsView {
     pub matching: usize,
     /// The worst first.
     pub timeouts: Vec<TimeoutView>,
+    /// Where this host is in the middle: chains of which a hop matches, the worst first.
+    pub chains: Vec<ChainView>,
+}
+
+/// A port of ours and the services that sockets of the same cgroup connect to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChainView {
+    /// Port of ours.
+    pub port: u16,
+    /// Network namespace.
+    pub netns: u32,
+    /// The worst of its hops.
+    pub verdict: String,
+    /// How many services are behind the port.
+    pub services: usize,
+    /// From the clients to us, then from us to the services, the worst first, at most 20.
+    pub hops: Vec<HopView>,
+}
+
+/// One hop of a chain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HopView {
+    /// Address of the service behind us; `null` for the clients before us.
+    pub peer: Option<String>,
+    /// Service port.
+    pub port: u16,
+    /// As of the pair.
+    pub verdict: String,
+    /// Likewise.
+    pub margin_seconds: Option<f64>,
+    /// After which quiet the side in front gives up, at the latest.
+    pub client_seconds: Option<f64>,
+    /// After which quiet the side behind closes, at the earliest.
+    pub server_seconds: Option<f64>,
 }
 
 /// Both sides of a service.

@@ -8,6 +8,7 @@ use monitor::http::convert::timeouts::timeouts_view;
 use monitor::snapshot::{PeerLabel, Scope, Snapshot};
 use monitor::terminal::Output;
 use monitor::timeouts::alignment::{Alignment, Verdict};
+use monitor::timeouts::chain::chains;
 use monitor::timeouts::estimate::Estimate;
 use monitor::timeouts::{Service, SideFacts, TimeoutRow, TimeoutSeries};
 use monitor::view::ErrorView;
@@ -89,7 +90,7 @@ async fn what_cannot_be_meant_is_refused_by_name() {
 fn the_audit_stands_in_aligned_columns() {
     let rows = rows();
     let rows: Vec<&TimeoutRow> = [2, 1, 0].into_iter().map(|place: usize| &rows[place]).collect();
-    let view = timeouts_view(&snapshot(), &rows, 10);
+    let view = timeouts_view(&snapshot(), &rows, &[], 10);
     let mut out = Vec::new();
     print(&view, Output::Table, false, &mut out).unwrap();
     let expected = "\
@@ -102,6 +103,46 @@ all clients   443  server  unknown          -  >= 30.0 s   30.0 s (3)  60.0 s ag
     let mut json = Vec::new();
     print(&view, Output::Json, false, &mut json).unwrap();
     assert_eq!(serde_json::from_slice::<TimeoutsView>(&json).unwrap(), view);
+}
+
+#[tokio::test]
+async fn a_host_in_the_middle_shows_its_hops_and_is_as_safe_as_the_worst() {
+    let daemon = Daemon::new();
+    let answer: Value = daemon.get("/api/v1/timeouts").await.json();
+    let expected = json!([{
+        "port": 443, "netns": 1, "verdict": "misaligned", "services": 1,
+        "hops": [
+            {
+                "peer": null, "port": 443, "verdict": "unknown", "margin_seconds": null,
+                "client_seconds": 30.25, "server_seconds": null,
+            },
+            {
+                "peer": "10.0.0.1", "port": 8080, "verdict": "misaligned", "margin_seconds": -0.028,
+                "client_seconds": 60.02, "server_seconds": 59.992,
+            },
+        ],
+    }]);
+    assert_eq!(answer["chains"], expected);
+    // Whole, when one of its hops is asked for.
+    let filtered: Value = daemon.get("/api/v1/timeouts?peer=10.0.0.1").await.json();
+    assert_eq!((&filtered["chains"], &filtered["matching"]), (&expected, &json!(1)));
+    let other: Value = daemon.get("/api/v1/timeouts?port=80").await.json();
+    assert_eq!(other["chains"], json!([]));
+}
+
+#[test]
+fn chains_stand_below_the_audit() {
+    let rows = rows();
+    let view = timeouts_view(&snapshot(), &[], &chains(&rows), 10);
+    let mut out = Vec::new();
+    print(&view, Output::Table, false, &mut out).unwrap();
+    let expected = "
+In the middle: in each hop the client must give up first, so clients < us, and us < what is behind us.
+CHAIN  HOP                  GIVES UP  CLOSES  MARGIN  VERDICT
+:443   clients to us          30.2 s       -       -  unknown
+       us to 10.0.0.1:8080    60.0 s  60.0 s  -28 ms  misaligned
+";
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
 
 fn series_of(peer: &str, port: u16, role: Role) -> PeerLabel {
@@ -144,6 +185,7 @@ pub(crate) fn rows() -> Vec<TimeoutRow> {
     };
     let row = |peer: Option<&str>, port, role, local, peers, alignment| TimeoutRow {
         service: Service { netns: 1, peer: peer.map(|peer| peer.parse().unwrap()), port, role },
+        cgroup: Some(7),
         local,
         peer: peers,
         alignment,

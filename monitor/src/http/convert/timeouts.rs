@@ -9,22 +9,53 @@ use crate::advice::numbers::{above, below};
 use crate::event::role_name;
 use crate::snapshot::Snapshot;
 use crate::timeouts::alignment::{Alignment, Verdict};
+use crate::timeouts::chain::Chain;
 use crate::timeouts::estimate::Estimate;
 use crate::timeouts::{SideFacts, TimeoutRow};
-use crate::view::timeouts::{ChangeView, InferredView, SideView, TimeoutView, TimeoutsView};
+use crate::view::timeouts::{
+    ChainView, ChangeView, HopView, InferredView, SideView, TimeoutView, TimeoutsView,
+};
 
-/// At most `limit` rows of these, which are in order already.
-pub fn timeouts_view(snapshot: &Snapshot, rows: &[&TimeoutRow], limit: usize) -> TimeoutsView {
+/// At most `limit` rows of these, which are in order already, and as many chains.
+pub fn timeouts_view(
+    snapshot: &Snapshot,
+    rows: &[&TimeoutRow],
+    chains: &[Chain<'_>],
+    limit: usize,
+) -> TimeoutsView {
     TimeoutsView {
         time: snapshot.taken.to_string(),
         since: snapshot.started.to_string(),
         matching: rows.len(),
         timeouts: rows.iter().take(limit).map(|row| timeout_view(row)).collect(),
+        chains: chains.iter().take(limit).map(chain_view).collect(),
+    }
+}
+
+fn chain_view(chain: &Chain<'_>) -> ChainView {
+    ChainView {
+        port: chain.front.service.port,
+        netns: chain.front.service.netns,
+        verdict: chain.verdict().name().to_owned(),
+        services: chain.services,
+        hops: chain.hops().map(hop_view).collect(),
+    }
+}
+
+fn hop_view(row: &TimeoutRow) -> HopView {
+    let Alignment { verdict, client, server, margin_ms } = row.alignment;
+    HopView {
+        peer: row.service.peer.map(|peer| peer.to_string()),
+        port: row.service.port,
+        verdict: verdict.name().to_owned(),
+        margin_seconds: margin_ms.map(seconds_of_ms),
+        client_seconds: client.map(|time| time.as_secs_f64()),
+        server_seconds: server.map(|time| time.as_secs_f64()),
     }
 }
 
 fn timeout_view(row: &TimeoutRow) -> TimeoutView {
-    let TimeoutRow { service, local, peer, alignment, read } = row;
+    let TimeoutRow { service, cgroup: _, local, peer, alignment, read } = row;
     let Alignment { verdict, client, server, margin_ms } = *alignment;
     // One that never gives up would hold on to whatever the server allows.
     let gives_up = match service.role {
