@@ -11,6 +11,7 @@ mod anew;
 mod apart;
 mod forged;
 mod haproxy;
+mod in_the_middle;
 mod keepalive;
 mod link;
 mod nat;
@@ -44,6 +45,7 @@ pub(crate) fn trials() -> Vec<Experiment> {
         node::EXPERIMENTS,
         python::EXPERIMENTS,
         keepalive::EXPERIMENTS,
+        in_the_middle::EXPERIMENTS,
         link::EXPERIMENTS,
         forged::EXPERIMENTS,
     ]

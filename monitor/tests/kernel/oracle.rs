@@ -191,22 +191,35 @@ pub(crate) struct SocketLine {
 
 /// The socket between two ports, a minisock of `TIME_WAIT` included; `None` once there is none.
 pub(crate) fn socket_between(local: u16, remote: u16) -> Result<Option<SocketLine>> {
+    let sockets = sockets()?;
+    Ok(sockets.into_iter().find(|(ports, _)| *ports == (local, remote)).map(|(_, line)| line))
+}
+
+/// The local ports of connections to this one.
+pub(crate) fn connected_to(remote: u16) -> Result<Vec<u16>> {
+    let is_one =
+        |((_, to), line): &((u16, u16), SocketLine)| *to == remote && line.state == state::ESTABLISHED;
+    Ok(sockets()?.into_iter().filter(is_one).map(|((local, _), _)| local).collect())
+}
+
+/// Every socket, by its ports: local and remote.
+fn sockets() -> Result<Vec<((u16, u16), SocketLine)>> {
+    let mut sockets = Vec::new();
     for table in ["tcp", "tcp6"] {
         let text = fs::read_to_string(format!("/proc/thread-self/net/{table}"))?;
         for line in text.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let &[_, local_end, remote_end, state, queues, _, _, _, _, inode, ..] = fields.as_slice() else {
+            let &[_, local, remote, state, queues, _, _, _, _, inode, ..] = fields.as_slice() else {
                 continue;
             };
-            if port_of(local_end)? == local && port_of(remote_end)? == remote {
-                let (_, unread) = queues.split_once(':').context("no receive queue")?;
-                let unread = u32::from_str_radix(unread, 16)?;
-                let state = u8::from_str_radix(state, 16)?;
-                return Ok(Some(SocketLine { state, unread, inode: inode.parse()? }));
-            }
+            let (_, unread) = queues.split_once(':').context("no receive queue")?;
+            let unread = u32::from_str_radix(unread, 16)?;
+            let state = u8::from_str_radix(state, 16)?;
+            let line = SocketLine { state, unread, inode: inode.parse()? };
+            sockets.push(((port_of(local)?, port_of(remote)?), line));
         }
     }
-    Ok(None)
+    Ok(sockets)
 }
 
 fn port_of(end: &str) -> Result<u16> {

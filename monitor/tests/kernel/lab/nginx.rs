@@ -42,6 +42,8 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
 /// Its settings beside those that keep it to its directory.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Settings<'a> {
+    /// Beside the server.
+    pub(super) http: &'a str,
     /// After the address in `listen`.
     pub(super) listen: &'a str,
     /// Of the server.
@@ -66,7 +68,7 @@ impl Nginx {
     pub(super) fn start(place: &Place, settings: Settings<'_>) -> Result<Self> {
         let files = Scratch::create()?;
         let (directory, file) = (files.file("")?, files.file("nginx.conf")?);
-        let Settings { listen, server, with_worker } = settings;
+        let Settings { http, listen, server, with_worker } = settings;
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {directory}/{kind};\n"))
             .concat();
@@ -79,7 +81,7 @@ impl Nginx {
                 "daemon off; master_process {master}; worker_processes 1; user root; pid {directory}/pid;\n\
                  error_log stderr notice;\n\
                  events {{ worker_connections 256; }}\n\
-                 http {{ access_log off;\n{temporary}\
+                 http {{ access_log off;\n{temporary}{http}\n\
                  server {{ listen {target} {listen}; root {directory};\n{server}\n\
                  location = / {{ return 200 \"response\"; }} }} }}\n"
             ),

@@ -143,7 +143,22 @@ impl Client {
 
     /// A request with its answer.
     pub(super) fn get(&self) -> Result<()> {
-        send(&self.socket, GET)?;
+        self.get_at("/")
+    }
+
+    /// The same with a path.
+    pub(super) fn get_at(&self, path: &str) -> Result<()> {
+        self.ask_at(path)?;
+        self.is_answered()
+    }
+
+    /// A request.
+    pub(super) fn ask_at(&self, path: &str) -> Result<()> {
+        send(&self.socket, format!("GET {path} HTTP/1.1\r\nHost: lab\r\n\r\n").as_bytes())
+    }
+
+    /// Its answer.
+    pub(super) fn is_answered(&self) -> Result<()> {
         let status = self.answer()?;
         ensure!(status == 200, "status {status}");
         Ok(())
