@@ -19,6 +19,7 @@ mod nginx;
 mod node;
 mod oom;
 mod orphan;
+mod pools;
 mod python;
 mod restart;
 mod unheard;
@@ -46,6 +47,7 @@ pub(crate) fn trials() -> Vec<Experiment> {
         python::EXPERIMENTS,
         keepalive::EXPERIMENTS,
         in_the_middle::EXPERIMENTS,
+        pools::EXPERIMENTS,
         link::EXPERIMENTS,
         forged::EXPERIMENTS,
     ]

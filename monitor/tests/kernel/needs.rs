@@ -17,6 +17,8 @@ use crate::machine;
 pub(crate) enum Need {
     /// Node, which is used where it is: Debian's looks for parts of itself where only an installation puts them.
     Node,
+    /// A kit for Java, likewise: it is some hundred megabytes.
+    Java,
     /// A tool of Prometheus.
     Promtool,
     /// A processor of its own, for a storm that takes an emulated one minutes.
@@ -37,6 +39,7 @@ impl Need {
         match self {
             Self::Promtool | Self::Pace | Self::OneKernel => !machine::is_virtual(),
             Self::Node => !machine::is_virtual() && runs("node"),
+            Self::Java => !machine::is_virtual() && runs("javac"),
             Self::OwnMachine => machine::is_virtual(),
             Self::MemoryLimits => machine::is_virtual() || SmallCgroup::create().is_ok(),
             Self::Mptcp => Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).is_ok(),
@@ -53,6 +56,7 @@ impl fmt::Display for Need {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Node => "Node",
+            Self::Java => "a kit for Java",
             Self::Promtool => "promtool",
             Self::OwnMachine => "a machine of their own",
             Self::Mptcp => "Multipath TCP",

@@ -1,4 +1,4 @@
-//! A peer in Python, for what has no safe words in Rust without further crates: TLS, and `TCP_REPAIR`.
+//! A peer in Python, for what has no safe words in Rust without further crates, TLS and `TCP_REPAIR`, or for the sake of its libraries.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -21,8 +21,12 @@ pub(crate) struct Scripted {
 impl Scripted {
     /// Starts it in the calling thread's namespace.
     pub(crate) fn start(script: &str, arguments: &[&str]) -> Result<Self> {
-        let mut child = dying_with_parent("python3")?
-            .args(["-c", script])
+        Self::run("python3", &[&["-c", script], arguments].concat())
+    }
+
+    /// The same with another language's interpreter.
+    pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<Self> {
+        let mut child = dying_with_parent(program)?
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -34,10 +38,20 @@ impl Scripted {
 
     /// Gives it a word, and waits for the words of its answer.
     pub(crate) fn ask(&mut self, word: &str) -> Result<Answer> {
-        writeln!(self.input, "{word}")?;
+        self.say(word)?;
+        self.hear().with_context(|| format!("an answer to `{word}`"))
+    }
+
+    /// Gives it a word.
+    pub(crate) fn say(&mut self, word: &str) -> Result<()> {
+        writeln!(self.input, "{word}").context("the script has ended")
+    }
+
+    /// Waits for the words of an answer.
+    pub(crate) fn hear(&mut self) -> Result<Answer> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;
-        ensure!(!line.is_empty(), "the script ended before it answered to `{word}`");
+        ensure!(!line.is_empty(), "the script ended before");
         Ok(Answer(line.split_whitespace().map(str::to_owned).collect()))
     }
 

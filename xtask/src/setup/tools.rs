@@ -17,7 +17,7 @@ use crate::cache::{Cache, remove as remove_directory};
 use crate::process::{capture, find_program, note, prefixed, step};
 
 /// Program, package, what it is for.
-const PROGRAMS: [(&str, &str, &str); 10] = [
+const PROGRAMS: [(&str, &str, &str); 11] = [
     ("ip", "iproute2", "network namespaces"),
     ("ss", "iproute2", "the kernel's own view of sockets"),
     ("openssl", "openssl", "a certificate for connections over TLS"),
@@ -27,6 +27,7 @@ const PROGRAMS: [(&str, &str, &str); 10] = [
     ("nginx", "nginx", "a server of the lab"),
     ("haproxy", "haproxy", "a proxy of the lab"),
     ("curl", "curl", "a client of the lab"),
+    ("redis-server", "redis-server", "a server of the lab"),
     ("nft", "nftables", "address translation in the lab"),
     ("hping3", "hping3", "a device of the lab that forges resets"),
 ];

@@ -96,6 +96,14 @@ impl Nginx {
         Ok(Self { program, _files: files })
     }
 
+    /// The same with TLS, by a certificate that it signed itself.
+    pub(super) fn start_with_tls(place: &Place, server: &str) -> Result<Self> {
+        let files = Scratch::create()?;
+        let certificate = certificate(&files)?;
+        let server = format!("{server} ssl_certificate {certificate}; ssl_certificate_key {certificate};");
+        Self::start(place, Settings { listen: "ssl", server: &server, ..Settings::default() })
+    }
+
     /// Its one worker.
     pub(super) fn worker(&self) -> Result<u32> {
         wait::until("a worker", || {
@@ -127,16 +135,8 @@ fn crossing(bench: &mut Bench<'_>) -> Result<()> {
 }
 
 fn race_over_tls(bench: &mut Bench<'_>) -> Result<()> {
-    let files = Scratch::create()?;
-    let certificate = certificate(&files)?;
-    let server =
-        format!("keepalive_timeout 2s; ssl_certificate {certificate}; ssl_certificate_key {certificate};");
-    let _nginx =
-        Nginx::start(&bench.place, Settings { listen: "ssl", server: &server, ..Settings::default() })?;
-    let target = bench.place.target();
-    let arguments = [target.ip().to_string(), target.port().to_string(), bench.place.source().to_string()];
-    let mut client =
-        Scripted::start(include_str!("tls_client.py"), &arguments.each_ref().map(String::as_str))?;
+    let _nginx = Nginx::start_with_tls(&bench.place, "keepalive_timeout 2s;")?;
+    let mut client = client_of_tls(&bench.place)?;
     let port: u16 = client.ask("get")?.word(0)?.parse()?;
     client.ask("until_closed")?;
     oracle::until_closed(bench.place.port, port)?;
@@ -190,6 +190,13 @@ pub(super) fn aborted_at_a_closed_window(bench: &Bench<'_>, client: u16) -> [Tru
         bench.truth(client, Role::Server, "reset_sent", "linger_abort").repeatedly(),
         bench.truth(client, Role::Server, "stray_sent", "linger_abort").or_perhaps(&["other"]).at_most(1),
     ]
+}
+
+/// A client that notices the end of its connection no sooner than it is told to.
+pub(super) fn client_of_tls(place: &Place) -> Result<Scripted> {
+    let target = place.target();
+    let arguments = [target.ip().to_string(), target.port().to_string(), place.source().to_string()];
+    Scripted::start(include_str!("tls_client.py"), &arguments.each_ref().map(String::as_str))
 }
 
 /// A key and a certificate for it, in one file.

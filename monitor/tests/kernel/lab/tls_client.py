@@ -1,4 +1,4 @@
-# A client of an HTTPS server that notices the server's FIN no sooner than its next request, as many pools do.
+# A client of an HTTPS server that notices the server's FIN no sooner than its next request, as many pools do, if it is not told to.
 import select
 import socket
 import ssl
@@ -23,6 +23,11 @@ for line in sys.stdin:
         waiting = select.poll()
         waiting.register(client, select.POLLRDHUP)
         waiting.poll()
+        print("closed", flush=True)
+    elif line == "read_to_the_end\n":
+        while client.recv(4096):
+            pass
+        client.close()
         print("closed", flush=True)
     elif line == "late\n":
         client.sendall(GET)
