@@ -19,7 +19,7 @@ use crate::view::timeouts::{ChainView, ChangeView, HopView, SideView, TimeoutVie
 /// What `--help` ends with.
 pub const AFTER_HELP: &str = "\
 Timeouts are inferred from connections that were closed after a second of quiet or more: three moments with closes after the same \
-quiet make one. A pair is aligned when the client gives up at least 5 s before the server, tight when it does by less, and \
+quiet make one, if that is no chance. A pair is aligned when the client gives up at least 5 s before the server, tight when it does by less, and \
 misaligned when the server closes first: then a request can meet the closing, and be reset.";
 
 /// `reset-monitor timeouts`

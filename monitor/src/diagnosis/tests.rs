@@ -264,7 +264,7 @@ fn of_many_peers_the_worst_are_chosen_and_all_are_counted() {
 fn a_timer_is_the_one_that_timeouts_are_inferred_from() {
     let mut timeouts = crate::timeouts::Timeouts::default();
     // One client leaves after 5 s each time, another after any quiet; the port of ours has both.
-    for (id, idles) in [(1, [5, 11]), (3, [5, 24]), (5, [5, 38])] {
+    for (id, idles) in [(1, [5, 11]), (3, [5, 24]), (5, [5, 38]), (7, [5, 47])] {
         for (peer, idle) in ["10.0.0.5", "10.0.1.6"].into_iter().zip(idles) {
             let event = Event {
                 netns: 1,
@@ -298,7 +298,7 @@ fn a_timer_is_the_one_that_timeouts_are_inferred_from() {
     let of = |peer: &str| {
         peer_closes(PeerFilter { peer: Some(peer.parse().unwrap()), port: Some(80), ..PeerFilter::default() })
     };
-    let seen = Some((3, Duration::from_secs(5)));
+    let seen = Some((4, Duration::from_secs(5)));
     assert_eq!((of("10.0.0.5"), of("10.0.1.6")), (vec![seen], vec![None]));
     assert_eq!(of("10.0.0.0/24"), [seen, seen], "the network's row, too");
     assert_eq!(of("10.0.1.0/24"), [None, None]);

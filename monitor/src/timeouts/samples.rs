@@ -4,12 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::SideFacts;
-use super::estimate::{Estimate, Moment, clusters, tolerance};
+use super::estimate::{Estimate, Moment, clusters, is_enough, tolerance};
 
-/// Moments kept: the last ones, since settings change.
+/// Moments kept, and as many in which quiet was let pass: the last ones, since settings change.
 const KEPT: usize = 32;
-/// Quiets that were let pass, likewise.
-const PASSED: usize = 8;
 /// What closes within so much time closes in one moment.
 const MOMENT: Duration = Duration::from_secs(1);
 /// Closes of one moment that are looked at; more of them say no more.
@@ -23,7 +21,7 @@ const SILENT: usize = 5;
 /// One in a hundred.
 const UNLIKELY: f64 = 0.01;
 
-/// The memory of one side: 32 moments and 8 quiets of 8 bytes each, and a moment under way.
+/// The memory of one side: 64 moments of 8 bytes each at most, and a moment under way.
 #[derive(Debug, Default)]
 pub(super) struct Samples {
     kept: VecDeque<Moment>,
@@ -43,7 +41,16 @@ impl Samples {
 
     /// It let so much quiet pass: the other side closed first.
     pub(super) fn let_pass(&mut self, at: Duration, idle: Duration) {
-        if self.passed.len() == PASSED {
+        // Of one moment the longest.
+        if let Some(last) = self.passed.back_mut()
+            && at.saturating_sub(last.at()) < MOMENT
+        {
+            if idle > last.idle() {
+                *last = Moment::new(last.at(), idle);
+            }
+            return;
+        }
+        if self.passed.len() == KEPT {
             self.passed.pop_front();
         }
         self.passed.push_back(Moment::new(at, idle));
@@ -53,7 +60,9 @@ impl Samples {
     pub(super) fn facts(&mut self, now: Duration) -> SideFacts {
         self.end_moment(now);
         let mut estimates = clusters(self.kept.make_contiguous());
-        estimates.retain(|estimate| !self.is_contradicted(estimate) && !self.is_given_up(estimate));
+        estimates.retain(|estimate| {
+            !self.is_contradicted(estimate) && !self.is_outlived(estimate) && !self.is_given_up(estimate)
+        });
         // A longer quiet that passed before a shorter timeout was seen belongs to an older setting.
         let is_true = |moment: &&Moment| {
             estimates.iter().all(|estimate| {
@@ -69,6 +78,21 @@ impl Samples {
         let later = self.kept.iter().chain(&self.passed).filter(|moment| moment.at() > estimate.last);
         let beyond = estimate.latest + tolerance(estimate.latest);
         later.filter(|moment| moment.idle() > beyond).count() >= CONTRADICTIONS
+    }
+
+    /// While it was seen, so many more connections were quiet for longer that it can be of few of them only, if of any. Of several
+    /// servers behind one address each is of its share.
+    fn is_outlived(&self, estimate: &Estimate) -> bool {
+        let Some(oldest) = self.passed.front() else { return false };
+        let period = estimate.first.max(oldest.at())..=estimate.last;
+        // As late as one timer can be.
+        let beyond = estimate.latest.max(estimate.earliest + tolerance(estimate.earliest));
+        let longer = self.passed.iter().filter(|moment| moment.idle() > beyond);
+        let of_its_own = estimate.earliest..=estimate.latest;
+        let its_own = self.kept.iter().filter(|moment| of_its_own.contains(&moment.idle()));
+        let longer = longer.filter(|moment| period.contains(&moment.at())).count();
+        let its_own = its_own.filter(|moment| period.contains(&moment.at())).count();
+        !is_enough(its_own, its_own + longer)
     }
 
     /// It closed others since, and none like these, though these had been frequent.

@@ -125,11 +125,11 @@ fn what_ends_in_one_moment_is_no_timer_however_much_it_is() {
     assert_eq!(host.peers(), []);
     assert_eq!(host.row().peer.moments.len(), 1);
     // A timer that closes many at a time does so again and again.
-    for _ in 0..3 {
+    for _ in 0..4 {
         host.now += 30 * S;
         (0..10).for_each(|_| host.close(Side::Peer, 20 * S));
     }
-    assert_eq!(host.peers(), [(20.0, 3)]);
+    assert_eq!(host.peers(), [(20.0, 4)]);
 }
 
 #[test]
@@ -227,6 +227,61 @@ fn busy_pairs_that_close_at_once_are_never_called_misaligned() {
     // After a second or two, as clients do that are done; never twice alike for the server.
     host.closes(Side::Local, S, (0..500).map(|number| (1_000 + number * 37 % 900) * MS));
     assert_eq!(host.verdict().0, Verdict::Unknown);
+}
+
+/// So many different hours.
+const SEEDS: u64 = 200;
+
+/// Numbers that look random, and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn between(&mut self, least: u64, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        least + (self.0 >> 33) % (most - least)
+    }
+}
+
+#[test]
+fn an_hour_of_mixed_traffic_of_an_aligned_pair_raises_no_alarm_whatever_else_ends_connections() {
+    for seed in 0..SEEDS {
+        let (mut host, mut dice) = (Host::default(), Dice(seed));
+        while host.now < 3_600 * S {
+            host.now += Duration::from_millis(dice.between(1_000, 20_000));
+            match dice.between(0, 100) {
+                // The pool's timer, which ticks once a second; the server would wait for 75 s.
+                0..60 => host.close(Side::Local, 30 * S + Duration::from_millis(dice.between(0, 1_000))),
+                // Clients that are done, after any quiet.
+                60..85 => host.close(Side::Local, Duration::from_millis(dice.between(1_000, 29_000))),
+                // A process behind the peer ends, with the connection that it had.
+                85..93 => host.close(Side::Peer, Duration::from_millis(dice.between(1_000, 29_000))),
+                // A deployment, with all that were open.
+                _ => {
+                    for _ in 0..dice.between(2, 30) {
+                        host.now += dice.between(0, 30) as u32 * MS;
+                        host.close(Side::Peer, Duration::from_millis(dice.between(1_000, 30_000)));
+                    }
+                }
+            }
+            let verdict = host.verdict().0;
+            assert!(verdict == Verdict::Unknown || verdict == Verdict::Aligned, "{seed}: {:?}", host.row());
+        }
+        assert!(!host.row().local.estimates.is_empty(), "{seed}: the pool's timer was not found");
+    }
+}
+
+#[test]
+fn an_hour_in_which_nobody_has_a_timer_raises_no_alarm() {
+    for seed in 0..SEEDS {
+        let (mut host, mut dice) = (Host::default(), Dice(seed));
+        while host.now < 3_600 * S {
+            host.now += Duration::from_millis(dice.between(1_000, 20_000));
+            let by = if dice.between(0, 100) < 70 { Side::Local } else { Side::Peer };
+            host.close(by, Duration::from_millis(dice.between(1_000, 300_000)));
+            let verdict = host.verdict().0;
+            assert!(verdict == Verdict::Unknown || verdict == Verdict::Aligned, "{seed}: {:?}", host.row());
+        }
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod haproxy;
 mod in_the_middle;
 mod keepalive;
 mod link;
+mod mixed;
 mod nat;
 mod nginx;
 mod node;
@@ -48,6 +49,7 @@ pub(crate) fn trials() -> Vec<Experiment> {
         keepalive::EXPERIMENTS,
         in_the_middle::EXPERIMENTS,
         pools::EXPERIMENTS,
+        mixed::EXPERIMENTS,
         link::EXPERIMENTS,
         forged::EXPERIMENTS,
     ]

@@ -1,0 +1,106 @@
+//! Mixed traffic to a server whose clients give up in time: nobody may say that this is misaligned.
+//!
+//! Timeouts are a tenth of what they usually are, so that a minute holds what happens in ten. `RESET_MONITOR_TRIAL_MINUTES` makes it
+//! longer.
+
+use std::env;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::Experiment;
+use super::bench::Bench;
+use super::keepalive::rows;
+use super::nginx::{Nginx, Settings};
+use super::program::Client;
+use crate::needs::Need;
+use crate::sockets::Place;
+use crate::wait;
+
+pub(super) const EXPERIMENTS: &[Experiment] = &[(
+    "mixed traffic of busy, pooled and short connections that are aligned raises no alarm",
+    Some(Need::Pace),
+    |api| Bench::play(api, no_alarm),
+)];
+
+/// Far above what any client waits for, on a slow machine, too.
+const SERVER: &str = "keepalive_timeout 9s; keepalive_requests 100000;";
+/// Between requests of a connection that is in use, in milliseconds: up to twice what makes a connection idle.
+const BUSY: [u64; 7] = [40, 900, 2_000, 150, 1_300, 400, 1_100];
+/// How often one of a pool is asked, and after how much quiet it is given up: timers tick late.
+const POOLED: [(usize, u64); 5] = [(3, 1_400), (1, 1_450), (8, 1_400), (2, 1_900), (5, 1_420)];
+
+fn no_alarm(bench: &mut Bench<'_>) -> Result<()> {
+    let _nginx = Nginx::start(&bench.place, Settings { server: SERVER, ..Settings::default() })?;
+    let place = bench.place;
+    let end = Instant::now() + length()?;
+    let is_over = || Instant::now() >= end;
+    thread::scope(|scope| -> Result<()> {
+        let busy = [0, 3].map(|from| scope.spawn(move || busy(&place, from, is_over)));
+        let pooled = [0, 1, 3].map(|from| scope.spawn(move || pooled(&place, from, is_over)));
+        let short = scope.spawn(move || short(&place, is_over));
+        while !is_over() {
+            let rows = rows(bench)?;
+            let alarm = rows.iter().find(|row| ["misaligned", "tight"].contains(&&*row.verdict));
+            ensure!(alarm.is_none(), "a false alarm: {alarm:?}");
+            wait::quiet_for(Duration::from_millis(250));
+        }
+        for worker in busy.into_iter().chain(pooled).chain([short]) {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        }
+        Ok(())
+    })?;
+    // Nobody was blind meanwhile: the clients' timeout is known, and those who hold on are told of.
+    let known =
+        |row: &&monitor::view::timeouts::TimeoutView| row.role == "client" && !row.local.timeouts.is_empty();
+    ensure!(rows(bench)?.iter().any(|row| known(&row)), "no timeout of clients: {:?}", rows(bench)?);
+    Ok(())
+}
+
+/// Of the traffic.
+fn length() -> Result<Duration> {
+    let minutes = env::var("RESET_MONITOR_TRIAL_MINUTES").ok();
+    let minutes = minutes.map(|text| text.parse::<u32>().context("RESET_MONITOR_TRIAL_MINUTES is no number"));
+    Ok(minutes.transpose()?.map_or(Duration::from_secs(30), |minutes| Duration::from_secs(60) * minutes))
+}
+
+/// One connection that is never quiet for long.
+fn busy(place: &Place, from: usize, is_over: impl Fn() -> bool) -> Result<()> {
+    let client = Client::connect(place)?;
+    for gap in BUSY.iter().cycle().skip(from) {
+        if is_over() {
+            break;
+        }
+        client.get()?;
+        wait::quiet_for(Duration::from_millis(*gap));
+    }
+    Ok(())
+}
+
+/// Connections that are given up when they were not used for a while.
+fn pooled(place: &Place, from: usize, is_over: impl Fn() -> bool) -> Result<()> {
+    for (requests, patience) in POOLED.iter().cycle().skip(from) {
+        if is_over() {
+            break;
+        }
+        let client = Client::connect(place)?;
+        for gap in BUSY.iter().take(*requests).filter(|gap| **gap < *patience) {
+            client.get()?;
+            wait::quiet_for(Duration::from_millis(*gap));
+        }
+        client.get()?;
+        wait::quiet_for(Duration::from_millis(*patience));
+    }
+    Ok(())
+}
+
+/// Requests on connections of their own, and probes that ask nothing.
+fn short(place: &Place, is_over: impl Fn() -> bool) -> Result<()> {
+    while !is_over() {
+        drop(Client::served(place)?);
+        drop(Client::connect(place)?);
+        wait::quiet_for(Duration::from_millis(100));
+    }
+    Ok(())
+}
