@@ -118,7 +118,9 @@ fn chains(chains: &[ChainView], colour: bool, out: &mut impl Write) -> io::Resul
         .flat_map(|chain| chain.hops.iter().enumerate().map(move |(place, hop)| hop_cells(chain, place, hop)))
         .collect();
     let mut table = Table::new(&CHAIN_COLUMNS, colour);
-    rows.iter().for_each(|cells| table.fit(cells));
+    for cells in &rows {
+        table.fit(cells);
+    }
     rows.iter().try_for_each(|cells| table.row(out, cells))
 }
 

@@ -258,7 +258,7 @@ fn an_hour_of_mixed_traffic_of_an_aligned_pair_raises_no_alarm_whatever_else_end
                 // A deployment, with all that were open.
                 _ => {
                     for _ in 0..dice.between(2, 30) {
-                        host.now += dice.between(0, 30) as u32 * MS;
+                        host.now += Duration::from_millis(dice.between(0, 30));
                         host.close(Side::Peer, Duration::from_millis(dice.between(1_000, 30_000)));
                     }
                 }

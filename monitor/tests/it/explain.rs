@@ -144,7 +144,9 @@ fn daemon(rows: Vec<PeerRow>, events: Vec<Told>) -> Daemon {
 fn daemon_with(base: Snapshot, rows: Vec<PeerRow>, events: Vec<Told>) -> Daemon {
     let listening = Listening { conntrack: None, ..base.listening };
     let mut timeouts = Timeouts::default();
-    events.iter().for_each(|told| timeouts.observe(told));
+    for told in &events {
+        timeouts.observe(told);
+    }
     let timeouts = Some(timeouts.rows(Duration::from_secs(1_000)));
     let daemon = Daemon::with(Snapshot { peers: Some(rows), timeouts, listening, ..base }, signals());
     for told in events {

@@ -23,9 +23,9 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[(
 )];
 
 /// Each has a pool of its own, so that a connection is left alone though another is asked for.
-const PATHS: [&str; 3] = ["/one", "/two", "/three"];
+const PATHS: [&str; 3] = ["one", "two", "three"];
 /// One on which the proxy itself waits for longer than the server does.
-const PATIENT: &str = "/patient";
+const PATIENT: &str = "patient";
 /// Far enough above what is in front for the margin of 5 s, on a slow machine, too.
 const WAITS: &str = "keepalive_timeout 9s;";
 
@@ -101,18 +101,21 @@ impl Chain<'_, '_> {
 
     /// Starts it in front, with so much patience for the server.
     fn proxy(&self, patience: &str) -> Result<Nginx> {
-        let (mut http, mut server) = (String::new(), WAITS.to_owned());
-        for (number, path) in PATHS.iter().chain([&PATIENT]).enumerate() {
-            let front = if *path == PATIENT { "keepalive_timeout 60s;" } else { "" };
-            http += &format!(
-                "upstream pool_{number} {{ server {}; keepalive 4; keepalive_timeout {patience}; }}\n",
-                self.behind.target()
-            );
-            server += &format!(
-                "location = {path} {{ {front} proxy_pass http://pool_{number}; proxy_http_version 1.1; \
+        let target = self.behind.target();
+        let pool = |path: &str| {
+            format!("upstream {path} {{ server {target}; keepalive 4; keepalive_timeout {patience}; }}\n")
+        };
+        let location = |path: &str| {
+            let front = if path == PATIENT { "keepalive_timeout 60s;" } else { "" };
+            format!(
+                "location = /{path} {{ {front} proxy_pass http://{path}; proxy_http_version 1.1; \
                  proxy_set_header Connection \"\"; }}\n"
-            );
-        }
+            )
+        };
+        let paths = || PATHS.into_iter().chain([PATIENT]);
+        let (http, locations): (String, String) =
+            (paths().map(pool).collect(), paths().map(location).collect());
+        let server = format!("{WAITS}\n{locations}");
         Nginx::start(&self.bench.place, Settings { http: &http, server: &server, ..Settings::default() })
     }
 
@@ -122,7 +125,7 @@ impl Chain<'_, '_> {
         let place = self.bench.place;
         self.joined.one.enter(|| {
             let client = Client::connect(&place)?;
-            client.get_at(path)?;
+            client.get_at(&format!("/{path}"))?;
             Ok(client)
         })
     }
@@ -132,7 +135,7 @@ impl Chain<'_, '_> {
     fn race(&mut self, proxy: &Nginx) -> Result<()> {
         let client = self.served_at(PATIENT)?;
         proxy.program.freeze()?;
-        client.ask_at(PATIENT)?;
+        client.ask_at(&format!("/{PATIENT}"))?;
         let to_the_server = oracle::connected_to(self.behind.port)?;
         let [port] = to_the_server[..] else { anyhow::bail!("not one connection: {to_the_server:?}") };
         oracle::until_state(port, self.behind.port, state::CLOSE_WAIT)?;

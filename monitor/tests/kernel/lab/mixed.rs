@@ -5,15 +5,17 @@
 
 use std::env;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use monitor::view::timeouts::TimeoutView;
 
 use super::Experiment;
 use super::bench::Bench;
 use super::keepalive::rows;
 use super::nginx::{Nginx, Settings};
 use super::program::Client;
+use crate::clock::now;
 use crate::needs::Need;
 use crate::sockets::Place;
 use crate::wait;
@@ -34,8 +36,8 @@ const POOLED: [(usize, u64); 5] = [(3, 1_400), (1, 1_450), (8, 1_400), (2, 1_900
 fn no_alarm(bench: &mut Bench<'_>) -> Result<()> {
     let _nginx = Nginx::start(&bench.place, Settings { server: SERVER, ..Settings::default() })?;
     let place = bench.place;
-    let end = Instant::now() + length()?;
-    let is_over = || Instant::now() >= end;
+    let end = now() + length()?;
+    let is_over = || now() >= end;
     thread::scope(|scope| -> Result<()> {
         let busy = [0, 3].map(|from| scope.spawn(move || busy(&place, from, is_over)));
         let pooled = [0, 1, 3].map(|from| scope.spawn(move || pooled(&place, from, is_over)));
@@ -51,9 +53,8 @@ fn no_alarm(bench: &mut Bench<'_>) -> Result<()> {
         }
         Ok(())
     })?;
-    // Nobody was blind meanwhile: the clients' timeout is known, and those who hold on are told of.
-    let known =
-        |row: &&monitor::view::timeouts::TimeoutView| row.role == "client" && !row.local.timeouts.is_empty();
+    // Nobody was blind meanwhile.
+    let known = |row: &&TimeoutView| row.role == "client" && !row.local.timeouts.is_empty();
     ensure!(rows(bench)?.iter().any(|row| known(&row)), "no timeout of clients: {:?}", rows(bench)?);
     Ok(())
 }
@@ -62,7 +63,7 @@ fn no_alarm(bench: &mut Bench<'_>) -> Result<()> {
 fn length() -> Result<Duration> {
     let minutes = env::var("RESET_MONITOR_TRIAL_MINUTES").ok();
     let minutes = minutes.map(|text| text.parse::<u32>().context("RESET_MONITOR_TRIAL_MINUTES is no number"));
-    Ok(minutes.transpose()?.map_or(Duration::from_secs(30), |minutes| Duration::from_secs(60) * minutes))
+    Ok(minutes.transpose()?.map_or(Duration::from_secs(30), |minutes| Duration::from_mins(1) * minutes))
 }
 
 /// One connection that is never quiet for long.
