@@ -25,6 +25,7 @@ mod python;
 mod restart;
 mod unheard;
 mod upload;
+mod used;
 
 use anyhow::Result;
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -26,44 +27,53 @@ type Events = BTreeMap<u64, EventView>;
 pub(crate) struct Watch {
     /// Dropped, it ends the looking.
     stop: Option<SyncSender<()>>,
-    events: Option<JoinHandle<Result<Events>>>,
+    looking: Option<JoinHandle<Result<()>>>,
+    events: Arc<Mutex<Events>>,
 }
 
 impl Watch {
     /// Begins after this event.
     pub(crate) fn start(api: Api, after: u64) -> Self {
         let (stop, stopped) = sync_channel(0);
-        let events = thread::spawn(move || look(&api, after, &stopped));
-        Self { stop: Some(stop), events: Some(events) }
+        let events = Arc::default();
+        let into = Arc::clone(&events);
+        let looking = thread::spawn(move || look(&api, after, &stopped, &into));
+        Self { stop: Some(stop), looking: Some(looking), events }
+    }
+
+    /// What was seen up to the last look.
+    pub(crate) fn so_far(&self) -> Vec<EventView> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// A last look, and all that was seen, in order.
     pub(crate) fn finish(&mut self) -> Result<Vec<EventView>> {
         drop(self.stop.take());
-        let events = self.events.take().map(JoinHandle::join);
-        let events = events.and_then(Result::ok).ok_or_else(|| anyhow!("nobody has looked for events"))??;
-        Ok(events.into_values().collect())
+        let looked = self.looking.take().map(JoinHandle::join);
+        looked.and_then(Result::ok).ok_or_else(|| anyhow!("nobody has looked for events"))??;
+        Ok(self.so_far())
     }
 }
 
-fn look(api: &Api, after: u64, stopped: &Receiver<()>) -> Result<Events> {
-    let mut events = Events::new();
+fn look(api: &Api, after: u64, stopped: &Receiver<()>, into: &Mutex<Events>) -> Result<()> {
     let mut seen = after;
     loop {
         let is_over = matches!(stopped.recv_timeout(pause()), Err(RecvTimeoutError::Disconnected));
         let newest = api.events("limit=1&idle_closes=true")?.events.last().map_or(0, |event| event.id);
         // What is not final yet must be looked at once more.
-        let first = events.iter().find(|(_, event)| !event.is_final);
-        let from = first.map_or(seen, |(id, _)| id - 1);
+        let lock = || into.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = lock().iter().find(|(_, event)| !event.is_final).map(|(id, _)| id - 1);
+        let from = first.unwrap_or(seen);
         // And of all that is still kept it may have become known since that it was part of a burst, and who its owner is.
         let from = if is_over { after } else { from };
         for peer in PEERS {
             let query = format!("after={from}&limit=10000&idle_closes=true&peer={peer}");
-            events.extend(api.events(&query)?.events.into_iter().map(|event| (event.id, event)));
+            let told = api.events(&query)?.events;
+            lock().extend(told.into_iter().map(|event| (event.id, event)));
         }
         seen = newest;
         if is_over {
-            return Ok(events);
+            return Ok(());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a trial of the lab says is true of its connections, against what the daemon tells of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail, ensure};
 use monitor::view::{CountsView, EventView};
@@ -273,13 +273,15 @@ impl<'a> Bench<'a> {
     /// Those of the services that are final.
     fn told_so_far(&self) -> Result<Vec<EventView>> {
         let services: BTreeSet<_> = self.truths.iter().map(|truth| truth.service).collect();
-        let mut events = Vec::new();
-        for service in services {
-            let query = format!("after={}&limit=10000&port={service}", self.after);
-            events.extend(self.api.events(&query)?.events);
+        // What the daemon has given up since is in the watch, and what the watch has not seen yet is with the daemon.
+        let mut events: BTreeMap<u64, EventView> = BTreeMap::new();
+        let mut take = |told: Vec<EventView>| events.extend(told.into_iter().map(|event| (event.id, event)));
+        take(self.watch.so_far());
+        for service in &services {
+            take(self.api.events(&format!("after={}&limit=10000&port={service}", self.after))?.events);
         }
-        events.retain(|event| event.is_final && self.namespaces.contains(&event.netns));
-        Ok(events)
+        events.retain(|_, event| event.is_final && self.namespaces.contains(&event.netns));
+        Ok(events.into_values().collect())
     }
 }
 

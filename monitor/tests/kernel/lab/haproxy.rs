@@ -1,6 +1,7 @@
 //! `HAProxy`: flows that it ends for idleness, and its health checks.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
@@ -41,11 +42,11 @@ fn proxy(settings: &str) -> Result<Proxy> {
     Ok(Proxy { program: Program::start("haproxy", &["-db", "-f", &file])?, _files: files })
 }
 
-/// Answers by itself, at the bench's place, and keeps quiet connections for 1.5 s.
-pub(super) fn answering(bench: &Bench<'_>) -> Result<Proxy> {
-    let target = bench.place.target();
+/// Answers by itself, at the bench's place, and keeps quiet connections for so long.
+pub(super) fn answering(bench: &Bench<'_>, timeout: Duration) -> Result<Proxy> {
+    let (target, timeout) = (bench.place.target(), timeout.as_millis());
     let settings = format!(
-        " mode http\n timeout http-keep-alive 1500ms\n timeout client 60s\n\
+        " mode http\n timeout http-keep-alive {timeout}ms\n timeout client 60s\n\
          frontend lab\n bind {target}\n http-request return status 200 content-type text/plain string response\n"
     );
     let mut proxy = proxy(&settings)?;
@@ -54,7 +55,7 @@ pub(super) fn answering(bench: &Bench<'_>) -> Result<Proxy> {
 }
 
 fn race(bench: &mut Bench<'_>) -> Result<()> {
-    let _proxy = answering(bench)?;
+    let _proxy = answering(bench, Duration::from_millis(1_500))?;
     let client = Client::served(&bench.place)?;
     client.until_closed()?;
     client.ask_too_late()?;

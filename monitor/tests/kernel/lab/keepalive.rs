@@ -1,7 +1,6 @@
 //! Idle timeouts of real servers: inferred from what they close, called misaligned before any reset, and aligned when their clients
 //! give up first. The judge is the quiet that the trial measures on its own socket, not the number in the settings.
 
-use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::process::Command;
 use std::thread;
@@ -12,29 +11,39 @@ use monitor::view::timeouts::{SideView, TimeoutView};
 
 use super::Experiment;
 use super::bench::Bench;
-use super::nginx::{Nginx, Settings, client_of_tls};
-use super::program::{Client, Program};
+use super::nginx::{Nginx, Settings};
+use super::program::Program;
+use super::used::{Use, http, redis as redis_client, tls};
 use super::{haproxy, node};
 use crate::clock::Moment;
 use crate::ledger::Role;
 use crate::needs::Need;
-use crate::sockets::{Place, receive, receive_end, send};
 use crate::wait;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[
+    ("nginx's timeout is inferred, misaligned, raced, and aligned once clients give up", None, |api| {
+        Bench::play(api, of_nginx)
+    }),
     (
-        "nginx's timeout is inferred and misaligned before any reset, and aligned once clients give up",
-        None,
-        |api| Bench::play(api, of_nginx),
+        "HAProxy's timeout is inferred, misaligned, raced, and aligned once clients give up",
+        Some(Need::Pace),
+        |api| Bench::play(api, of_haproxy),
     ),
-    ("HAProxy's timeout is inferred and misaligned before any reset", Some(Need::Pace), |api| {
-        Bench::play(api, of_haproxy)
-    }),
-    ("Node's timeout is inferred as it really runs out", Some(Need::Node), |api| Bench::play(api, of_node)),
-    ("a TLS server's timeout is inferred and misaligned before any reset", Some(Need::Pace), |api| {
-        Bench::play(api, of_tls)
-    }),
-    ("Redis' timeout is inferred as it really runs out", Some(Need::Pace), |api| Bench::play(api, of_redis)),
+    (
+        "Node's timeout is inferred, misaligned, raced, and aligned once clients give up",
+        Some(Need::Node),
+        |api| Bench::play(api, of_node),
+    ),
+    (
+        "a TLS server's timeout is inferred, misaligned, raced, and aligned once clients give up",
+        Some(Need::Pace),
+        |api| Bench::play(api, of_tls),
+    ),
+    (
+        "Redis' timeout is inferred, misaligned, raced, and aligned once clients give up",
+        Some(Need::Pace),
+        |api| Bench::play(api, of_redis),
+    ),
     ("a server's timeout is inferred from what curl asks for now and then", Some(Need::Pace), |api| {
         Bench::play(api, of_curl)
     }),
@@ -45,65 +54,61 @@ pub(super) const MOMENTS: u32 = 3;
 /// Between them.
 pub(super) const APART: Duration = Duration::from_millis(1_200);
 
+/// Of a server's timeout, in seconds: far enough above what clients will do for the margin of 5 s, on a slow machine, too.
+const SERVER: u32 = 9;
+
 fn of_nginx(bench: &mut Bench<'_>) -> Result<()> {
-    // Far enough above what clients will do for the margin of 5 s, on a slow machine, too.
-    let server = "keepalive_timeout 9s;";
-    let _nginx = Nginx::start(&bench.place, Settings { server, ..Settings::default() })?;
-    is_inferred(bench, APART, http)?;
-    // The race that was to be expected.
-    let client = Client::served(&bench.place)?;
-    client.until_closed()?;
-    client.ask_too_late()?;
-    bench.reset(client.port, Role::Server, "idle_reuse");
-    // What the advice says: the clients give up first.
-    let before = bench.counts(Role::Client)?.reset;
+    let server = format!("keepalive_timeout {SERVER}s;");
+    let _nginx = Nginx::start(&bench.place, Settings { server: &server, ..Settings::default() })?;
+    whole_story(bench, APART, http)
+}
+
+fn of_haproxy(bench: &mut Bench<'_>) -> Result<()> {
+    let _proxy = haproxy::answering(bench, Duration::from_secs(SERVER.into()))?;
+    whole_story(bench, APART, http)
+}
+
+fn of_node(bench: &mut Bench<'_>) -> Result<()> {
+    let _node = node::answering(bench, Duration::from_secs(SERVER.into()))?;
+    whole_story(bench, APART, http)
+}
+
+fn of_tls(bench: &mut Bench<'_>) -> Result<()> {
+    let _nginx = Nginx::start_with_tls(&bench.place, &format!("keepalive_timeout {SERVER}s;"))?;
+    whole_story(bench, APART, tls)
+}
+
+/// It looks at its clients once a second, by a clock of whole seconds.
+fn of_redis(bench: &mut Bench<'_>) -> Result<()> {
+    let target = bench.place.target();
+    let [address, port, timeout] = [target.ip().to_string(), target.port().to_string(), SERVER.to_string()];
+    let mut redis = Program::start(
+        "redis-server",
+        &["--bind", &address, "--port", &port, "--timeout", &timeout, "--save", "", "--protected-mode", "no"],
+    )?;
+    redis.until_listening(target.port())?;
+    // Its closes are whole seconds apart, and what closes within one is one moment.
+    whole_story(bench, 2 * APART, redis_client)
+}
+
+/// Inferred and misaligned before any reset; the race that was to be expected; and what the advice says.
+fn whole_story(bench: &mut Bench<'_>, apart: Duration, make: Use) -> Result<()> {
+    is_inferred(bench, apart, make)?;
+    let port = make(&bench.place)?.too_late()?;
+    bench.reset(port, Role::Server, "idle_reuse");
     wait::until("the pair to be aligned", || {
-        let client = Client::served(&bench.place)?;
+        let client = make(&bench.place)?;
         wait::quiet_for(APART);
-        drop(client);
+        client.give_up()?;
         let rows = rows(bench)?;
         let aligned = rows.iter().all(|row| row.verdict == "aligned" && row.margin_seconds > Some(5.0));
         Ok(if aligned { Ok(()) } else { Err(format!("{rows:?}")) })
     })?;
-    ensure!(bench.counts(Role::Client)?.reset <= before.max(1), "resets after the change");
+    // That one, and no other since.
+    for role in [Role::Client, Role::Server] {
+        ensure!(bench.counts(role)?.reset == 1, "resets: {:?}", bench.counts(role)?);
+    }
     Ok(())
-}
-
-fn of_haproxy(bench: &mut Bench<'_>) -> Result<()> {
-    let _proxy = haproxy::answering(bench)?;
-    is_inferred(bench, APART, http)
-}
-
-fn of_node(bench: &mut Bench<'_>) -> Result<()> {
-    let _node = node::answering(bench)?;
-    is_inferred(bench, APART, http)
-}
-
-fn of_tls(bench: &mut Bench<'_>) -> Result<()> {
-    let _nginx = Nginx::start_with_tls(&bench.place, "keepalive_timeout 2s;")?;
-    is_inferred(bench, APART, |place| {
-        let mut client = client_of_tls(place)?;
-        client.ask("get")?;
-        Ok(Box::new(move || client.ask("read_to_the_end").map(drop)))
-    })
-}
-
-/// By its settings after 2 s; it looks at its clients once a second, by a clock of whole seconds.
-fn of_redis(bench: &mut Bench<'_>) -> Result<()> {
-    let target: SocketAddr = bench.place.target();
-    let (address, port) = (target.ip().to_string(), target.port().to_string());
-    let mut redis = Program::start(
-        "redis-server",
-        &["--bind", &address, "--port", &port, "--timeout", "2", "--save", "", "--protected-mode", "no"],
-    )?;
-    redis.until_listening(target.port())?;
-    // Its closes are whole seconds apart, and what closes within one is one moment.
-    is_inferred(bench, 2 * APART, |place| {
-        let socket = place.connect()?;
-        send(&socket, b"PING\r\n")?;
-        receive(&socket, b"+PONG\r\n".len())?;
-        Ok(Box::new(move || receive_end(&socket)))
-    })
 }
 
 /// A request every three seconds on one connection, which curl makes anew when it finds that the server has closed it.
@@ -116,34 +121,21 @@ fn of_curl(bench: &mut Bench<'_>) -> Result<()> {
         Command::new("curl").args(["-sS", "--rate", "20/m", "--interface", &source]).args(requests).output();
     let curl = curl.context("cannot run `curl`")?;
     ensure!(curl.status.success(), "{}", String::from_utf8_lossy(&curl.stderr));
-    let (until_closed, served) = Moment::of(|| http(&bench.place))?;
-    let ((), closed) = Moment::of(until_closed)?;
-    is_told(bench, closed.after.saturating_sub(served.after).as_secs_f64())
-}
-
-/// Waits for the end of a connection that is left alone.
-type UntilClosed = Box<dyn FnOnce() -> Result<()> + Send>;
-
-/// A connection that was used once.
-fn http(place: &Place) -> Result<UntilClosed> {
-    let client = Client::served(place)?;
-    Ok(Box::new(move || receive_end(&client.socket)))
+    let (client, served) = Moment::of(|| http(&bench.place))?;
+    let ((), ended) = Moment::of(|| client.until_ended())?;
+    is_told(bench, ended.after.saturating_sub(served.after).as_secs_f64())
 }
 
 /// Connections are used and left alone, one after the other; the server closes each. Both ends know after which quiet, and that this is
 /// a danger, and no reset was needed.
-fn is_inferred(
-    bench: &mut Bench<'_>,
-    apart: Duration,
-    used: impl Fn(&Place) -> Result<UntilClosed>,
-) -> Result<()> {
+fn is_inferred(bench: &mut Bench<'_>, apart: Duration, make: Use) -> Result<()> {
     let mut measured = thread::scope(|scope| -> Result<Vec<Duration>> {
         let mut waiting = Vec::new();
         for _ in 0..MOMENTS {
-            let (until_closed, served) = Moment::of(|| used(&bench.place))?;
+            let (client, served) = Moment::of(|| make(&bench.place))?;
             waiting.push(scope.spawn(move || {
-                let ((), closed) = Moment::of(until_closed)?;
-                Ok(closed.after.saturating_sub(served.after))
+                let ((), ended) = Moment::of(|| client.until_ended())?;
+                Ok(ended.after.saturating_sub(served.after))
             }));
             wait::quiet_for(apart);
         }

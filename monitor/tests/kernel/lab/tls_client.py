@@ -29,6 +29,9 @@ for line in sys.stdin:
             pass
         client.close()
         print("closed", flush=True)
+    elif line == "close\n":
+        client.close()
+        print("closed", flush=True)
     elif line == "late\n":
         client.sendall(GET)
         waiting = select.poll()
