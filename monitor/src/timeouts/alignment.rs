@@ -43,7 +43,7 @@ pub struct Alignment {
     pub client: Option<Duration>,
     /// After which quiet the server closes, at the earliest.
     pub server: Option<Duration>,
-    /// The server's less the client's, in milliseconds; negative when the server closes first.
+    /// The server's less the client's, in milliseconds; negative if, and only if, the server closes first, which is what alerts go by.
     pub margin_ms: Option<i64>,
 }
 
@@ -57,7 +57,8 @@ pub(super) fn align(client: &SideFacts, server: &SideFacts, now: Duration) -> Al
         // Some client holds its connections until the server closes them, and longer than those that give up by themselves.
         (Some(closes), _) if gives_up.is_none() || still_closes(client, server, now) => {
             let holds = gives_up.max(client.at_least).unwrap_or(closes);
-            (Verdict::Misaligned, holds, Some(between(closes, holds).min(0)))
+            // However short the time by which it was too late.
+            (Verdict::Misaligned, holds, Some(between(closes, holds).min(-1)))
         }
         (Some(closes), Some(gives_up)) => {
             let margin = between(closes, gives_up);
