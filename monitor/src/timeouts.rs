@@ -6,11 +6,13 @@
 
 pub mod alignment;
 pub mod estimate;
+mod held;
 mod samples;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use monitor_common::counters::Kind;
@@ -22,6 +24,7 @@ use self::samples::Samples;
 use crate::bounded::Bounded;
 use crate::cause::Cause;
 use crate::event::{Event, Told};
+use crate::live::{Open, Walk};
 use crate::snapshot::{PeerLabel, Scope};
 
 /// Services of peers that we connect to, and as many peers that connect to us. The one that was first noticed longest ago makes room.
@@ -75,7 +78,7 @@ impl Service {
 pub struct SideFacts {
     /// Its timeouts, the densest first: more than one where several pools or settings are behind one address.
     pub estimates: Vec<Estimate>,
-    /// A quiet that it let pass, the longest of late.
+    /// A quiet that it let pass, the longest of late: the other side closed first, or the connection is still open.
     pub at_least: Option<Duration>,
     /// When it closed quiet connections, monotonic, oldest first.
     pub moments: Vec<Duration>,
@@ -92,6 +95,8 @@ pub struct TimeoutRow {
     pub peer: SideFacts,
     /// Who gives up first, and by how much.
     pub alignment: Alignment,
+    /// What is open; `None` where that is not looked at.
+    pub open: Option<Open>,
     /// When it was read, monotonic: ages count from here.
     pub read: Duration,
 }
@@ -129,12 +134,14 @@ pub struct Timeouts {
     servers: Bounded<Service, Sides>,
     clients: Bounded<Service, Sides>,
     ports: Bounded<Service, Sides>,
+    /// Open connections as of the last walk, of peers and of ports of ours.
+    live: Option<(Arc<Walk>, HashMap<Service, Open>)>,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         let [servers, clients] = [PEERS; 2].map(Bounded::of_at_most);
-        Self { servers, clients, ports: Bounded::of_at_most(PORTS) }
+        Self { servers, clients, ports: Bounded::of_at_most(PORTS), live: None }
     }
 }
 
@@ -153,6 +160,25 @@ impl Timeouts {
         if let Some(port) = service.whole_port() {
             take(self.ports.entry(port), by, at, idle);
         }
+    }
+
+    /// Takes in what is open: of idle connections, both sides have let their quiet pass. A peer that is new has a row if there is room: what
+    /// is merely open pushes nothing out that was learned.
+    pub fn hold(&mut self, walk: &Arc<Walk>) {
+        let live = &walk.live;
+        let whole = live.ports();
+        let Self { servers, clients, ports, live: _ } = self;
+        for (service, open) in live.services() {
+            let known = match service.role {
+                Role::Client => &mut *servers,
+                Role::Server => &mut *clients,
+            };
+            hold(known, *service, open, walk.at);
+        }
+        for (service, open) in &whole {
+            hold(ports, *service, open, walk.at);
+        }
+        self.live = Some((Arc::clone(walk), whole));
     }
 
     /// Everything that is known `now`, in no order.
@@ -188,7 +214,14 @@ impl Timeouts {
     }
 
     fn rows_of(&mut self, is_wanted: impl Fn(&Service) -> bool, now: Duration) -> Vec<TimeoutRow> {
-        let Self { servers, clients, ports } = self;
+        let Self { servers, clients, ports, live } = self;
+        let open = |service: &Service| {
+            let (walk, ports) = live.as_ref()?;
+            match service.peer {
+                Some(_) => walk.live.of(service),
+                None => ports.get(service).copied().or_else(|| walk.live.of(service)),
+            }
+        };
         let all = [servers, clients, ports].into_iter().flat_map(Bounded::iter_mut);
         let rows = all.filter(|(service, _)| is_wanted(service)).map(|(service, sides)| {
             let (local, peer) = (sides.local.facts(now), sides.peer.facts(now));
@@ -196,9 +229,18 @@ impl Timeouts {
                 Role::Client => align(&local, &peer, now),
                 Role::Server => align(&peer, &local, now),
             };
-            TimeoutRow { service: *service, local, peer, alignment, read: now }
+            TimeoutRow { service: *service, local, peer, alignment, open: open(service), read: now }
         });
         rows.collect()
+    }
+}
+
+/// Both sides have let the quiet of open connections pass.
+fn hold(known: &mut Bounded<Service, Sides>, service: Service, open: &Open, at: Duration) {
+    let Some(longest) = open.longest() else { return };
+    let Some(Sides { local, peer }) = known.entry_if_room(service) else { return };
+    for side in [local, peer] {
+        side.hold(at, longest, open.third());
     }
 }
 
