@@ -36,12 +36,12 @@ pub(crate) struct Effort<'a> {
     pub(crate) repeats: u32,
 }
 
-fn table(title: &str, note: impl Into<String>) -> Table {
+pub(crate) fn table(title: &str, note: impl Into<String>) -> Table {
     Table::new(title, note, &["what", "figure", "target", ""])
 }
 
 /// A row with a target.
-fn against(table: &mut Table, what: &str, figure: &Summary, unit: &str, digits: usize, most: f64) {
+pub(crate) fn against(table: &mut Table, what: &str, figure: &Summary, unit: &str, digits: usize, most: f64) {
     let shown = if figure.count == 1 { format!("{:.digits$}", figure.median) } else { figure.show(digits) };
     let verdict = Target::AtMost(most).verdict(figure);
     table.row([what.to_owned(), format!("{shown} {unit}"), format!("≤ {most} {unit}"), verdict.to_owned()]);
@@ -51,7 +51,7 @@ fn single(value: f64) -> Summary {
     Summary { low: value, median: value, high: value, count: 1 }
 }
 
-fn just(table: &mut Table, what: &str, figure: String) {
+pub(crate) fn just(table: &mut Table, what: &str, figure: String) {
     table.row([what.to_owned(), figure, String::new(), String::new()]);
 }
 

@@ -11,6 +11,7 @@ mod pipeline;
 mod programs;
 mod ratios;
 mod soak;
+mod walk;
 
 mod load;
 mod subject;
@@ -113,6 +114,8 @@ enum Part {
     Peers,
     /// Times of /metrics and the API
     Pages,
+    /// A walk over 50,000 open sockets
+    Walk,
 }
 
 impl Part {
@@ -127,7 +130,8 @@ impl Part {
             | Self::Start
             | Self::Daemon
             | Self::Peers
-            | Self::Pages => &[],
+            | Self::Pages
+            | Self::Walk => &[],
         }
     }
 }
@@ -136,6 +140,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let outcome = match arguments.split_first() {
         Some((_, [first, rest @ ..])) if first == process::DIE_WITH_PARENT => process::die_with_parent(rest),
+        Some((_, [first, rest @ ..])) if first == walk::HOLD => walk::hold(rest),
         _ => run(&Cli::parse()),
     };
     match outcome {
@@ -231,6 +236,7 @@ fn measure(cli: &Cli, workers: u16) -> Result<(Vec<String>, Vec<Table>)> {
             Part::Daemon => tables.push(cost::idle_and_loaded(effort)?),
             Part::Peers => tables.push(cost::peers(effort)?),
             Part::Pages => tables.push(cost::pages(effort)?),
+            Part::Walk => tables.push(walk::measure(effort)?),
         }
     }
     Ok((about, tables))

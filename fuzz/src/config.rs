@@ -71,6 +71,7 @@ fn text(text: &str) {
             usable(&config);
             assert_eq!(config.sizes.budgets.client, 13);
             assert_eq!(config.listen.port(), 1);
+            assert!(config.enter_namespaces);
         }
         Err(ConfigError::Parse { .. }) => assert!(matches!(resolved, Err(ConfigError::Parse { .. }))),
         // Some other key.
@@ -104,7 +105,7 @@ fn plain() -> &'static RunArgs {
 /// Something typed.
 fn flags() -> &'static RunArgs {
     static ARGS: OnceLock<RunArgs> = OnceLock::new();
-    ARGS.get_or_init(|| typed(&["--client-peers", "13", "--listen", "127.0.0.1:1"]))
+    ARGS.get_or_init(|| typed(&["--client-peers", "13", "--listen", "127.0.0.1:1", "--enter-namespaces"]))
 }
 
 fn typed(flags: &[&str]) -> RunArgs {

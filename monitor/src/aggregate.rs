@@ -10,6 +10,7 @@ mod growing;
 mod idle;
 mod listeners;
 mod listening;
+mod live;
 mod overflows;
 mod peers;
 mod ports;
@@ -27,7 +28,7 @@ use monitor_common::peer::PeerKey;
 use self::coverage::Coverage;
 use self::idle::IdleTimes;
 use self::listening::Listening;
-use self::peers::Peers;
+use self::peers::{Peers, Sums};
 pub use self::ports::PortTable;
 use crate::counts::{PeerCounts, PortCounts, Stories};
 use crate::event::{Direction, Told};
@@ -35,9 +36,10 @@ use crate::kernel::truth::{Budgets, SlotReading, TotalsReading};
 
 use crate::kernel::listening::ListeningReading;
 use crate::kernel::sock_diag::MOST_SOCKETS;
+use crate::live::{MOST_SERVICES, Walk};
 use crate::owners::Fullness;
 use crate::snapshot::hooked::Hooked;
-use crate::snapshot::{self, Fill, NamespaceRow, ProgramRow, Snapshot};
+use crate::snapshot::{self, Fill, NamespaceRow, ProgramRow, Snapshot, WalkRow};
 use crate::story::Account;
 use crate::timeouts::Timeouts;
 
@@ -87,6 +89,8 @@ pub struct Aggregator {
     coverage: Coverage,
     listening: Listening,
     timeouts: Timeouts,
+    /// What was open, as of the last walk.
+    walk: Option<Arc<Walk>>,
     reasons: BTreeMap<(Direction, Arc<str>), u64>,
     decoded: [u64; KINDS],
     undecodable: u64,
@@ -103,6 +107,7 @@ impl Aggregator {
             coverage: Coverage::default(),
             listening: Listening::default(),
             timeouts: Timeouts::default(),
+            walk: None,
             reasons: BTreeMap::new(),
             decoded: [0; KINDS],
             undecodable: 0,
@@ -150,6 +155,19 @@ impl Aggregator {
         self.undecodable += 1;
     }
 
+    /// A walk over open connections begins, with the counts of this moment.
+    pub fn before_walk(&mut self, slots: impl Iterator<Item = SlotReading>) {
+        self.peers.before_walk(slots);
+    }
+
+    /// Takes in what it found.
+    pub fn after_walk(&mut self, walk: Walk) {
+        let walk = Arc::new(walk);
+        self.peers.after_walk(&walk.live);
+        self.timeouts.hold(&walk);
+        self.walk = Some(walk);
+    }
+
     /// One reading of everything becomes what readers see. `now` is monotonic; `with_peers` makes the rows of all peers, and of
     /// their timeouts.
     pub fn snapshot(
@@ -162,10 +180,19 @@ impl Aggregator {
     ) -> Snapshot {
         let Rest { taken, started, uptime, totals, mut namespaces, programs, listening, hooked } = rest;
         let mut peers = with_peers.then(Vec::new);
-        let total = self.peers.read(slots, now, peers.as_mut());
+        let live = self.walk.as_ref().map(|walk| &walk.live);
+        let Sums { total, ahead } = self.peers.read(slots, now, peers.as_mut(), live);
+        let mut kernel_total = totals.peers;
+        kernel_total.exchanges += ahead;
         let timeouts = with_peers.then(|| self.timeouts.rows(now));
         let series = self.peers.series();
         let labels = series.iter().map(|series| series.label).collect();
+        let open_series = live
+            .map(|live| {
+                let room = self.limits.published_peers.saturating_sub(self.peers.published());
+                live::open_series(live, &self.peers.walked(live), room)
+            })
+            .unwrap_or_default();
         let timeout_series = self.timeouts.series(&labels, now);
         let port_rows: Vec<_> = ports.collect();
         let ports = self.ports.read(&port_rows);
@@ -184,10 +211,12 @@ impl Aggregator {
             timeouts,
             series,
             timeout_series,
+            open_series,
+            walk: self.walk.as_deref().map(WalkRow::of),
             port_rows,
             ports,
             total,
-            kernel_total: totals.peers,
+            kernel_total,
             ports_total,
             unattributed_overflows,
             namespaces,
@@ -250,6 +279,7 @@ impl Aggregator {
                 listening.overflows.as_ref().map(|overflows| overflows.rows.len()),
                 monitor_common::counters::LISTENERS.into(),
             ),
+            fill("open_services", self.walk.as_ref().map(|walk| walk.live.len()), MOST_SERVICES as u64),
             fill("closed_memory", None, closed_memory.into()),
             fill("ring_bytes", None, ring_bytes.into()),
         ]

@@ -36,6 +36,12 @@ impl<K: Copy + Eq + Hash, V: Default> Bounded<K, V> {
         self.entries.entry(key).or_default()
     }
 
+    /// The same, `None` when the key is new and another would have to make room.
+    pub fn entry_if_room(&mut self, key: K) -> Option<&mut V> {
+        let is_possible = self.entries.contains_key(&key) || self.order.len() < self.most;
+        is_possible.then(|| self.entry(key))
+    }
+
     /// Every entry, in no order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
         self.entries.iter_mut()

@@ -93,6 +93,17 @@ pub struct RunArgs {
     /// Connections remembered after they closed, for late requests [default: 65536]
     #[arg(long, env = "RESET_MONITOR_CLOSED_MEMORY", value_name = "COUNT")]
     pub closed_memory: Option<u32>,
+    /// Also look at open connections of other network namespaces, for which one thread stays privileged [default: false]
+    #[arg(
+        long,
+        env = "RESET_MONITOR_ENTER_NAMESPACES",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    pub enter_namespaces: Option<bool>,
     /// Kinds of hooks to use; all but auto are for tests
     #[arg(long, env = "RESET_MONITOR_BACKEND", value_enum, default_value_t)]
     pub backend: Backend,
@@ -113,6 +124,9 @@ pub struct CheckArgs {
     /// Also list the kernel programs and what verifying them took (JSON always has them)
     #[arg(long)]
     pub programs: bool,
+    /// Tell how open connections would be seen with this flag of `run`
+    #[arg(long)]
+    pub enter_namespaces: bool,
     /// Kinds of hooks to use; all but auto are for tests
     #[arg(long, env = "RESET_MONITOR_BACKEND", value_enum, default_value_t)]
     pub backend: Backend,

@@ -52,6 +52,8 @@ pub struct Config {
     pub published_peers: u32,
     /// How long a peer must be quiet before it may give up its place.
     pub retire_after: Duration,
+    /// Whether open connections of other network namespaces are looked at, too.
+    pub enter_namespaces: bool,
 }
 
 /// The file's form. Unknown keys are errors.
@@ -69,6 +71,7 @@ struct FileConfig {
     ring_bytes: Option<u32>,
     closed_memory: Option<u32>,
     retire_after: Option<u32>,
+    enter_namespaces: Option<bool>,
 }
 
 /// The configuration cannot be used.
@@ -143,6 +146,8 @@ impl Config {
             retire_after: Duration::from_secs(
                 pick(args.retire_after, file.retire_after, DEFAULT_RETIRE_AFTER_SECONDS).into(),
             ),
+            // One thread keeps a capability for it that can do nearly everything: who wants that must say so.
+            enter_namespaces: args.enter_namespaces.or(file.enter_namespaces).unwrap_or(false),
         };
         config.check()
     }
@@ -265,6 +270,15 @@ mod tests {
         assert_eq!((config.sizes.budgets.client, config.sizes.budgets.server), (13, 12));
         assert_eq!(config.listen.to_string(), "[::1]:1");
         assert_eq!(config.sizes.budgets.networks, DEFAULT_NETWORKS);
+    }
+
+    #[test]
+    fn other_namespaces_are_entered_only_for_who_says_so() {
+        assert!(!Config::resolve(&args(&[])).unwrap().enter_namespaces);
+        assert!(Config::resolve(&args(&["--enter-namespaces"])).unwrap().enter_namespaces);
+        let file = Written::new("enter", "enter_namespaces = true\n");
+        assert!(Config::resolve(&file.args(&[])).unwrap().enter_namespaces);
+        assert!(!Config::resolve(&file.args(&["--enter-namespaces=false"])).unwrap().enter_namespaces);
     }
 
     #[test]

@@ -23,3 +23,4 @@ pub mod owners;
 pub mod proc_net;
 pub mod sock_diag;
 pub mod truth;
+pub mod walker;

@@ -13,6 +13,7 @@ pub mod decode;
 pub mod enrich;
 pub mod event;
 pub mod idle;
+pub mod live;
 pub mod past;
 pub mod pipeline;
 pub mod publish;

@@ -22,6 +22,7 @@ mod classic;
 mod daemon;
 mod family;
 mod listening;
+mod live;
 mod peers;
 mod ports;
 mod stories;
@@ -52,6 +53,7 @@ pub fn encode(page: Page, format: Format) -> Result<String, fmt::Error> {
     let lines = 200
         + page.snapshot.series.len() * 10
         + page.snapshot.timeout_series.len() * 3
+        + page.snapshot.open_series.len() * 2
         + page.snapshot.ports.len() * 4
         + page.snapshot.listening.series.len() * 3
         + page.snapshot.listening.overflows.as_ref().map_or(0, |overflows| overflows.series.len() * 2);
@@ -79,6 +81,7 @@ impl Collector for Page {
         let encoder = &mut encoder;
         peers::encode(encoder, &self.snapshot.series)?;
         timeouts::encode(encoder, &self.snapshot.timeout_series)?;
+        live::encode(encoder, &self.snapshot)?;
         ports::encode(encoder, &self.snapshot.ports, self.snapshot.hooked)?;
         stories::encode(encoder, &self.snapshot)?;
         listening::encode(encoder, &self.snapshot.listening)?;

@@ -4,6 +4,8 @@
 //! Everything that can wake it is in one `select!`: a record, the clock, a verdict that has waited long enough, a reader's
 //! request for fresh counts, shutdown.
 
+mod walks;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use jiff::Timestamp;
 use monitor_common::counters::{Kind, PeerCounter};
 use tokio::sync::{mpsc, watch};
 
+use self::walks::Walks;
 use crate::aggregate::{Aggregator, Limits, Rest};
 use crate::clock::{self, Timebase, WallClock};
 use crate::decode::{DecodeError, decode, peek_time_ns};
@@ -22,12 +25,14 @@ use crate::kernel::namespaces::Namespaces;
 use crate::kernel::privileges;
 use crate::kernel::programs::Programs;
 use crate::kernel::truth::Truth;
+use crate::kernel::walker::{Question, Walker};
+use crate::live::Walk;
 use crate::owners::Owners;
 use crate::publish::{Published, Publisher, RefreshRequest, channel};
 use crate::recording::{RecordError, Recorder, Written};
 use crate::settle::Settled;
-use crate::snapshot::Snapshot;
 use crate::snapshot::hooked::Hooked;
+use crate::snapshot::{SignalRow, Snapshot};
 use crate::source::Source;
 use crate::story::Stages;
 
@@ -35,6 +40,11 @@ use crate::story::Stages;
 const BEAT: Duration = Duration::from_secs(1);
 /// Counts are read at every so many beats.
 const BEATS_PER_TICK: u32 = 5;
+/// Open connections are walked at every so many beats: 50,000 of them in so much time are a third of a percent of a CPU. A multiple of the
+/// ticks.
+const BEATS_PER_WALK: u32 = 15;
+/// How old a walk may be that answers a reader who wants peers.
+const WALK_AGE: Duration = Duration::from_secs(1);
 /// How long after records came the ring is looked at again without being woken: longer than the quiet after which a CPU wakes
 /// (`Settings::wake_quiet_ns`), so that what comes without a wake-up comes before a look that finds nothing.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -66,6 +76,7 @@ pub struct Pipeline {
     recorder: Option<Recorder>,
     stages: Stages,
     listening: Listening,
+    walks: Walks,
     aggregator: Aggregator,
     publisher: Publisher,
     requests: mpsc::Receiver<RefreshRequest>,
@@ -123,6 +134,7 @@ impl Pipeline {
             recorder: None,
             stages: Stages::new(Timebase { wall: WallClock::now(), hz }, enricher),
             listening,
+            walks: Walks::default(),
             aggregator,
             publisher,
             requests,
@@ -141,6 +153,14 @@ impl Pipeline {
         Self { recorder, ..self }
     }
 
+    /// Walks over open connections from now on.
+    #[must_use]
+    pub fn with_walker(mut self, walker: Walker) -> Self {
+        self.walks = Walks::by(walker);
+        self.publisher.signals(self.signals());
+        self
+    }
+
     /// Asks who owns the socket of each event that is shown from now on.
     #[must_use]
     pub fn with_owners(self, owners: Owners) -> Self {
@@ -155,15 +175,20 @@ impl Pipeline {
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut beats = 0u32;
+        self.walk();
         while !self.recorder.as_ref().is_some_and(Recorder::is_full) {
             tokio::select! {
                 biased;
                 _ = shutdown.wait_for(|stop| *stop) => break,
                 _ = beat.tick() => {
-                    beats = (beats + 1) % BEATS_PER_TICK;
-                    self.beat(beats == 0)?;
+                    beats = (beats + 1) % BEATS_PER_WALK;
+                    self.beat(beats.is_multiple_of(BEATS_PER_TICK))?;
+                    if beats == 0 {
+                        self.walk();
+                    }
                 }
                 Some(answer) = self.requests.recv() => self.answer(answer)?,
+                walk = self.walks.finished() => self.walked(walk)?,
                 ready = self.source.ready() => {
                     ready?;
                     self.drain()?;
@@ -197,23 +222,63 @@ impl Pipeline {
     /// Attaches to modules that have been loaded. With the last of them, no capability is needed for it any more.
     fn attach_awaited(&mut self) {
         if self.programs.is_awaiting() && self.programs.attach_awaited() {
-            let signals = self.programs.signals();
-            self.listening.set_hooked(Hooked::of(&signals));
-            self.publisher.signals(signals);
+            self.listening.set_hooked(Hooked::of(&self.programs.signals()));
+            self.publisher.signals(self.signals());
             if !self.programs.is_awaiting() {
                 privileges::drop_all_but_needed(&self.programs);
             }
         }
     }
 
-    /// One reading answers every request that waits.
+    /// How each signal is served.
+    fn signals(&self) -> Arc<[SignalRow]> {
+        self.programs.signals().iter().chain(self.walks.signal()).cloned().collect()
+    }
+
+    /// Has open connections walked, unless that is under way. The counts of this moment are what those of open connections are added to.
+    fn walk(&mut self) {
+        if !self.walks.can_begin() {
+            return;
+        }
+        self.aggregator.before_walk(self.truth.slots());
+        let question = Question { own: self.namespaces.own(), others: self.namespaces.others() };
+        self.walks.begin(question, clock::monotonic());
+    }
+
+    /// Takes in a walk, and answers who waited for it.
+    fn walked(&mut self, walk: Option<Walk>) -> Result<(), PipelineError> {
+        match walk {
+            Some(walk) => self.aggregator.after_walk(walk),
+            None => {
+                tracing::warn!("open connections are not looked at any more; what was seen of them stays");
+            }
+        }
+        let waited = self.walks.take_waiting();
+        if waited.is_empty() { Ok(()) } else { self.answer_now(waited) }
+    }
+
+    /// One reading answers every request that waits; who wants peers gets what is open, too, and waits for a walk.
     fn answer(&mut self, first: RefreshRequest) -> Result<(), PipelineError> {
-        self.drain()?;
-        self.settle_held();
         let mut requests = vec![first];
         while let Ok(waiting) = self.requests.try_recv() {
             requests.push(waiting);
         }
+        if requests.iter().any(|request| request.with_peers)
+            && self.walks.is_older_than(WALK_AGE, clock::monotonic())
+        {
+            self.walk();
+        }
+        if self.walks.is_under_way() {
+            let (waiting, now) = requests.into_iter().partition(|request| request.with_peers);
+            self.walks.wait(waiting);
+            requests = now;
+        }
+        if requests.is_empty() { Ok(()) } else { self.answer_now(requests) }
+    }
+
+    fn answer_now(&mut self, requests: Vec<RefreshRequest>) -> Result<(), PipelineError> {
+        self.drain()?;
+        self.settle_held();
         let mut snapshot = self.read(requests.iter().any(|request| request.with_peers));
         let (peers, timeouts) = (snapshot.peers.take(), snapshot.timeouts.take());
         let light = Arc::new(snapshot);

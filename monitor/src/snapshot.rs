@@ -18,6 +18,7 @@ use self::listening::Listening;
 use crate::cause::{CAUSES, Cause};
 use crate::counts::{PeerCounts, PortCounts, Stories};
 use crate::event::Direction;
+use crate::live::{Open, Walk};
 use crate::owners::Fullness;
 use crate::timeouts::{TimeoutRow, TimeoutSeries};
 
@@ -148,6 +149,8 @@ pub struct PeerRow {
     pub counts: PeerCounts,
     /// Why; `None` while no reset was ever sent or received, which is most peers.
     pub causes: Option<Box<CauseCounts>>,
+    /// What is open; `None` where that is not looked at, and for networks and `retired`: it is with `other` then.
+    pub open: Option<Open>,
 }
 
 /// One series set of the metrics page: a peer among the top K, `other`, or `retired`.
@@ -159,6 +162,38 @@ pub struct PeerSeries {
     pub counts: PeerCounts,
     /// Why.
     pub causes: CauseCounts,
+}
+
+/// Open connections of a peer, or of all that have no series of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenSeries {
+    /// The labels.
+    pub label: PeerLabel,
+    /// Established connections.
+    pub open: u64,
+    /// Those of them that have been quiet for a second or longer.
+    pub idle: u64,
+}
+
+/// The last walk over open connections, and what it took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalkRow {
+    /// From its beginning to its end.
+    pub took: Duration,
+    /// CPU time of that, the kernel's included.
+    pub cpu: Duration,
+    /// Namespaces that were walked.
+    pub walked: usize,
+    /// Namespaces that were known and not walked.
+    pub left_out: usize,
+}
+
+impl WalkRow {
+    /// Without what it found.
+    pub fn of(walk: &Walk) -> Self {
+        let Walk { live, at: _, took, cpu, left_out } = walk;
+        Self { took: *took, cpu: *cpu, walked: live.namespaces(), left_out: *left_out }
+    }
 }
 
 /// A local port's series; `None` is the port label `other`.
@@ -217,7 +252,7 @@ impl NamespaceRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fill {
     /// Its name: `client_peers`, `server_peers`, `refused_peers`, `networks`, `closed_memory`, `namespaces`,
-    /// `listening_sockets`, `overflowed_listeners`, `ring_bytes`.
+    /// `listening_sockets`, `overflowed_listeners`, `open_services`, `ring_bytes`.
     pub name: &'static str,
     /// Used entries; `None` where the kernel does not tell.
     pub used: Option<u64>,
@@ -292,13 +327,17 @@ pub struct Snapshot {
     pub series: Vec<PeerSeries>,
     /// Inferred idle timeouts of those among them of which any is known.
     pub timeout_series: Vec<TimeoutSeries>,
+    /// Open connections of the same peers, of others while there is room, and the rest; empty before the first walk.
+    pub open_series: Vec<OpenSeries>,
+    /// The last walk over open connections; `None` before the first one.
+    pub walk: Option<WalkRow>,
     /// Every local port with refusals or strays, for the API.
     pub port_rows: Vec<(u16, PortCounts)>,
     /// What the metrics page shows of them: a bounded number of ports, then the rest.
     pub ports: Vec<PortSeries>,
     /// Sum over all peers.
     pub total: PeerCounts,
-    /// The kernel programs' independent sum of the same; equal at rest.
+    /// The kernel programs' independent sum of the same, with the exchanges of open connections; equal at rest.
     pub kernel_total: PeerCounts,
     /// Sum over all local ports.
     pub ports_total: PortCounts,

@@ -8,10 +8,13 @@
 pub mod alignment;
 pub mod chain;
 pub mod estimate;
+mod held;
 mod samples;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use monitor_common::counters::Kind;
@@ -23,6 +26,7 @@ use self::samples::Samples;
 use crate::bounded::Bounded;
 use crate::cause::Cause;
 use crate::event::{Event, Told};
+use crate::live::{Open, Walk};
 use crate::snapshot::{PeerLabel, Scope};
 
 /// Services of peers that we connect to, and as many peers that connect to us. The one that was first noticed longest ago makes room.
@@ -33,7 +37,7 @@ const PORTS: usize = 256;
 pub const MOST_ROWS: usize = 2 * PEERS + PORTS;
 
 /// What a timeout is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Service {
     /// Network namespace, its inode number.
     pub netns: u32,
@@ -45,6 +49,20 @@ pub struct Service {
     pub role: Role,
 }
 
+/// In two pieces instead of one for each field and variant: a walk looks up fifty thousand.
+impl Hash for Service {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { netns, peer, port, role } = *self;
+        let (kind, bits) = match peer {
+            None => (0, 0),
+            Some(IpAddr::V4(address)) => (4, u128::from(address.to_bits())),
+            Some(IpAddr::V6(address)) => (6, address.to_bits()),
+        };
+        state.write_u128(bits);
+        state.write_u64(u64::from(netns) << 32 | u64::from(port) << 16 | u64::from(role as u8) << 8 | kind);
+    }
+}
+
 impl Service {
     fn of(event: &Event) -> Option<Self> {
         let peer = Some(event.remote.ip().to_canonical());
@@ -52,7 +70,7 @@ impl Service {
     }
 
     /// The port as a whole, of ours.
-    fn port(self) -> Option<Self> {
+    pub fn whole_port(self) -> Option<Self> {
         (self.role == Role::Server).then_some(Self { peer: None, ..self })
     }
 }
@@ -62,7 +80,7 @@ impl Service {
 pub struct SideFacts {
     /// Its timeouts, the densest first: more than one where several pools or settings are behind one address.
     pub estimates: Vec<Estimate>,
-    /// A quiet that it let pass, the longest of late.
+    /// A quiet that it let pass, the longest of late: the other side closed first, or the connection is still open.
     pub at_least: Option<Duration>,
     /// When it closed quiet connections, monotonic, oldest first.
     pub moments: Vec<Duration>,
@@ -81,6 +99,8 @@ pub struct TimeoutRow {
     pub peer: SideFacts,
     /// Who gives up first, and by how much.
     pub alignment: Alignment,
+    /// What is open; `None` where that is not looked at.
+    pub open: Option<Open>,
     /// When it was read, monotonic: ages count from here.
     pub read: Duration,
 }
@@ -119,12 +139,14 @@ pub struct Timeouts {
     servers: Bounded<Service, Sides>,
     clients: Bounded<Service, Sides>,
     ports: Bounded<Service, Sides>,
+    /// Open connections as of the last walk, of peers and of ports of ours.
+    live: Option<(Arc<Walk>, HashMap<Service, Open>)>,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         let [servers, clients] = [PEERS; 2].map(Bounded::of_at_most);
-        Self { servers, clients, ports: Bounded::of_at_most(PORTS) }
+        Self { servers, clients, ports: Bounded::of_at_most(PORTS), live: None }
     }
 }
 
@@ -139,11 +161,30 @@ impl Timeouts {
             Role::Client => &mut self.servers,
             Role::Server => &mut self.clients,
         };
-        let port = service.port().map(|port| self.ports.entry(port));
+        let port = service.whole_port().map(|port| self.ports.entry(port));
         for sides in [Some(known.entry(service)), port].into_iter().flatten() {
             take(sides, by, at, idle);
             sides.cgroup = event.cgroup_id.or(sides.cgroup);
         }
+    }
+
+    /// Takes in what is open: of idle connections, both sides have let their quiet pass. A peer that is new has a row if there is room: what
+    /// is merely open pushes nothing out that was learned.
+    pub fn hold(&mut self, walk: &Arc<Walk>) {
+        let live = &walk.live;
+        let whole = live.ports();
+        let Self { servers, clients, ports, live: _ } = self;
+        for (service, open) in live.services() {
+            let known = match service.role {
+                Role::Client => &mut *servers,
+                Role::Server => &mut *clients,
+            };
+            hold(known, *service, open, walk.at);
+        }
+        for (service, open) in &whole {
+            hold(ports, *service, open, walk.at);
+        }
+        self.live = Some((Arc::clone(walk), whole));
     }
 
     /// Everything that is known `now`, in no order.
@@ -179,7 +220,14 @@ impl Timeouts {
     }
 
     fn rows_of(&mut self, is_wanted: impl Fn(&Service) -> bool, now: Duration) -> Vec<TimeoutRow> {
-        let Self { servers, clients, ports } = self;
+        let Self { servers, clients, ports, live } = self;
+        let open = |service: &Service| {
+            let (walk, ports) = live.as_ref()?;
+            match service.peer {
+                Some(_) => walk.live.of(service),
+                None => ports.get(service).copied().or_else(|| walk.live.of(service)),
+            }
+        };
         let all = [servers, clients, ports].into_iter().flat_map(Bounded::iter_mut);
         let rows = all.filter(|(service, _)| is_wanted(service)).map(|(service, sides)| {
             let (local, peer) = (sides.local.facts(now), sides.peer.facts(now));
@@ -187,9 +235,26 @@ impl Timeouts {
                 Role::Client => align(&local, &peer, now),
                 Role::Server => align(&peer, &local, now),
             };
-            TimeoutRow { service: *service, cgroup: sides.cgroup, local, peer, alignment, read: now }
+            TimeoutRow {
+                service: *service,
+                cgroup: sides.cgroup,
+                local,
+                peer,
+                alignment,
+                open: open(service),
+                read: now,
+            }
         });
         rows.collect()
+    }
+}
+
+/// Both sides have let the quiet of open connections pass.
+fn hold(known: &mut Bounded<Service, Sides>, service: Service, open: &Open, at: Duration) {
+    let Some(longest) = open.longest() else { return };
+    let Some(Sides { local, peer, cgroup: _ }) = known.entry_if_room(service) else { return };
+    for side in [local, peer] {
+        side.hold(at, longest, open.third());
     }
 }
 

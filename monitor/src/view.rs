@@ -257,7 +257,7 @@ pub struct CountsView {
     pub reset: u64,
     /// Reset on purpose or without data.
     pub aborted: u64,
-    /// Request/response turns, estimated.
+    /// Request/response turns, estimated; those of open connections as of the last walk.
     pub exchanges: u64,
     /// Resets sent.
     pub resets_sent: u64,
@@ -287,6 +287,10 @@ pub struct PeerView {
     pub causes_sent: BTreeMap<String, u64>,
     /// Received resets by cause.
     pub causes_received: BTreeMap<String, u64>,
+    /// Connections that are open now; `null` where that is not looked at, and for networks and `retired`, whose are with `other`.
+    pub open: Option<u64>,
+    /// Those of them that have been quiet for a second or longer.
+    pub idle: Option<u64>,
 }
 
 /// Refusals, strays and rejections of a local port.

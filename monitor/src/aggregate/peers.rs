@@ -1,6 +1,6 @@
 //! Which peer each slot is, how long it has been quiet, and when it gives up its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use monitor_common::peer::{PeerKey, Role, SCOPE_ADDRESS, SCOPE_OTHER, SCOPE_V4_NETWORK};
@@ -11,12 +11,14 @@ use crate::counts::PeerCounts;
 use crate::decode::address;
 use crate::event::Direction;
 use crate::kernel::truth::{Budgets, SlotReading, key_role};
+use crate::live::Live;
 use crate::snapshot::{CauseCounts, PeerLabel, PeerRow, PeerSeries, Scope};
+use crate::timeouts::Service;
 
 /// At most this many are retired at a time for want of series; as many follow at the next tick.
 const SERIES_BATCH: usize = 16;
 
-/// A slot in use. A hundred thousand of these are 5 MB, so what the key tells is not kept again.
+/// A slot in use. A hundred thousand of these are 6 MB, so what the key tells is not kept again.
 #[derive(Debug)]
 struct Tenant {
     key: PeerKey,
@@ -28,6 +30,12 @@ struct Tenant {
     series: Option<u16>,
     /// It had open connections at the last reading.
     open: bool,
+    /// It had some at the last walk, be they older than we are.
+    walked: bool,
+    /// Exchanges that the kernel had counted when the last walk began.
+    closed: u64,
+    /// Exchanges as published, those of open connections among them. They never go down.
+    exchanges: u64,
     /// Its key is gone; it waits for its last counts.
     leaving: bool,
 }
@@ -63,6 +71,17 @@ pub(super) struct Peers {
     stories: BTreeMap<(u32, u8), u64>,
     series: SeriesTable,
     retired: BothRoles,
+    /// Exchanges of retired peers that the kernel had not counted.
+    retired_ahead: u64,
+}
+
+/// Sums of one reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    /// Over all slots, and the retired.
+    pub(super) total: PeerCounts,
+    /// Exchanges among them that the kernel has not counted: those of open connections.
+    pub(super) ahead: u64,
 }
 
 impl Peers {
@@ -75,6 +94,26 @@ impl Peers {
             stories: BTreeMap::new(),
             series: SeriesTable::new(published),
             retired: BothRoles::default(),
+            retired_ahead: 0,
+        }
+    }
+
+    /// A walk begins: what the kernel has counted until now is of connections that it does not find.
+    pub(super) fn before_walk(&mut self, slots: impl Iterator<Item = SlotReading>) {
+        for SlotReading { slot, key: _, counts } in slots {
+            if let Some(tenant) = self.tenants.get_mut(slot as usize).and_then(Option::as_mut) {
+                tenant.closed = counts.exchanges;
+            }
+        }
+    }
+
+    /// Takes in what a walk found. Exchanges of a peer are those that were counted when it began, and those of what it found open. What
+    /// closed meanwhile is in neither, so they are never too many; and what was published once stays.
+    pub(super) fn after_walk(&mut self, live: &Live) {
+        for tenant in self.tenants.iter_mut().flatten() {
+            let open = service(&tenant.key).and_then(|service| live.of(&service)).unwrap_or_default();
+            tenant.walked = open.open > 0;
+            tenant.exchanges = tenant.exchanges.max(tenant.closed.saturating_add(open.exchanges));
         }
     }
 
@@ -99,18 +138,23 @@ impl Peers {
         slots: impl Iterator<Item = SlotReading>,
         now: Duration,
         mut rows: Option<&mut Vec<PeerRow>>,
-    ) -> PeerCounts {
+        live: Option<&Live>,
+    ) -> Sums {
         self.series.start();
         let room = self.series.has_room();
         let mut total = PeerCounts::default();
+        let mut ahead = self.retired_ahead;
         let mut candidates = Vec::new();
-        for reading in slots {
-            let SlotReading { slot, key, counts } = reading;
+        for mut reading in slots {
+            let SlotReading { slot, key, counts: counted } = reading;
+            let noted = (key.scope != SCOPE_OTHER).then(|| self.note(&reading, now));
+            reading.counts.exchanges = self.published_exchanges(slot, counted.exchanges);
+            let counts = reading.counts;
+            ahead += counts.exchanges - counted.exchanges;
             total = total.plus(counts);
             if key.scope == SCOPE_OTHER {
                 self.series.add_other(key_role(&key), counts);
-            } else {
-                let (fresh, series) = self.note(&reading, now);
+            } else if let Some((fresh, series)) = noted {
                 match series {
                     Some(place) => self.series.add(place, counts),
                     None if room => candidates.push(Candidate { slot, counts, fresh }),
@@ -118,10 +162,13 @@ impl Peers {
                 }
             }
             if let Some(rows) = rows.as_deref_mut() {
-                rows.push(self.row(&reading));
+                rows.push(self.row(&reading, live));
             }
         }
         self.publish(candidates);
+        if let (Some(rows), Some(live)) = (rows.as_deref_mut(), live) {
+            rest_is_other(rows, live);
+        }
         for role in Role::ALL {
             let (counts, _) = self.retired.get(role);
             total = total.plus(counts);
@@ -129,7 +176,16 @@ impl Peers {
                 rows.push(self.retired_row(role));
             }
         }
-        total
+        Sums { total, ahead }
+    }
+
+    /// Exchanges that are shown of a slot of which the kernel has counted so many.
+    fn published_exchanges(&mut self, slot: u32, counted: u64) -> u64 {
+        let Some(tenant) = self.tenants.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return counted;
+        };
+        tenant.exchanges = tenant.exchanges.max(counted);
+        tenant.exchanges
     }
 
     /// Notes whose slot it is, and whether it did anything. Whether it is new, and its place among the series.
@@ -154,7 +210,11 @@ impl Peers {
         if let Some(series) = series {
             self.series.add_causes(series, &self.causes(slot));
         }
-        self.tenants[place] = Some(Tenant { key, activity, changed: second, series, open, leaving: false });
+        // A walk that is under way may have found connections of it that are counted by now, so nothing is known of before.
+        let (changed, closed, exchanges) = (second, 0, counts.exchanges);
+        let tenant =
+            Tenant { key, activity, changed, series, open, walked: false, closed, exchanges, leaving: false };
+        self.tenants[place] = Some(tenant);
         *self.used_of(slot) += 1;
         (true, series)
     }
@@ -207,6 +267,14 @@ impl Peers {
         self.series.published()
     }
 
+    /// Single peers with series of their own whose namespace was walked: what they have not open is 0, and not unknown.
+    pub(super) fn walked(&self, live: &Live) -> BTreeSet<PeerLabel> {
+        let tenants = self.tenants.iter().flatten().filter(|tenant| tenant.series.is_some());
+        let walked =
+            tenants.filter(|Tenant { key, .. }| key.scope == SCOPE_ADDRESS && live.has_walked(key.netns));
+        walked.map(|tenant| label(&tenant.key)).collect()
+    }
+
     /// Peers with series of their own.
     pub(super) fn published(&self) -> usize {
         self.series.len()
@@ -253,9 +321,12 @@ impl Peers {
         leaving
     }
 
-    pub(super) fn retire(&mut self, slot: u32, last: PeerCounts) {
+    pub(super) fn retire(&mut self, slot: u32, mut last: PeerCounts) {
         let Some(tenant) = self.tenants.get_mut(slot as usize).and_then(Option::take) else { return };
         *self.used_of(slot) -= 1;
+        let counted = last.exchanges;
+        last.exchanges = counted.max(tenant.exchanges);
+        self.retired_ahead += last.exchanges - counted;
         let role = key_role(&tenant.key);
         let causes = self.causes(slot);
         let told: Vec<_> = self.stories.range((slot, 0)..=(slot, u8::MAX)).map(|(key, _)| *key).collect();
@@ -280,18 +351,26 @@ impl Peers {
         causes
     }
 
-    fn row(&self, reading: &SlotReading) -> PeerRow {
+    fn row(&self, reading: &SlotReading, live: Option<&Live>) -> PeerRow {
         let SlotReading { slot, key, counts } = *reading;
         let told = self.stories.range((slot, 0)..=(slot, u8::MAX)).next().is_some();
         let untold = counts.untold_sent + counts.untold_received > 0;
         let causes = (told || untold).then(|| Box::new(self.causes(slot).with_untold(&counts)));
-        PeerRow { label: label(&key), netns: (key.scope != SCOPE_OTHER).then_some(key.netns), counts, causes }
+        let netns = (key.scope != SCOPE_OTHER).then_some(key.netns);
+        let open = live.zip(service(&key)).and_then(|(live, service)| live.of(&service));
+        PeerRow { label: label(&key), netns, counts, causes, open }
     }
 
     fn retired_row(&self, role: Role) -> PeerRow {
         let (counts, causes) = self.retired.get(role);
         let label = PeerLabel { scope: Scope::Retired, port: None, role };
-        PeerRow { label, netns: None, counts, causes: Some(Box::new(causes.with_untold(&counts))) }
+        PeerRow {
+            label,
+            netns: None,
+            counts,
+            causes: Some(Box::new(causes.with_untold(&counts))),
+            open: None,
+        }
     }
 
     fn tenant(&self, slot: u32) -> Option<&Tenant> {
@@ -323,7 +402,7 @@ impl Peers {
 impl Tenant {
     fn is_quiet(&self, now: Duration, quiet: Duration) -> bool {
         let changed = Duration::from_secs(self.changed.into());
-        !self.leaving && !self.open && now.saturating_sub(changed) >= quiet
+        !self.leaving && !self.open && !self.walked && now.saturating_sub(changed) >= quiet
     }
 }
 
@@ -340,6 +419,31 @@ fn code(direction: Direction, cause: Cause) -> u8 {
 const fn excess(used: usize, budget: u32) -> usize {
     let budget = budget as usize;
     if used > budget - budget / 8 { used - (budget - budget / 4) } else { 0 }
+}
+
+/// The service of a single peer's key.
+fn service(key: &PeerKey) -> Option<Service> {
+    (key.scope == SCOPE_ADDRESS).then(|| Service {
+        netns: key.netns,
+        peer: Some(address(key.addr)),
+        port: key.port,
+        role: key_role(key),
+    })
+}
+
+/// What is open and in no row of a single peer belongs to `other`, where there are networks, too.
+fn rest_is_other(rows: &mut [PeerRow], live: &Live) {
+    for role in Role::ALL {
+        let mut rest = live.total(role);
+        for open in rows.iter().filter(|row| row.label.role == role).filter_map(|row| row.open) {
+            rest.open = rest.open.saturating_sub(open.open);
+            rest.idle = rest.idle.saturating_sub(open.idle);
+        }
+        let is_other = |row: &&mut PeerRow| row.label.role == role && row.label.scope == Scope::Other;
+        if let Some(other) = rows.iter_mut().find(is_other) {
+            other.open = Some(rest);
+        }
+    }
 }
 
 /// The labels of a slot's key.

@@ -9,6 +9,7 @@ use crate::config::DEFAULT_SIZES;
 use crate::http::convert::signals_view;
 use crate::kernel::attach::{attach, prepare};
 use crate::kernel::programs::VerifiedProgram;
+use crate::kernel::walker;
 use crate::terminal::{Align, Cell, Column, Style, Table, colour_stdout, ends_quietly};
 use crate::view::SignalView;
 use crate::view::check::{CheckView, ProgramView};
@@ -17,8 +18,10 @@ use crate::view::check::{CheckView, ProgramView};
 pub fn check(args: CheckArgs) -> anyhow::Result<()> {
     let attached = attach(prepare(&DEFAULT_SIZES, args.backend)?, &DEFAULT_SIZES)?;
     let programs = &attached.loaded.programs;
+    let mut signals = programs.signals().to_vec();
+    signals.push(walker::signal(args.enter_namespaces));
     let view = CheckView {
-        served: signals_view(&programs.signals(), &attached.facts.release),
+        served: signals_view(&signals, &attached.facts.release),
         programs: programs.verified().into_iter().map(program_view).collect(),
     };
     drop(attached);

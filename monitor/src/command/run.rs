@@ -13,10 +13,11 @@ use crate::enrich::Enricher;
 use crate::http;
 use crate::kernel::attach::{Attached, attach};
 use crate::kernel::privileges;
+use crate::kernel::walker::Walker;
 use crate::lock::InstanceLock;
 use crate::owners::Owners;
 use crate::pipeline::{Pipeline, Settings};
-use crate::snapshot::SignalStatus;
+use crate::snapshot::{SignalRow, SignalStatus};
 
 /// Runs until a signal asks to end.
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
@@ -26,13 +27,15 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let _lock = InstanceLock::take(&config.lock_file)?;
     let listener = bind(&config)?;
     let attached = attach(prepared, &config.sizes)?;
-    log_signals(&attached);
+    let walker =
+        Walker::start(config.enter_namespaces).context("start the thread that walks over sockets")?;
+    log_signals(&attached, walker.signal());
     privileges::drop_all_but_needed(&attached.loaded.programs);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("start the asynchronous runtime")?;
-    let result = runtime.block_on(serve(config, attached, listener));
+    let result = runtime.block_on(serve(config, attached, walker, listener));
     // What a stuck reader still holds is not worth waiting for.
     runtime.shutdown_background();
     result
@@ -47,9 +50,9 @@ fn bind(config: &Config) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-fn log_signals(attached: &Attached) {
+fn log_signals(attached: &Attached, open_connections: &SignalRow) {
     let signals = attached.loaded.programs.signals();
-    let count = |status| signals.iter().filter(|row| row.status == status).count();
+    let count = |status| signals.iter().chain([open_connections]).filter(|row| row.status == status).count();
     tracing::info!(
         kernel = attached.facts.release,
         works = count(SignalStatus::Works),
@@ -59,7 +62,12 @@ fn log_signals(attached: &Attached) {
     );
 }
 
-async fn serve(config: Config, attached: Attached, listener: TcpListener) -> anyhow::Result<()> {
+async fn serve(
+    config: Config,
+    attached: Attached,
+    walker: Walker,
+    listener: TcpListener,
+) -> anyhow::Result<()> {
     let Attached { facts, loaded, listening } = attached;
     #[cfg(feature = "debug-log")]
     let (loaded, debug_lines) = crate::kernel::debug_log::take(loaded)?;
@@ -67,7 +75,8 @@ async fn serve(config: Config, attached: Attached, listener: TcpListener) -> any
         Settings { limits: config.limits(), enricher: Enricher::new(&facts.reset_reasons), hz: facts.hz };
     let (pipeline, published) = Pipeline::new(loaded, listening, settings)?;
     let (owners, questions) = Owners::new();
-    let (pipeline, published) = (pipeline.with_owners(owners.clone()), published.with_owners(owners.clone()));
+    let (pipeline, published) =
+        (pipeline.with_walker(walker).with_owners(owners.clone()), published.with_owners(owners.clone()));
     let (stop, stopping) = watch::channel(false);
     let http_settings = http::Settings {
         allowed_hosts: config.allowed_hosts.clone(),

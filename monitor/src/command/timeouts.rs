@@ -20,7 +20,8 @@ use crate::view::timeouts::{ChainView, ChangeView, HopView, SideView, TimeoutVie
 pub const AFTER_HELP: &str = "\
 Timeouts are inferred from connections that were closed after a second of quiet or more: three moments with closes after the same \
 quiet make one, if that is no chance. A pair is aligned when the client gives up at least 5 s before the server, tight when it does by less, and \
-misaligned when the server closes first: then a request can meet the closing, and be reset.";
+misaligned when the server closes first: then a request can meet the closing, and be reset. HELD is the longest quiet of a connection that is \
+open now, with the number of quiet ones: both sides have let that pass.";
 
 /// `reset-monitor timeouts`
 #[derive(Clone, Debug, clap::Args)]
@@ -59,7 +60,7 @@ pub async fn run(args: &TimeoutsArgs) -> anyhow::Result<()> {
         (0, _) => {
             writeln!(
                 io::stderr().lock(),
-                "no such timeout yet: they are seen when they run out, and a connection that was quiet for a second is closed"
+                "no such timeout yet: they are seen when a connection that was quiet for a second is closed, or is open"
             )?;
         }
         (shown, matching) if shown < matching => {
@@ -70,7 +71,7 @@ pub async fn run(args: &TimeoutsArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     Column { title: "PEER", align: Align::Left, width: 0 },
     Column { title: "PORT", align: Align::Right, width: 0 },
     Column { title: "ROLE", align: Align::Left, width: 0 },
@@ -78,6 +79,7 @@ const COLUMNS: [Column; 9] = [
     Column { title: "MARGIN", align: Align::Right, width: 0 },
     Column { title: "OURS", align: Align::Left, width: 0 },
     Column { title: "THEIRS", align: Align::Left, width: 0 },
+    Column { title: "HELD", align: Align::Right, width: 0 },
     Column { title: "SEEN", align: Align::Right, width: 0 },
     Column { title: "CHANGE", align: Align::Left, width: 0 },
 ];
@@ -151,7 +153,7 @@ fn style(verdict: &str) -> Style {
     }
 }
 
-fn cells(row: &TimeoutView) -> [Cell; 9] {
+fn cells(row: &TimeoutView) -> [Cell; 10] {
     let TimeoutView {
         peer,
         port,
@@ -163,6 +165,9 @@ fn cells(row: &TimeoutView) -> [Cell; 9] {
         server_seconds: _,
         local,
         remote,
+        open: _,
+        idle,
+        held_seconds,
         change,
     } = row;
     let ages = local.timeouts.iter().chain(&remote.timeouts).map(|inferred| inferred.age_seconds);
@@ -175,6 +180,7 @@ fn cells(row: &TimeoutView) -> [Cell; 9] {
         Cell::new(margin_seconds.map_or_else(String::new, signed)),
         Cell::new(side(local)),
         Cell::new(side(remote)),
+        Cell::new(held_seconds.map_or_else(String::new, |longest| held(longest, idle.unwrap_or_default()))),
         Cell::new(age),
         Cell::new(change.as_ref().map_or_else(String::new, changed)),
     ]
@@ -187,6 +193,11 @@ fn side(SideView { timeouts, at_least_seconds }: &SideView) -> String {
     }
     let each = timeouts.iter().map(|inferred| format!("{} ({})", text(inferred.seconds), inferred.samples));
     each.collect::<Vec<_>>().join(", ")
+}
+
+/// The longest quiet of an open connection, and how many are quiet.
+fn held(longest: f64, idle: u64) -> String {
+    format!("{} ({idle})", text(longest))
 }
 
 fn changed(ChangeView { client_at_most_seconds, server_at_least_seconds }: &ChangeView) -> String {

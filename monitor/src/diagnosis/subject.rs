@@ -113,7 +113,7 @@ pub(super) fn typed(scope: Scope) -> Option<String> {
 }
 
 fn new<'a>(row: &PeerRow, merged: bool) -> Subject<'a> {
-    let PeerRow { label, netns, counts, causes } = row;
+    let PeerRow { label, netns, counts, causes, open: _ } = row;
     Subject {
         peer: (!merged).then_some(label.scope),
         port: label.port,

@@ -18,6 +18,7 @@ fn row(peer: Scope, port: u16, role: Role, netns: u32) -> PeerRow {
         netns: Some(netns),
         counts: PeerCounts { closed: 10, ..PeerCounts::default() },
         causes: None,
+        open: None,
     }
 }
 
@@ -168,6 +169,7 @@ fn with(label: PeerLabel, counts: PeerCounts, causes: &[(Cause, u64)]) -> PeerRo
         netns: Some(1),
         counts: PeerCounts { closed: 10, ..counts },
         causes: Some(Box::new(all)),
+        open: None,
     }
 }
 

@@ -165,6 +165,8 @@ pub fn peer_view(row: &PeerRow) -> PeerView {
         reset_ratio: row.counts.reset_ratio(),
         causes_sent: row.causes.as_ref().map(|causes| causes_view(&causes.sent)).unwrap_or_default(),
         causes_received: row.causes.as_ref().map(|causes| causes_view(&causes.received)).unwrap_or_default(),
+        open: row.open.map(|open| open.open),
+        idle: row.open.map(|open| open.idle),
     }
 }
 

@@ -86,6 +86,11 @@ impl Namespaces {
         self.known.own()
     }
 
+    /// Namespaces besides our own, each with a process in it.
+    pub fn others(&self) -> Vec<(u32, u32)> {
+        self.known.processes().filter(|(netns, _)| Some(*netns) != self.known.own()).collect()
+    }
+
     /// Counters of every namespace with a process in it, by number: those of our own, of new ones and of those in which `ours`
     /// grew as they are now, those of others as they were when it was their turn. `ours` is where hooks count overflows, if they do.
     pub fn counters(&mut self, ours: Option<&Truth>) -> Vec<NamespaceCounters> {

@@ -10,14 +10,26 @@ const FOR_AWAITED: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_PERFM
 /// What reading the counters of other namespaces needs: `/proc/PID/ns/net` of processes that hold more than we do.
 const KEPT: [Capability; 1] = [Capability::CAP_SYS_PTRACE];
 
+/// What entering other network namespaces needs besides.
+const FOR_ENTERING: [Capability; 1] = [Capability::CAP_SYS_ADMIN];
+
+/// Drops every capability of this thread but those needed to look up other namespaces and, with `enter`, to enter them.
+pub fn keep_only_to_enter(enter: bool) {
+    let for_entering = FOR_ENTERING.into_iter().filter(|_| enter);
+    keep_only(KEPT.into_iter().chain(for_entering));
+}
+
 /// Drops every capability of this thread, and so of the threads it makes from now on, but those still needed. Freeing a
 /// quiet peer's slot is a map system call on a descriptor we hold, which needs no capability from 5.19 on; before, slots
 /// are then not freed, and newcomers beyond the budget stay in `other`.
 pub fn drop_all_but_needed(programs: &Programs) {
-    let held = caps::read(None, CapSet::Permitted).unwrap_or_default();
     let for_awaited = FOR_AWAITED.into_iter().filter(|_| programs.is_to_attach());
-    let kept: CapsHashSet =
-        KEPT.into_iter().chain(for_awaited).filter(|capability| held.contains(capability)).collect();
+    keep_only(KEPT.into_iter().chain(for_awaited));
+}
+
+fn keep_only(wanted: impl Iterator<Item = Capability>) {
+    let held = caps::read(None, CapSet::Permitted).unwrap_or_default();
+    let kept: CapsHashSet = wanted.filter(|capability| held.contains(capability)).collect();
     let dropped = caps::clear(None, CapSet::Ambient)
         .and_then(|()| caps::clear(None, CapSet::Inheritable))
         .and_then(|()| caps::set(None, CapSet::Effective, &kept))

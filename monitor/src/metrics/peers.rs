@@ -40,7 +40,7 @@ const FAMILIES: [PeerFamily; 6] = [
     },
     PeerFamily {
         name: "exchanges",
-        help: "Request and response turns with the peer, estimated from data segments when a connection ends.",
+        help: "Request and response turns with the peer, estimated from data segments when a connection ends, and of open ones at each walk.",
         value: |counts| counts.exchanges,
     },
     PeerFamily {

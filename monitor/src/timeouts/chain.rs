@@ -75,6 +75,7 @@ mod tests {
             local: SideFacts::default(),
             peer: SideFacts::default(),
             alignment: Alignment { verdict, client: None, server: None, margin_ms: None },
+            open: None,
             read: Duration::ZERO,
         }
     }

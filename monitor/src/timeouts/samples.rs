@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::SideFacts;
 use super::estimate::{Estimate, Moment, clusters, is_enough, tolerance};
+use super::held::Held;
 
 /// Moments kept, and as many in which quiet was let pass: the last ones, since settings change.
 const KEPT: usize = 32;
@@ -21,13 +22,17 @@ const SILENT: usize = 5;
 /// One in a hundred.
 const UNLIKELY: f64 = 0.01;
 
-/// The memory of one side: 64 moments of 8 bytes each at most, and a moment under way.
+/// The memory of one side: 64 moments of 8 bytes each at most, a moment under way, and 48 bytes of what is open.
 #[derive(Debug, Default)]
 pub(super) struct Samples {
     kept: VecDeque<Moment>,
     passed: VecDeque<Moment>,
     /// The moment under way.
     now: Vec<Moment>,
+    /// The longest quiet of its open connections.
+    held: Held,
+    /// The quiet that [`CONTRADICTIONS`] of them have reached.
+    several: Held,
 }
 
 impl Samples {
@@ -56,20 +61,34 @@ impl Samples {
         self.passed.push_back(Moment::new(at, idle));
     }
 
+    /// Its open connections are quiet: one for so long, and [`CONTRADICTIONS`] of them for `several`.
+    pub(super) fn hold(&mut self, at: Duration, longest: Duration, several: Option<Duration>) {
+        self.held.saw(at, longest);
+        if let Some(several) = several {
+            self.several.saw(at, several);
+        }
+    }
+
     /// What follows from it.
     pub(super) fn facts(&mut self, now: Duration) -> SideFacts {
         self.end_moment(now);
         let mut estimates = clusters(self.kept.make_contiguous());
         estimates.retain(|estimate| {
-            !self.is_contradicted(estimate) && !self.is_outlived(estimate) && !self.is_given_up(estimate)
+            !self.is_contradicted(estimate)
+                && !self.is_outlived(estimate)
+                && !self.is_given_up(estimate)
+                && !self.several.outlived(estimate)
         });
+        self.held.forget_older_than(&estimates);
+        self.several.forget_older_than(&estimates);
         // A longer quiet that passed before a shorter timeout was seen belongs to an older setting.
         let is_true = |moment: &&Moment| {
             estimates.iter().all(|estimate| {
                 moment.idle() <= estimate.latest + tolerance(estimate.latest) || moment.at() > estimate.last
             })
         };
-        let at_least = self.passed.iter().filter(is_true).map(|moment| moment.idle()).max();
+        let passed = self.passed.iter().filter(is_true).map(|moment| moment.idle());
+        let at_least = passed.chain(self.held.not_older_than(&estimates)).max();
         SideFacts { estimates, at_least, moments: self.kept.iter().map(|moment| moment.at()).collect() }
     }
 

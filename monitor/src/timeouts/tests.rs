@@ -4,6 +4,7 @@ use super::alignment::Verdict;
 use super::*;
 use crate::event::{Fin, Owner};
 use crate::idle::{Basis, Idle};
+use crate::live::{Connection, Listeners};
 
 const S: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
@@ -49,6 +50,31 @@ impl Host {
             self.now += apart;
             self.close(by, idle);
         }
+    }
+
+    /// A walk that finds connections open, quiet for so long each.
+    fn open(&mut self, quiets: &[Duration]) {
+        let (local, remote, listeners) = match self.role.unwrap_or(Role::Client) {
+            Role::Client => ("10.0.0.1:40000", "10.0.0.2:80", Listeners::default()),
+            Role::Server => {
+                let address = "0.0.0.0:80".parse().unwrap();
+                ("10.0.0.1:80", "10.0.0.2:40000", Listeners::of(std::iter::once(address)))
+            }
+        };
+        let mut walk = Walk { at: self.now, ..Walk::default() };
+        walk.live.walk(1);
+        for quiet in quiets {
+            let connection = Connection {
+                local: local.parse().unwrap(),
+                remote: remote.parse().unwrap(),
+                established: true,
+                quiet_ms: u32::try_from(quiet.as_millis()).unwrap(),
+                exchanges: 1,
+                caller: None,
+            };
+            walk.live.add(1, &listeners, &connection);
+        }
+        self.timeouts.hold(&Arc::new(walk));
     }
 
     fn row(&mut self) -> TimeoutRow {
@@ -305,4 +331,132 @@ fn a_port_knows_what_all_its_clients_did_and_memory_is_bounded() {
         host.timeouts.observe(&told(event));
     }
     assert_eq!(host.timeouts.ports.values().count(), PORTS);
+}
+
+#[test]
+fn what_is_open_and_quiet_both_sides_have_let_pass() {
+    let mut host = Host { now: 1_000 * S, ..Host::default() };
+    host.open(&[90 * S, 500 * MS, 40 * S]);
+    let row = host.row();
+    assert_eq!((row.local.at_least, row.peer.at_least), (Some(90 * S), Some(90 * S)));
+    assert_eq!((row.alignment.verdict, row.alignment.margin_ms), (Verdict::Unknown, None));
+    let open = row.open.unwrap();
+    assert_eq!((open.open, open.idle, open.longest()), (3, 2, Some(90 * S)));
+    // They are used again: what was seen stays seen, and nothing is held now.
+    host.now += 15 * S;
+    host.open(&[MS, MS, MS]);
+    let row = host.row();
+    assert_eq!(row.peer.at_least, Some(90 * S));
+    assert_eq!((row.open.unwrap().idle, row.open.unwrap().longest()), (0, None));
+}
+
+#[test]
+fn nothing_is_said_of_what_is_not_looked_at() {
+    let mut host = Host::default();
+    host.closes(Side::Peer, 70 * S, [60 * S; 3]);
+    assert_eq!(host.row().open, None);
+    host.open(&[]);
+    assert_eq!(host.row().open, Some(Open::default()));
+}
+
+#[test]
+fn a_port_of_ours_is_held_by_all_its_clients() {
+    let mut host = Host { now: 1_000 * S, ..Host::as_server() };
+    host.open(&[90 * S, 80 * S]);
+    let rows = host.timeouts.rows(host.now);
+    let port = rows.iter().find(|row| row.service.peer.is_none()).unwrap();
+    assert_eq!((port.local.at_least, port.open.unwrap().open), (Some(90 * S), 2));
+}
+
+#[test]
+fn three_open_connections_that_outlive_a_timeout_make_it_untrue_and_two_do_not() {
+    let mut host = Host::default();
+    host.closes(Side::Peer, 70 * S, [60 * S; 4]);
+    host.now += 200 * S;
+    // Later ones, and within what a timer that ticks once a second allows.
+    for open in [[190 * S, 180 * S, 500 * MS], [190 * S, 180 * S, 62_900 * MS]] {
+        host.open(&open);
+        assert_eq!(host.peers().len(), 1, "{open:?}");
+    }
+    host.open(&[190 * S, 180 * S, 63_100 * MS]);
+    assert_eq!(host.peers(), []);
+    assert_eq!(host.row().peer.at_least, Some(190 * S));
+    // It does not come back when they are used again, nor with closes that count the same connections.
+    host.now += 15 * S;
+    host.open(&[MS; 3]);
+    assert_eq!(host.peers(), []);
+    // It does when it is seen again.
+    host.closes(Side::Peer, 70 * S, [60 * S]);
+    assert_eq!(host.peers(), [(60.0, 5)]);
+    assert_eq!(host.row().peer.at_least, None, "what was held before belongs to another setting");
+}
+
+#[test]
+fn connections_that_were_held_for_long_before_say_nothing_against_a_timeout() {
+    let mut host = Host::default();
+    host.now += 10_000 * S;
+    // A pool that never closes, beside one that does.
+    for _ in 0..4 {
+        host.closes(Side::Local, 70 * S, [60 * S]);
+        host.open(&[9_000 * S; 5]);
+    }
+    let row = host.row();
+    assert_eq!(row.local.estimates.len(), 1);
+    assert_eq!(row.peer.at_least, Some(9_000 * S), "the peer has let pass what our other pool held");
+    assert_eq!(row.alignment.verdict, Verdict::Aligned);
+}
+
+#[test]
+fn what_is_held_and_closed_later_is_one_connection() {
+    let mut host = Host::default();
+    host.closes(Side::Peer, 70 * S, [60 * S; 4]);
+    host.now += 100 * S;
+    host.open(&[90 * S, 80 * S]);
+    // The same two are closed, and nobody else contradicts.
+    host.closes(Side::Local, S, [91 * S, 82 * S]);
+    assert_eq!(host.peers().len(), 1);
+}
+
+#[test]
+fn a_walk_pushes_out_nothing_that_closes_have_taught() {
+    let mut host = Host::default();
+    host.closes(Side::Local, 70 * S, [55 * S; 3]);
+    host.closes(Side::Peer, 70 * S, [65 * S]);
+    host.open(&[70 * S]);
+    for _ in 0..100 {
+        host.now += 15 * S;
+        host.open(&[2 * S]);
+    }
+    let row = host.row();
+    assert_eq!(row.peer.at_least, Some(70 * S));
+    assert_eq!((row.alignment.verdict, row.alignment.margin_ms), (Verdict::Aligned, Some(15_000)));
+    // Nor do peers that are merely open.
+    let mut walk = Walk { at: host.now, ..Walk::default() };
+    for number in 0..3_000u32 {
+        let remote = (std::net::Ipv4Addr::from(0x0b00_0000 + number), 80).into();
+        let local = "10.0.0.1:40000".parse().unwrap();
+        let connection =
+            Connection { local, remote, established: true, quiet_ms: 5_000, exchanges: 0, caller: None };
+        walk.live.add(1, &Listeners::default(), &connection);
+    }
+    host.timeouts.hold(&Arc::new(walk));
+    let rows = host.timeouts.rows(host.now);
+    assert_eq!(rows.len(), PEERS);
+    assert!(rows.iter().any(|row| !row.local.estimates.is_empty()));
+}
+
+#[test]
+fn a_lowered_timeout_ends_what_was_held_under_the_old_one() {
+    let mut host = Host { now: 10_000 * S, ..Host::default() };
+    host.open(&[600 * S; 3]);
+    host.closes(Side::Peer, 70 * S, [60 * S; 3]);
+    assert_eq!(host.row().peer.at_least, None);
+    host.now += 15 * S;
+    host.open(&[50 * S; 3]);
+    assert_eq!(host.row().peer.at_least, Some(50 * S));
+    // And raised again: the old quiet is in nobody's way.
+    host.now += 300 * S;
+    host.open(&[200 * S; 3]);
+    assert_eq!(host.peers(), []);
+    assert_eq!(host.row().peer.at_least, Some(200 * S));
 }

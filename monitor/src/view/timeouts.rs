@@ -72,6 +72,12 @@ pub struct TimeoutView {
     pub local: SideView,
     /// What was seen of the other end.
     pub remote: SideView,
+    /// Connections that are open now; `null` where that is not looked at, as in other network namespaces without `--enter-namespaces`.
+    pub open: Option<u64>,
+    /// Those of them that have been quiet for a second or longer.
+    pub idle: Option<u64>,
+    /// How long one of them has been quiet, the longest; `null` while none is.
+    pub held_seconds: Option<f64>,
     /// What to change; `null` where nothing is to be.
     pub change: Option<ChangeView>,
 }
@@ -81,7 +87,7 @@ pub struct TimeoutView {
 pub struct SideView {
     /// Its timeouts, the one that was seen most often first.
     pub timeouts: Vec<InferredView>,
-    /// It let so much quiet pass of late: the other side closed first.
+    /// It let so much quiet pass of late: the other side closed first, or the connection is still open.
     pub at_least_seconds: Option<f64>,
 }
 

@@ -61,7 +61,7 @@ fn row(peer: &str, port: u16, role: Role, causes: &[(Direction, Cause, u64)]) ->
     }
     let scope = Scope::Address(peer.parse().unwrap());
     let causes = (!causes.is_empty()).then(|| Box::new(all));
-    PeerRow { label: label(scope, Some(port), role), netns: Some(NETNS), counts, causes }
+    PeerRow { label: label(scope, Some(port), role), netns: Some(NETNS), counts, causes, open: None }
 }
 
 fn time(seconds: u64) -> Timestamp {

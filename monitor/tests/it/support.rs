@@ -25,8 +25,8 @@ use monitor::snapshot::listening::{
     OverflowSeries, Queue, StageCounts,
 };
 use monitor::snapshot::{
-    CauseCounts, Fill, IdleHistogram, NamespaceRow, PeerLabel, PeerRow, PeerSeries, PortSeries, ProgramRow,
-    Scope, SignalRow, SignalStatus, Snapshot,
+    CauseCounts, Fill, IdleHistogram, NamespaceRow, OpenSeries, PeerLabel, PeerRow, PeerSeries, PortSeries,
+    ProgramRow, Scope, SignalRow, SignalStatus, Snapshot, WalkRow,
 };
 use monitor::verdict::{Confidence, Fact, Verdict};
 use monitor_common::counters::{KINDS, Kind};
@@ -246,6 +246,8 @@ pub(crate) fn snapshot() -> Snapshot {
             counts: PortCounts { refused_sent: 1, stray_sent: 2, stray_received: 3, reject_sent: 4 },
         },
     ];
+    let mut peers = peers;
+    peers[0].open = Some(timeouts::open(&[500, 61_000, 3_000]));
     let total = peers.iter().map(|row| row.counts).sum();
     let story = StoryCounts { seen: 40, submitted: 30, lost: 4, suppressed: 6, decoded: 30 };
     Snapshot {
@@ -265,6 +267,21 @@ pub(crate) fn snapshot() -> Snapshot {
         peers: Some(peers),
         timeout_series: timeouts::series(),
         timeouts: Some(timeouts::rows()),
+        open_series: vec![
+            OpenSeries {
+                label: label(Scope::Address("10.0.0.1".parse().unwrap()), Some(8080), Role::Client),
+                open: 3,
+                idle: 2,
+            },
+            OpenSeries { label: label(Scope::Other, None, Role::Client), open: 0, idle: 0 },
+            OpenSeries { label: label(Scope::Other, None, Role::Server), open: 7, idle: 1 },
+        ],
+        walk: Some(WalkRow {
+            took: Duration::from_millis(5),
+            cpu: Duration::from_millis(4),
+            walked: 1,
+            left_out: 2,
+        }),
         namespaces: vec![NamespaceRow {
             netns: 1,
             resets_sent: 20,
@@ -448,7 +465,7 @@ fn row(scope: Scope, port: Option<u16>, role: Role, netns: Option<u32>, size: u6
         untold_sent: 1,
         untold_received: 0,
     };
-    PeerRow { label: label(scope, port, role), netns, counts, causes: Some(Box::new(causes)) }
+    PeerRow { label: label(scope, port, role), netns, counts, causes: Some(Box::new(causes)), open: None }
 }
 
 pub(crate) fn signals() -> Vec<SignalRow> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use monitor::command::timeouts::print;
 use monitor::http::convert::timeouts::timeouts_view;
+use monitor::live::{Connection, Listeners, Live, Open};
 use monitor::snapshot::{PeerLabel, Scope, Snapshot};
 use monitor::terminal::Output;
 use monitor::timeouts::alignment::{Alignment, Verdict};
@@ -54,11 +55,16 @@ async fn a_row_has_both_numbers_the_margin_and_what_to_change_and_unknown_is_nul
             "at_least_seconds": null,
         },
         // The client never gave up by itself: it would hold on to whatever the server allows.
+        "open": 3, "idle": 2, "held_seconds": 61.0,
         "change": {"client_at_most_seconds": 55, "server_at_least_seconds": null},
     });
     assert_eq!(answer["timeouts"][0], expected);
     assert_eq!(answer["timeouts"][1]["margin_seconds"], Value::Null);
     assert_eq!(answer["timeouts"][1]["change"], Value::Null);
+    let open =
+        |row: usize| ["open", "idle", "held_seconds"].map(|field| answer["timeouts"][row][field].clone());
+    assert_eq!(open(1), [Value::from(0), Value::from(0), Value::Null], "nothing is open");
+    assert_eq!(open(2), [Value::Null, Value::Null, Value::Null], "it was not looked at");
     assert_eq!(answer["since"], "2026-11-20T02:00:00Z");
 }
 
@@ -94,10 +100,10 @@ fn the_audit_stands_in_aligned_columns() {
     let mut out = Vec::new();
     print(&view, Output::Table, false, &mut out).unwrap();
     let expected = "\
-PEER         PORT  ROLE    VERDICT     MARGIN  OURS        THEIRS            SEEN  CHANGE
-10.0.0.1     8080  client  misaligned  -28 ms  >= 60.0 s   60.0 s (7)  60.0 s ago  client <= 55 s
-all clients   443  server  unknown          -  >= 30.0 s   30.0 s (3)  60.0 s ago  -
-2001:db8::7   443  server  aligned      7.0 s  65.0 s (4)  58.0 s (9)  60.0 s ago  -
+PEER         PORT  ROLE    VERDICT     MARGIN  OURS        THEIRS            HELD        SEEN  CHANGE
+10.0.0.1     8080  client  misaligned  -28 ms  >= 60.0 s   60.0 s (7)  61.0 s (2)  60.0 s ago  client <= 55 s
+all clients   443  server  unknown          -  >= 30.0 s   30.0 s (3)           -  60.0 s ago  -
+2001:db8::7   443  server  aligned      7.0 s  65.0 s (4)  58.0 s (9)           -  60.0 s ago  -
 ";
     assert_eq!(String::from_utf8(out).unwrap(), expected);
     let mut json = Vec::new();
@@ -149,6 +155,23 @@ fn series_of(peer: &str, port: u16, role: Role) -> PeerLabel {
     PeerLabel { scope: Scope::Address(peer.parse().unwrap()), port: Some(port), role }
 }
 
+/// A service's connections, quiet for so many milliseconds each.
+pub(crate) fn open(quiets: &[u32]) -> Open {
+    let mut live = Live::default();
+    for &quiet_ms in quiets {
+        let connection = Connection {
+            local: "10.0.0.9:40000".parse().unwrap(),
+            remote: "10.0.0.1:8080".parse().unwrap(),
+            established: true,
+            quiet_ms,
+            exchanges: 1,
+            caller: None,
+        };
+        live.add(1, &Listeners::default(), &connection);
+    }
+    live.services().next().map(|(_, open)| *open).unwrap()
+}
+
 /// Series of two peers.
 pub(crate) fn series() -> Vec<TimeoutSeries> {
     let seconds = Duration::from_secs_f64;
@@ -183,12 +206,13 @@ pub(crate) fn rows() -> Vec<TimeoutRow> {
         at_least: at_least.map(seconds),
         moments: vec![seconds(940.0)],
     };
-    let row = |peer: Option<&str>, port, role, local, peers, alignment| TimeoutRow {
+    let row = |peer: Option<&str>, port, role, local, peers, alignment, open| TimeoutRow {
         service: Service { netns: 1, peer: peer.map(|peer| peer.parse().unwrap()), port, role },
         cgroup: Some(7),
         local,
         peer: peers,
         alignment,
+        open,
         read: seconds(1_000.0),
     };
     let alignment = |verdict, client: Option<f64>, server: Option<f64>, margin_ms| Alignment {
@@ -205,6 +229,7 @@ pub(crate) fn rows() -> Vec<TimeoutRow> {
             side(65.0, 0.0, 4, None),
             side(58.0, 0.0, 9, None),
             alignment(Verdict::Aligned, Some(58.0), Some(65.0), Some(7_000)),
+            None,
         ),
         row(
             None,
@@ -213,6 +238,7 @@ pub(crate) fn rows() -> Vec<TimeoutRow> {
             SideFacts { at_least: Some(seconds(30.0)), ..SideFacts::default() },
             side(30.0, 0.25, 3, None),
             alignment(Verdict::Unknown, Some(30.25), None, None),
+            Some(Open::default()),
         ),
         row(
             Some("10.0.0.1"),
@@ -221,6 +247,7 @@ pub(crate) fn rows() -> Vec<TimeoutRow> {
             SideFacts { at_least: Some(seconds(60.02)), ..SideFacts::default() },
             side(60.012, 0.02, 7, None),
             alignment(Verdict::Misaligned, Some(60.02), Some(59.992), Some(-28)),
+            Some(open(&[500, 61_000, 3_000])),
         ),
     ]
 }

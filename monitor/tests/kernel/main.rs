@@ -13,6 +13,7 @@ mod checks;
 mod format;
 mod lifecycle;
 mod listeners;
+mod live;
 mod overload;
 mod owners;
 mod recording;
@@ -159,7 +160,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     for (name, run) in anywhere {
         selection.add(Some(Need::OneKernel), beside_others(name, run));
     }
-    for (name, run) in [checks::TRIALS, backends::TRIALS, listeners::TRIALS].concat() {
+    for (name, run) in [checks::TRIALS, backends::TRIALS, listeners::TRIALS, live::TRIALS].concat() {
         selection.add(None, beside_others(name, run));
     }
     for &family in scenarios::WITHOUT_ROOM.families {

@@ -178,6 +178,38 @@ fn listening_line(line: &str) -> Result<Listening> {
     })
 }
 
+/// What `ss` shows of an established connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Established {
+    /// Of this end.
+    pub(crate) local_port: u16,
+    /// The smaller of `lastsnd` and `lastrcv`, in milliseconds.
+    pub(crate) quiet_ms: u64,
+}
+
+/// Every established connection from or to a port, as `ss` shows them.
+pub(crate) fn established(port: u16) -> Result<Vec<Established>> {
+    let ends = format!("( sport = :{port} or dport = :{port} )");
+    let output = Command::new("ss")
+        .args(["-tniHO", "state", "established", &ends])
+        .output()
+        .context("cannot run `ss` (package iproute2)")?;
+    ensure!(output.status.success(), "`ss` failed: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout)?.lines().map(established_line).collect()
+}
+
+/// `0 0 127.0.0.2:80 127.0.0.3:4000 cubic ... lastsnd:120 lastrcv:120 lastack:80 ...`, without those that are 0.
+fn established_line(line: &str) -> Result<Established> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let local = words.get(2).and_then(|local| local.rsplit_once(':'));
+    let (_, local_port) = local.with_context(|| format!("not what `ss` usually prints: {line}"))?;
+    let age = |name: &str| {
+        let age = words.iter().find_map(|word| word.strip_prefix(name));
+        age.map_or(Ok(0), str::parse)
+    };
+    Ok(Established { local_port: local_port.parse()?, quiet_ms: age("lastsnd:")?.min(age("lastrcv:")?) })
+}
+
 /// A line of `/proc/net/tcp` or `tcp6`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SocketLine {

@@ -55,7 +55,7 @@ fn hop_view(row: &TimeoutRow) -> HopView {
 }
 
 fn timeout_view(row: &TimeoutRow) -> TimeoutView {
-    let TimeoutRow { service, cgroup: _, local, peer, alignment, read } = row;
+    let TimeoutRow { service, cgroup: _, local, peer, alignment, open, read } = row;
     let Alignment { verdict, client, server, margin_ms } = *alignment;
     // One that never gives up would hold on to whatever the server allows.
     let gives_up = match service.role {
@@ -73,6 +73,9 @@ fn timeout_view(row: &TimeoutRow) -> TimeoutView {
         server_seconds: server.map(|time| time.as_secs_f64()),
         local: side_view(local, *read),
         remote: side_view(peer, *read),
+        open: open.map(|open| open.open),
+        idle: open.map(|open| open.idle),
+        held_seconds: open.and_then(|open| open.longest()).map(|quiet| quiet.as_secs_f64()),
         change: change(verdict, client.filter(|_| gives_up), server),
     }
 }

@@ -63,6 +63,11 @@ impl Known {
         self.processes.keys().copied()
     }
 
+    /// The same, each with that process.
+    pub(super) fn processes(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.processes.iter().map(|(netns, process)| (*netns, *process))
+    }
+
     /// Our own.
     pub(super) const fn own(&self) -> Option<u32> {
         self.own

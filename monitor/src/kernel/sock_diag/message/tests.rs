@@ -1,6 +1,11 @@
 //! Answers as a kernel writes them, and as none should.
 
+use monitor_common::peer::Role;
+
+use super::listener::{MEMORY_DROPS, ONLY_V6};
 use super::*;
+use crate::kernel::sock_diag::{Dump, ListenSocket, MOST_SOCKETS};
+use crate::live::Connection;
 
 const SEQUENCE: u32 = 7;
 
@@ -58,13 +63,25 @@ fn v6() -> Vec<u8> {
 }
 
 fn parse(bytes: &[u8]) -> Result<(Progress, Dump), SockDiagError> {
-    let mut dump = Dump::default();
-    take_in(bytes, SEQUENCE, &mut dump).map(|progress| (progress, dump))
+    let (mut dump, mut answer) = (Dump::default(), Answer::to(SEQUENCE));
+    let progress = answer.take_in(bytes, &mut |payload| {
+        dump.add(listener::read(payload)?);
+        Some(())
+    })?;
+    dump.interrupted = answer.interrupted();
+    Ok((progress, dump))
 }
 
 #[test]
-fn the_question_asks_for_listening_tcp_sockets_with_their_memory() {
-    let bytes = question(AddressFamily::INET6, 5);
+fn the_questions_ask_for_listeners_with_their_memory_and_for_open_connections_with_their_numbers() {
+    let bytes = question(AddressFamily::INET, Wanted::Connections, 5);
+    assert_eq!(bytes[16..20], [2, 6, 0x2, 0]);
+    assert_eq!(bytes[20..24], 0x102_u32.to_ne_bytes());
+    let bytes = question_of_all(Wanted::Connections, 5);
+    assert_eq!(bytes.len(), 76);
+    assert_eq!((bytes[0], bytes[4], bytes[19]), (76, 18, 0x2));
+    assert_eq!(bytes[68..72], 0x102_u32.to_ne_bytes());
+    let bytes = question(AddressFamily::INET6, Wanted::Listeners, 5);
     assert_eq!(bytes.len(), 72);
     assert_eq!(
         bytes[..16],
@@ -195,5 +212,105 @@ fn no_bytes_whatever_they_say_make_it_panic_or_loop() {
             })
             .collect();
         drop(parse(&noise));
+        drop(connections(&noise));
+        drop(connections(&[open(ESTABLISHED), noise.clone()].concat()));
+        drop(connections(&[open(ESTABLISHED), attribute(INFO, &noise)].concat()));
+    }
+}
+
+/// `struct inet_diag_msg` of a connection from 10.0.0.9:40000 to 10.0.0.7:443.
+fn open(state: u8) -> Vec<u8> {
+    let mut bytes = vec![0; SOCKET_BYTES];
+    bytes[..2].copy_from_slice(&[2, state]);
+    bytes[4..8].copy_from_slice(&[40_000_u16.to_be_bytes(), 443_u16.to_be_bytes()].concat());
+    bytes[8..12].copy_from_slice(&[10, 0, 0, 9]);
+    bytes[24..28].copy_from_slice(&[10, 0, 0, 7]);
+    bytes
+}
+
+/// `struct tcp_info` as 6.x writes it: quiet for 5 s, 12 segments in and 10 out.
+fn info(sent: u64, again: u64, acked: u64) -> Vec<u8> {
+    let mut bytes = vec![0; 248];
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    put(44, &9_000_u32.to_ne_bytes());
+    put(52, &5_000_u32.to_ne_bytes());
+    put(120, &acked.to_ne_bytes());
+    put(152, &12_u32.to_ne_bytes());
+    put(156, &10_u32.to_ne_bytes());
+    put(200, &sent.to_ne_bytes());
+    put(208, &again.to_ne_bytes());
+    bytes
+}
+
+fn connections(payload: &[u8]) -> Result<Vec<Connection>, SockDiagError> {
+    let mut found = Vec::new();
+    for kind in [BY_FAMILY, TCP_OF_ALL_FAMILIES] {
+        found.clear();
+        Answer::to(SEQUENCE).take_in(&message(kind, 2, SEQUENCE, payload), &mut |payload| {
+            found.extend(connection::read(payload)?);
+            Some(())
+        })?;
+    }
+    Ok(found)
+}
+
+fn one(state: u8, info: &[u8]) -> Option<Connection> {
+    // The kernel puts other attributes before and after.
+    let payload = [open(state), attribute(8, &[0]), attribute(INFO, info), attribute(21, &[0; 8])].concat();
+    connections(&payload).unwrap().pop()
+}
+
+#[test]
+fn an_open_connection_is_read_with_its_quiet_its_exchanges_and_who_called() {
+    let client = Connection {
+        local: "10.0.0.9:40000".parse().unwrap(),
+        remote: "10.0.0.7:443".parse().unwrap(),
+        established: true,
+        quiet_ms: 5_000,
+        exchanges: 10,
+        caller: Some(Role::Client),
+    };
+    assert_eq!(one(ESTABLISHED, &info(1_100, 100, 1_001)), Some(client));
+    let server = Connection { established: false, caller: Some(Role::Server), ..client };
+    assert_eq!(one(CLOSE_WAIT, &info(1_100, 100, 1_000)), Some(server));
+    for state in [LISTEN, 4, 6] {
+        assert_eq!(one(state, &info(0, 0, 0)), None, "state {state} is not open");
+    }
+}
+
+#[test]
+fn who_called_is_not_guessed() {
+    let caller = |info: &[u8]| one(ESTABLISHED, info).unwrap().caller;
+    // Something is on its way, or waits to be sent.
+    for at in [24, 144] {
+        let mut info = info(1_000, 0, 1_001);
+        info[at] = 1;
+        assert_eq!(caller(&info), None);
+    }
+    // Numbers that do not come from one connection.
+    for (sent, again, acked) in [(1_000, 0, 1_002), (1_000, 0, 999), (0, 1, 0), (u64::MAX, 0, 0)] {
+        assert_eq!(caller(&info(sent, again, acked)), None, "{sent} {again} {acked}");
+    }
+}
+
+#[test]
+fn what_an_older_kernels_numbers_do_not_have_is_unknown() {
+    let whole = info(1_100, 100, 1_001);
+    for length in 0..whole.len() {
+        let connection = one(ESTABLISHED, &whole[..length]);
+        assert_eq!(connection.is_some(), length >= 56, "without times there is nothing to tell: {length}");
+        let Some(connection) = connection else { continue };
+        assert_eq!(connection.quiet_ms, 5_000);
+        assert_eq!(connection.exchanges, if length >= 160 { 10 } else { 0 });
+        assert_eq!(connection.caller, (length >= 216).then_some(Role::Client));
+    }
+}
+
+#[test]
+fn a_connection_cut_short_is_malformed_and_never_panics() {
+    let payload = [open(ESTABLISHED), attribute(INFO, &info(1, 0, 1))].concat();
+    for end in 0..payload.len() {
+        let cut = connections(&payload[..end]);
+        assert!(cut == Err(SockDiagError::Malformed) || cut == Ok(vec![]), "{end}: {cut:?}");
     }
 }

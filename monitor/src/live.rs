@@ -1,0 +1,234 @@
+//! Open connections, as one walk over the kernel's sockets finds them: with whom, how long quiet, how busy. Pure: sockets and time come in.
+//!
+//! A walk hands each connection to [`Live`] once, which keeps sums and no connection.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use monitor_common::peer::Role;
+
+use crate::timeouts::Service;
+
+/// A connection that was quiet for so long is idle, as one that is closed after it.
+pub const IDLE: Duration = Duration::from_secs(1);
+/// Services with sums of their own: 2 MB of them. Connections of others are counted by role.
+pub const MOST_SERVICES: usize = 16_384;
+/// So many of the longest quiets are kept: as many as make a timeout untrue.
+const LONGEST: usize = 3;
+
+/// An open connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Our end; v4-mapped addresses as IPv4.
+    pub local: SocketAddr,
+    /// The other end, likewise.
+    pub remote: SocketAddr,
+    /// The peer has not sent its FIN, nor have we.
+    pub established: bool,
+    /// Since data last came or went, in milliseconds; without any, since it was established.
+    pub quiet_ms: u32,
+    /// Request and response turns, estimated as at a close: the smaller number of data segments of the two directions.
+    pub exchanges: u32,
+    /// Our role, where the socket's own numbers tell.
+    pub caller: Option<Role>,
+}
+
+/// Where a namespace's listeners are, for telling who accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listeners(Vec<(u16, IpAddr)>);
+
+impl Listeners {
+    /// From their addresses.
+    pub fn of(addresses: impl Iterator<Item = SocketAddr>) -> Self {
+        let mut places: Vec<_> = addresses.map(|address| (address.port(), address.ip())).collect();
+        places.sort_unstable();
+        places.dedup();
+        Self(places)
+    }
+
+    /// Whether a connection with this address of ours would be accepted by one of them.
+    fn has(&self, local: SocketAddr) -> bool {
+        let from = self.0.partition_point(|(port, _)| *port < local.port());
+        let there = self.0.iter().skip(from).take_while(|(port, _)| *port == local.port());
+        there.into_iter().any(|(_, ip)| ip.is_unspecified() || *ip == local.ip())
+    }
+}
+
+/// Sums over the open connections of a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Established connections.
+    pub open: u64,
+    /// Those of them that have been quiet for [`IDLE`] or longer.
+    pub idle: u64,
+    /// Exchanges of all of them so far, and of those that the peer has closed and we have not.
+    pub exchanges: u64,
+    /// The longest quiets of idle ones in milliseconds, the longest first; 0 for none.
+    longest_ms: [u32; LONGEST],
+}
+
+impl Open {
+    /// The longest quiet of an idle one.
+    pub fn longest(&self) -> Option<Duration> {
+        self.longest_ms.first().copied().and_then(quiet)
+    }
+
+    /// The third-longest: three were quiet for so long at least.
+    pub fn third(&self) -> Option<Duration> {
+        self.longest_ms.last().copied().and_then(quiet)
+    }
+
+    fn add(&mut self, connection: &Connection) {
+        self.exchanges += u64::from(connection.exchanges);
+        // After the peer's FIN nobody holds it any more: it waits for our close.
+        if !connection.established {
+            return;
+        }
+        self.open += 1;
+        if u128::from(connection.quiet_ms) >= IDLE.as_millis() {
+            self.idle += 1;
+            self.take(connection.quiet_ms);
+        }
+    }
+
+    /// Adds another service's.
+    pub fn join(&mut self, other: &Self) {
+        let Self { open, idle, exchanges, longest_ms } = *other;
+        self.open += open;
+        self.idle += idle;
+        self.exchanges += exchanges;
+        for quiet_ms in longest_ms {
+            self.take(quiet_ms);
+        }
+    }
+
+    fn take(&mut self, mut quiet_ms: u32) {
+        for longest in &mut self.longest_ms {
+            if quiet_ms > *longest {
+                std::mem::swap(longest, &mut quiet_ms);
+            }
+        }
+    }
+}
+
+fn quiet(milliseconds: u32) -> Option<Duration> {
+    (milliseconds != 0).then(|| Duration::from_millis(milliseconds.into()))
+}
+
+/// All open connections of the namespaces that were walked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    walked: BTreeSet<u32>,
+    services: HashMap<Service, Open>,
+    /// Connections of services beyond [`MOST_SERVICES`], by role.
+    beyond: [Open; 2],
+}
+
+impl Live {
+    /// A namespace was walked, whether it had connections or not.
+    pub fn walk(&mut self, netns: u32) {
+        self.walked.insert(netns);
+    }
+
+    /// Whether a namespace was walked.
+    pub fn has_walked(&self, netns: u32) -> bool {
+        self.walked.contains(&netns)
+    }
+
+    /// Adds a connection of a namespace.
+    pub fn add(&mut self, netns: u32, listeners: &Listeners, connection: &Connection) {
+        let role = role(listeners, connection);
+        let port = match role {
+            Role::Client => connection.remote.port(),
+            Role::Server => connection.local.port(),
+        };
+        let service = Service { netns, peer: Some(connection.remote.ip()), port, role };
+        let full = self.services.len() >= MOST_SERVICES;
+        match self.services.get_mut(&service) {
+            Some(open) => open.add(connection),
+            None if full => self.beyond[place(role)].add(connection),
+            None => self.services.entry(service).or_default().add(connection),
+        }
+    }
+
+    /// Services with their sums, in no order.
+    pub fn services(&self) -> impl Iterator<Item = (&Service, &Open)> {
+        self.services.iter()
+    }
+
+    /// Ports of ours, each with all its clients that have sums of their own.
+    pub fn ports(&self) -> HashMap<Service, Open> {
+        let mut ports = HashMap::<Service, Open>::new();
+        for (service, open) in &self.services {
+            if let Some(port) = service.whole_port() {
+                ports.entry(port).or_default().join(open);
+            }
+        }
+        ports
+    }
+
+    /// What a service has open; `None` where that is not known.
+    pub fn of(&self, service: &Service) -> Option<Open> {
+        let absent = || {
+            let is_known = self.has_walked(service.netns) && self.beyond[place(service.role)].open == 0;
+            is_known.then(Open::default)
+        };
+        self.services.get(service).copied().or_else(absent)
+    }
+
+    /// Everything of a role.
+    pub fn total(&self, role: Role) -> Open {
+        let mut total = self.beyond[place(role)];
+        for (_, open) in self.services.iter().filter(|(service, _)| service.role == role) {
+            total.join(open);
+        }
+        total
+    }
+
+    /// Services with sums of their own.
+    pub fn len(&self) -> usize {
+        self.services.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
+    /// Namespaces that were walked.
+    pub fn namespaces(&self) -> usize {
+        self.walked.len()
+    }
+}
+
+/// A finished walk, and what it took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Walk {
+    /// What is open.
+    pub live: Live,
+    /// When it began, monotonic.
+    pub at: Duration,
+    /// From its beginning to its end.
+    pub took: Duration,
+    /// CPU time of that, the kernel's included.
+    pub cpu: Duration,
+    /// Namespaces that were known and not walked.
+    pub left_out: usize,
+}
+
+const fn place(role: Role) -> usize {
+    match role {
+        Role::Client => 0,
+        Role::Server => 1,
+    }
+}
+
+/// A listener at our address accepted it. Without one, as when it was closed since, the socket's numbers tell; and while they do not,
+/// we called: most of those that are left do.
+fn role(listeners: &Listeners, connection: &Connection) -> Role {
+    if listeners.has(connection.local) { Role::Server } else { connection.caller.unwrap_or(Role::Client) }
+}
+
+#[cfg(test)]
+mod tests;

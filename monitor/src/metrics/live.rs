@@ -1,0 +1,73 @@
+//! Open connections per peer, as of the last walk, and what that took. Nothing of it is there before the first one.
+
+use std::fmt;
+
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::registry::Unit;
+
+use super::family::Gauge;
+use crate::event::role_name;
+use crate::snapshot::{OpenSeries, Snapshot, WalkRow};
+
+/// A gauge of [`OpenSeries`].
+struct OpenFamily {
+    name: &'static str,
+    help: &'static str,
+    value: fn(&OpenSeries) -> u64,
+}
+
+const FAMILIES: [OpenFamily; 2] = [
+    OpenFamily {
+        name: "open_connections",
+        help: "Connections with the peer that are open now, those from before the daemon's start among them.",
+        value: |series| series.open,
+    },
+    OpenFamily {
+        name: "idle_connections",
+        help: "Open connections with the peer that have been quiet for a second or longer.",
+        value: |series| series.idle,
+    },
+];
+
+pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let Some(WalkRow { took, cpu, walked, left_out }) = snapshot.walk else { return Ok(()) };
+    let rows: Vec<(&OpenSeries, String, String)> = snapshot
+        .open_series
+        .iter()
+        .map(|series| {
+            let peer = series.label.scope.to_string();
+            let port = series.label.port.map_or_else(|| peer.clone(), |port| port.to_string());
+            (series, peer, port)
+        })
+        .collect();
+    for OpenFamily { name, help, value } in &FAMILIES {
+        let mut family = Gauge::new(encoder, name, help)?;
+        for (series, peer, port) in &rows {
+            let role = role_name(series.label.role);
+            family.line(&[("peer", peer.as_str()), ("port", port), ("role", role)], value(series))?;
+        }
+    }
+    Gauge::single(
+        encoder,
+        "walk_duration",
+        Some(&Unit::Seconds),
+        "Time in seconds that the last walk over open connections took.",
+        took.as_secs_f64(),
+    )?;
+    Gauge::single(
+        encoder,
+        "walk_cpu",
+        Some(&Unit::Seconds),
+        "CPU time in seconds that the last walk over open connections took, the kernel's included.",
+        cpu.as_secs_f64(),
+    )?;
+    let mut namespaces = Gauge::new(
+        encoder,
+        "walk_namespaces",
+        "Network namespaces whose open connections the last walk saw (`walked`), and known ones that it left out (`left_out`).",
+    )?;
+    for (status, count) in [("walked", walked), ("left_out", left_out)] {
+        namespaces.line(&[("status", status)], count as u64)?;
+    }
+    Ok(())
+}
