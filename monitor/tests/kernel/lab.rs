@@ -16,6 +16,7 @@ mod nat;
 mod nginx;
 mod node;
 mod orphan;
+mod probe;
 mod python;
 mod restart;
 mod unheard;
@@ -40,6 +41,7 @@ pub(crate) fn trials() -> Vec<Experiment> {
         node::EXPERIMENTS,
         python::EXPERIMENTS,
         keepalive::EXPERIMENTS,
+        probe::EXPERIMENTS,
         link::EXPERIMENTS,
         forged::EXPERIMENTS,
     ]
