@@ -116,6 +116,7 @@ fn typed(flags: &[&str]) -> RunArgs {
         | Command::Explain(_)
         | Command::Peers(_)
         | Command::Timeouts(_)
+        | Command::Probe(_)
         | Command::Listeners(_)
         | Command::Record(_)
         | Command::Replay(_)) => {

@@ -9,6 +9,7 @@ use crate::command::events::{self, EventsArgs};
 use crate::command::explain::ExplainArgs;
 use crate::command::listeners::ListenersArgs;
 use crate::command::peers::PeersArgs;
+use crate::command::probe::{self, ProbeArgs};
 use crate::command::record::RecordArgs;
 use crate::command::replay::ReplayArgs;
 use crate::command::timeouts::TimeoutsArgs;
@@ -41,6 +42,9 @@ pub enum Command {
     /// Show who keeps a quiet connection for how long, and whether the client gives up first
     #[command(after_help = crate::command::timeouts::AFTER_HELP)]
     Timeouts(TimeoutsArgs),
+    /// Measure after how long a peer ends a quiet connection, or what a request meets after so much quiet
+    #[command(help_template = probe::HELP, after_help = probe::AFTER_HELP)]
+    Probe(ProbeArgs),
     /// Show listening sockets with their queues and drops, and what else fills up
     Listeners(ListenersArgs),
     /// Record what the kernel tells into a file, without a daemon (needs root)

@@ -8,6 +8,7 @@ pub mod listeners;
 pub mod local;
 pub mod moment;
 pub mod peers;
+pub mod probe;
 pub mod record;
 pub mod replay;
 pub mod run;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use self::moment::WindowError;
+use self::probe::failure::ProbeUsageError;
 use self::record::RecordUsageError;
 use crate::config::ConfigError;
 use crate::kernel::facts::ReadBtfError;
@@ -38,7 +40,10 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
         || error.is::<LayoutError>()
         || error.is::<PlanError>()
         || error.downcast_ref::<LoadError>().is_some_and(|error| !matches!(error, LoadError::ObjectNotBuilt));
-    let usage = error.is::<ConfigError>() || error.is::<RecordUsageError>() || error.is::<WindowError>();
+    let usage = error.is::<ConfigError>()
+        || error.is::<RecordUsageError>()
+        || error.is::<WindowError>()
+        || error.is::<ProbeUsageError>();
     ExitCode::from(if usage {
         EXIT_USAGE
     } else if kernel {

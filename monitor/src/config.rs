@@ -223,6 +223,7 @@ mod tests {
             | Command::Peers(_)
             | Command::Explain(_)
             | Command::Timeouts(_)
+            | Command::Probe(_)
             | Command::Listeners(_)
             | Command::Record(_)
             | Command::Replay(_)) => panic!("{other:?}"),

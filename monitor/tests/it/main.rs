@@ -27,6 +27,8 @@ mod owners;
 #[cfg(test)]
 mod page;
 #[cfg(test)]
+mod probe;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod schema;

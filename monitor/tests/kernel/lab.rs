@@ -21,6 +21,7 @@ mod node;
 mod oom;
 mod orphan;
 mod pools;
+mod probe;
 mod python;
 mod restart;
 mod unheard;
@@ -51,6 +52,7 @@ pub(crate) fn trials() -> Vec<Experiment> {
         in_the_middle::EXPERIMENTS,
         pools::EXPERIMENTS,
         mixed::EXPERIMENTS,
+        probe::EXPERIMENTS,
         link::EXPERIMENTS,
         forged::EXPERIMENTS,
     ]

@@ -13,7 +13,7 @@ use super::Experiment;
 use super::bench::Bench;
 use super::nginx::{Nginx, Settings};
 use super::program::Program;
-use super::used::{Use, http, redis as redis_client, tls};
+use super::used::{Use, http, redis, tls};
 use super::{haproxy, node};
 use crate::clock::Moment;
 use crate::ledger::Role;
@@ -78,17 +78,22 @@ fn of_tls(bench: &mut Bench<'_>) -> Result<()> {
     whole_story(bench, APART, tls)
 }
 
-/// It looks at its clients once a second, by a clock of whole seconds.
 fn of_redis(bench: &mut Bench<'_>) -> Result<()> {
+    let _redis = redis_server(bench, SERVER)?;
+    // Its closes are whole seconds apart, and what closes within one is one moment.
+    whole_story(bench, 2 * APART, redis)
+}
+
+/// Redis at the bench's place. It looks at its clients once a second, by a clock of whole seconds.
+pub(super) fn redis_server(bench: &Bench<'_>, timeout: u32) -> Result<Program> {
     let target = bench.place.target();
-    let [address, port, timeout] = [target.ip().to_string(), target.port().to_string(), SERVER.to_string()];
+    let [address, port, timeout] = [target.ip().to_string(), target.port().to_string(), timeout.to_string()];
     let mut redis = Program::start(
         "redis-server",
         &["--bind", &address, "--port", &port, "--timeout", &timeout, "--save", "", "--protected-mode", "no"],
     )?;
     redis.until_listening(target.port())?;
-    // Its closes are whole seconds apart, and what closes within one is one moment.
-    whole_story(bench, 2 * APART, redis_client)
+    Ok(redis)
 }
 
 /// Inferred and misaligned before any reset; the race that was to be expected; and what the advice says.
