@@ -10,6 +10,8 @@ const LEAST_APART: usize = 5;
 const SHARE_PERCENT: usize = 20;
 /// Closes that lie together are no timer's if as many would by chance more often than so.
 const BY_CHANCE: f64 = 0.000_1;
+/// What is quiet for less is not idle, and closes of it are not told.
+const IDLE: Duration = Duration::from_secs(1);
 /// So far apart is not apart at all: jiffies, and the way of a segment.
 const JITTER: Duration = Duration::from_millis(50);
 /// So many times the time from one close to the next without one.
@@ -105,10 +107,11 @@ pub(super) fn clusters(moments: &[Moment]) -> Vec<Estimate> {
 }
 
 /// Whether `count` of these, in the order of their quiet, would lie as close together as those `from` there on if all of them were
-/// closed after any quiet between the shortest and the longest.
+/// closed after any quiet up to the longest.
 fn is_by_chance(moments: &[Moment], from: usize, count: usize) -> bool {
     let all = moments.len();
-    let range = width(moments, 0, all);
+    let longest = moments.last().map_or(Duration::ZERO, |moment| moment.idle());
+    let range = longest.saturating_sub(IDLE);
     let window = width(moments, from, count).max(JITTER);
     if count == all || range <= window {
         return false;
