@@ -36,10 +36,9 @@ impl<K: Copy + Eq + Hash, V: Default> Bounded<K, V> {
         self.entries.entry(key).or_default()
     }
 
-    /// The same, `None` when the key is new and another would have to make room.
-    pub fn entry_if_room(&mut self, key: K) -> Option<&mut V> {
-        let is_possible = self.entries.contains_key(&key) || self.order.len() < self.most;
-        is_possible.then(|| self.entry(key))
+    /// What is kept of a key, to be changed.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.entries.get_mut(key)
     }
 
     /// Every entry, in no order.

@@ -142,10 +142,10 @@ pub fn diagnose(subject: &Subject<'_>, host: &Host<'_>) -> Diagnosis {
     }
 }
 
-/// The timer of one side that was seen most often.
+/// The timer of one side, of several the shortest: that is the one `timeouts` goes by.
 fn timer(subject: &Subject<'_>, host: &Host<'_>, side: impl Fn(&TimeoutRow) -> &SideFacts) -> Option<Spread> {
     let rows = host.timeouts.iter().filter(|row| subject.has_service(&row.service));
-    let estimate = rows.filter_map(|row| side(row).estimates.first()).max_by_key(|row| row.samples)?;
+    let estimate = rows.flat_map(|row| &side(row).estimates).min_by_key(|estimate| estimate.earliest)?;
     let Estimate { timeout, earliest, latest, samples, first: _, last: _ } = *estimate;
     Some(Spread { count: samples, min: earliest, median: timeout, max: latest })
 }

@@ -30,8 +30,36 @@ pub struct Connection {
     pub quiet_ms: u32,
     /// Request and response turns, estimated as at a close: the smaller number of data segments of the two directions.
     pub exchanges: u32,
+    /// Whose data was the last.
+    pub last_word: LastWord,
     /// Our role, where the socket's own numbers tell.
     pub caller: Option<Role>,
+}
+
+/// Who spoke last on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastWord {
+    /// One of both has not said anything yet.
+    Nobody,
+    /// We did.
+    Local,
+    /// The peer did.
+    Peer,
+    /// Both did, in the same millisecond.
+    Both,
+}
+
+impl Connection {
+    /// Whether it is between two exchanges: the server has answered, and waits for the next request. Only then do keep-alive timers run; a
+    /// request that is long under way is quiet, too.
+    fn is_kept(&self, role: Role) -> bool {
+        match self.last_word {
+            LastWord::Nobody => false,
+            LastWord::Local => role == Role::Server,
+            LastWord::Peer => role == Role::Client,
+            LastWord::Both => true,
+        }
+    }
 }
 
 /// Where a namespace's listeners are, for telling who accepted.
@@ -64,12 +92,12 @@ pub struct Open {
     pub idle: u64,
     /// Exchanges of all of them so far, and of those that the peer has closed and we have not.
     pub exchanges: u64,
-    /// The longest quiets of idle ones in milliseconds, the longest first; 0 for none.
+    /// The longest quiets between two exchanges in milliseconds, the longest first; 0 for none.
     longest_ms: [u32; LONGEST],
 }
 
 impl Open {
-    /// The longest quiet of an idle one.
+    /// The longest quiet of one that is idle between two exchanges.
     pub fn longest(&self) -> Option<Duration> {
         self.longest_ms.first().copied().and_then(quiet)
     }
@@ -79,7 +107,7 @@ impl Open {
         self.longest_ms.last().copied().and_then(quiet)
     }
 
-    fn add(&mut self, connection: &Connection) {
+    fn add(&mut self, role: Role, connection: &Connection) {
         self.exchanges += u64::from(connection.exchanges);
         // After the peer's FIN nobody holds it any more: it waits for our close.
         if !connection.established {
@@ -88,7 +116,9 @@ impl Open {
         self.open += 1;
         if u128::from(connection.quiet_ms) >= IDLE.as_millis() {
             self.idle += 1;
-            self.take(connection.quiet_ms);
+            if connection.is_kept(role) {
+                self.take(connection.quiet_ms);
+            }
         }
     }
 
@@ -146,9 +176,9 @@ impl Live {
         let service = Service { netns, peer: Some(connection.remote.ip()), port, role };
         let full = self.services.len() >= MOST_SERVICES;
         match self.services.get_mut(&service) {
-            Some(open) => open.add(connection),
-            None if full => self.beyond[place(role)].add(connection),
-            None => self.services.entry(service).or_default().add(connection),
+            Some(open) => open.add(role, connection),
+            None if full => self.beyond[place(role)].add(role, connection),
+            None => self.services.entry(service).or_default().add(role, connection),
         }
     }
 

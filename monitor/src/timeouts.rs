@@ -106,9 +106,29 @@ pub struct TimeoutRow {
 }
 
 impl TimeoutRow {
-    /// The smaller, the worse.
-    pub fn badness(&self) -> (Verdict, i64) {
-        (self.alignment.verdict, self.alignment.margin_ms.unwrap_or(i64::MIN))
+    /// Of connections that are open, where nobody has closed any.
+    fn of_open(service: Service, open: Open, at: Duration, now: Duration) -> Self {
+        let mut side = Samples::default();
+        if let Some(several) = open.third() {
+            side.hold(at, several, open.longest().unwrap_or(several));
+        }
+        let facts = side.facts(now);
+        let alignment = align(&facts, &facts, now);
+        Self {
+            service,
+            cgroup: None,
+            local: facts.clone(),
+            peer: facts,
+            alignment,
+            open: Some(open),
+            read: now,
+        }
+    }
+
+    /// The smaller, the worse. Where nobody has closed anything comes last.
+    pub fn badness(&self) -> (bool, Verdict, i64) {
+        let has_closed = [&self.local, &self.peer].iter().any(|side| !side.moments.is_empty());
+        (!has_closed, self.alignment.verdict, self.alignment.margin_ms.unwrap_or(i64::MIN))
     }
 }
 
@@ -168,28 +188,46 @@ impl Timeouts {
         }
     }
 
-    /// Takes in what is open: of idle connections, both sides have let their quiet pass. A peer that is new has a row if there is room: what
-    /// is merely open pushes nothing out that was learned.
+    /// Takes in what is open: of idle connections, both sides have let their quiet pass. It makes no row: what is merely open pushes
+    /// nothing out that was learned.
     pub fn hold(&mut self, walk: &Arc<Walk>) {
         let live = &walk.live;
         let whole = live.ports();
         let Self { servers, clients, ports, live: _ } = self;
         for (service, open) in live.services() {
             let known = match service.role {
-                Role::Client => &mut *servers,
-                Role::Server => &mut *clients,
+                Role::Client => servers.get_mut(service),
+                Role::Server => clients.get_mut(service),
             };
-            hold(known, *service, open, walk.at);
+            hold(known, open, walk.at);
         }
         for (service, open) in &whole {
-            hold(ports, *service, open, walk.at);
+            hold(ports.get_mut(service), open, walk.at);
         }
         self.live = Some((Arc::clone(walk), whole));
     }
 
-    /// Everything that is known `now`, in no order.
+    /// Everything that is known `now`, in no order, and while there is room, what is open and nothing else is known of.
     pub fn rows(&mut self, now: Duration) -> Vec<TimeoutRow> {
-        self.rows_of(|_| true, now)
+        let mut rows = self.rows_of(|_| true, now);
+        let Self { servers, clients, ports, live } = self;
+        if let Some((walk, whole)) = live {
+            let is_new = |service: &Service| {
+                let known = match (service.peer, service.role) {
+                    (None, _) => ports.get(service),
+                    (Some(_), Role::Client) => servers.get(service),
+                    (Some(_), Role::Server) => clients.get(service),
+                };
+                known.is_none()
+            };
+            let open = walk.live.services().chain(whole.iter());
+            let open = open.filter(|(service, open)| open.longest().is_some() && is_new(service));
+            let room = MOST_ROWS.saturating_sub(rows.len());
+            rows.extend(
+                open.take(room).map(|(service, open)| TimeoutRow::of_open(*service, *open, walk.at, now)),
+            );
+        }
+        rows
     }
 
     /// What is known of these peers, their namespaces merged: of several, the one that is aligned worst.
@@ -250,11 +288,12 @@ impl Timeouts {
 }
 
 /// Both sides have let the quiet of open connections pass.
-fn hold(known: &mut Bounded<Service, Sides>, service: Service, open: &Open, at: Duration) {
-    let Some(longest) = open.longest() else { return };
-    let Some(Sides { local, peer, cgroup: _ }) = known.entry_if_room(service) else { return };
-    for side in [local, peer] {
-        side.hold(at, longest, open.third());
+fn hold(known: Option<&mut Sides>, open: &Open, at: Duration) {
+    if let (Some(Sides { local, peer, cgroup: _ }), Some(several)) = (known, open.third()) {
+        let longest = open.longest().unwrap_or(several);
+        for side in [local, peer] {
+            side.hold(at, several, longest);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::cause::Cause;
 use crate::event::Event;
 use crate::kernel::truth::Budgets;
-use crate::live::{Connection, Listeners};
+use crate::live::{Connection, LastWord, Listeners};
 use crate::snapshot::{OpenSeries, PeerLabel, PeerSeries, Scope};
 use crate::verdict::{Confidence, Verdict};
 
@@ -265,6 +265,7 @@ fn walk(found: &[(u8, u32)]) -> Walk {
             established: true,
             quiet_ms: 60_000,
             exchanges: 10,
+            last_word: LastWord::Both,
             caller: None,
         };
         (0..*count).for_each(|_| walk.live.add(1, &Listeners::default(), &connection));

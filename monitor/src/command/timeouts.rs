@@ -18,8 +18,8 @@ use crate::view::timeouts::{ChainView, ChangeView, HopView, SideView, TimeoutVie
 
 /// What `--help` ends with.
 pub const AFTER_HELP: &str = "\
-Timeouts are inferred from connections that were closed after a second of quiet or more: three moments with closes after the same \
-quiet make one, if that is no chance. A pair is aligned when the client gives up at least 5 s before the server, tight when it does by less, and \
+Timeouts are inferred from connections that were closed after a second of quiet or more: moments with closes after the same \
+quiet make one, three if they are exact and more if not. A pair is aligned when the client gives up at least 5 s before the server, tight when it does by less, and \
 misaligned when the server closes first: then a request can meet the closing, and be reset. HELD is the longest quiet of a connection that is \
 open now, with the number of quiet ones: both sides have let that pass.";
 
@@ -115,6 +115,12 @@ fn chains(chains: &[ChainView], colour: bool, out: &mut impl Write) -> io::Resul
         out,
         "\nIn the middle: in each hop the client must give up first, so clients < us, and us < what is behind us."
     )?;
+    if chains.iter().any(|chain| chain.is_guess) {
+        writeln!(
+            out,
+            "?: nothing tells the services of this host apart (all are in the root cgroup), so what is behind one may be another's."
+        )?;
+    }
     let rows: Vec<_> = chains
         .iter()
         .flat_map(|chain| chain.hops.iter().enumerate().map(move |(place, hop)| hop_cells(chain, place, hop)))
@@ -130,7 +136,10 @@ fn hop_cells(chain: &ChainView, place: usize, hop: &HopView) -> [Cell; 6] {
     let HopView { peer, port, verdict, margin_seconds, client_seconds, server_seconds } = hop;
     let time = |time: &Option<f64>| time.map_or_else(String::new, text);
     [
-        Cell::new(if place == 0 { format!(":{}", chain.port) } else { " ".to_owned() }),
+        Cell::new(match place {
+            0 => format!(":{}{}", chain.port, if chain.is_guess { "?" } else { "" }),
+            _ => " ".to_owned(),
+        }),
         Cell::new(match peer {
             None => "clients to us".to_owned(),
             Some(peer) => match peer.parse() {

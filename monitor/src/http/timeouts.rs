@@ -10,7 +10,7 @@ use super::filter::PeerFilter;
 use super::query::Params;
 use super::{AppState, held};
 use crate::timeouts::MOST_ROWS;
-use crate::timeouts::chain::chains;
+use crate::timeouts::chain::{MOST_HOPS, chains};
 
 /// Rows in an answer, when not asked otherwise.
 const ROWS: usize = 1_000;
@@ -30,7 +30,7 @@ pub(super) async fn timeouts(
     let chosen = filter.select_timeouts(rows);
     let mut chains = chains(rows);
     chains.retain(|chain| chain.hops().any(|hop| filter.matches_timeout(hop)));
-    let hops = chains.iter().take(limit).map(|chain| chain.hops().count()).sum::<usize>();
+    let hops = chains.iter().take(limit).map(|chain| chain.hops().take(1 + MOST_HOPS).count()).sum::<usize>();
     let places = held::places(&state.rows, chosen.len().min(limit) + hops, "long lists")?;
     held::json(&timeouts_view(&snapshot, &chosen, &chains, limit), places)
 }

@@ -11,6 +11,7 @@ fn connection(local: &str, remote: &str, quiet_ms: u32) -> Connection {
         established: true,
         quiet_ms,
         exchanges: 10,
+        last_word: LastWord::Both,
         caller: None,
     }
 }

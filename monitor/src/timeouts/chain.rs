@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use monitor_common::peer::Role;
 
@@ -11,15 +12,17 @@ use super::alignment::Verdict;
 /// Hops of a chain that are shown: the worst.
 pub const MOST_HOPS: usize = 20;
 
+/// The cgroup of processes that nobody has put into one: the root of the hierarchy (`cgroup_id` of `cgrp_dfl_root`, 5.10 to 7.2). Hosts
+/// without the second version of cgroups have all of theirs there.
+const ROOT: u64 = 1;
+
 /// A port of ours, and what its own side connects to: sockets of the same cgroup in the same network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain<'a> {
     /// From all clients to us.
     pub front: &'a TimeoutRow,
-    /// From us to each service behind us, the worst first, at most [`MOST_HOPS`].
-    pub behind: Vec<&'a TimeoutRow>,
-    /// How many there are.
-    pub services: usize,
+    /// From us to each service behind us, the worst first.
+    pub behind: Rc<[&'a TimeoutRow]>,
 }
 
 impl Chain<'_> {
@@ -28,9 +31,14 @@ impl Chain<'_> {
         self.hops().map(|row| row.alignment.verdict).min().unwrap_or(Verdict::Unknown)
     }
 
-    /// From front to back.
+    /// From front to back, all of them.
     pub fn hops(&self) -> impl Iterator<Item = &TimeoutRow> {
         std::iter::once(self.front).chain(self.behind.iter().copied())
+    }
+
+    /// Nothing tells the services of this host apart, so what is behind the port may be behind another.
+    pub fn is_guess(&self) -> bool {
+        self.front.cgroup == Some(ROOT)
     }
 }
 
@@ -45,15 +53,18 @@ pub fn chains(rows: &[TimeoutRow]) -> Vec<Chain<'_>> {
     for services in behind.values_mut() {
         services.sort_by_key(|row| (row.badness(), row.service));
     }
+    let behind: HashMap<_, Rc<[_]>> =
+        behind.into_iter().map(|(of, services)| (of, services.into())).collect();
     let fronts = rows.iter().filter(|row| row.service.peer.is_none());
     let mut chains: Vec<_> = fronts
         .filter_map(|front| {
             let services = behind.get(&(front.service.netns, front.cgroup?))?;
-            let behind = services.iter().take(MOST_HOPS).copied().collect();
-            Some(Chain { front, behind, services: services.len() })
+            Some(Chain { front, behind: Rc::clone(services) })
         })
         .collect();
-    chains.sort_by_key(|chain| (chain.verdict(), Reverse(chain.services), chain.front.service));
+    chains.sort_by_cached_key(|chain| {
+        (chain.verdict(), chain.is_guess(), Reverse(chain.behind.len()), chain.front.service)
+    });
     chains
 }
 
@@ -104,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn another_namespace_is_another_chain_and_many_services_are_cut_to_the_worst() {
+    fn another_namespace_is_another_chain_and_the_worst_service_comes_first() {
         let mut elsewhere = row(Some("10.0.0.5"), 9000, Some(7), Verdict::Misaligned);
         elsewhere.service.netns = 2;
         let mut rows = vec![row(None, 8080, Some(7), Verdict::Aligned), elsewhere];
@@ -112,7 +123,14 @@ mod tests {
         rows.extend((1..=30).map(|port| row(Some("10.0.0.5"), port, Some(7), Verdict::Aligned)));
         rows.push(row(Some("10.0.0.5"), 99, Some(7), Verdict::Tight));
         let [chain] = &chains(&rows)[..] else { panic!("one chain") };
-        assert_eq!((chain.services, chain.behind.len(), chain.verdict()), (31, MOST_HOPS, Verdict::Tight));
+        assert_eq!((chain.behind.len(), chain.verdict(), chain.is_guess()), (31, Verdict::Tight, false));
         assert_eq!(chain.behind[0].service.port, 99);
+    }
+
+    #[test]
+    fn of_hosts_without_cgroups_it_is_a_guess() {
+        let rows = [8080, 9000]
+            .map(|port| row(Some("10.0.0.5").filter(|_| port == 9000), port, Some(1), Verdict::Tight));
+        assert!(chains(&rows)[0].is_guess());
     }
 }

@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
+use crate::idle::IDLE;
+
 /// So many moments at least.
 pub(super) const LEAST: usize = 3;
-/// So many if they lie further apart than a timer's ticks.
-const LEAST_APART: usize = 5;
 /// And so many percent of all that are kept.
 const SHARE_PERCENT: usize = 20;
 /// Closes that lie together are no timer's if as many would by chance more often than so.
 const BY_CHANCE: f64 = 0.000_1;
-/// What is quiet for less is not idle, and closes of it are not told.
-const IDLE: Duration = Duration::from_secs(1);
 /// So far apart is not apart at all: jiffies, and the way of a segment.
-const JITTER: Duration = Duration::from_millis(50);
+const JITTER: Duration = Duration::from_millis(20);
 /// So many times the time from one close to the next without one.
 const QUIET_STEPS: u32 = 3;
 /// Timers that look once a second fire up to this much late, and a little more.
@@ -78,11 +76,6 @@ pub(super) fn tolerance(idle: Duration) -> Duration {
     TICK.max(idle / 20)
 }
 
-/// Whether this is a share that one timer among others may have.
-pub(super) fn is_enough(count: usize, all: usize) -> bool {
-    count * 100 >= all * SHARE_PERCENT
-}
-
 /// The timers that these moments show, the one with the most of them first.
 pub(super) fn clusters(moments: &[Moment]) -> Vec<Estimate> {
     let mut rest = moments.to_vec();
@@ -97,8 +90,8 @@ pub(super) fn clusters(moments: &[Moment]) -> Vec<Estimate> {
         let Some((count, from)) = (0..rest.len()).map(|from| (within(from), from)).max() else {
             return found;
         };
-        let least = if width(&rest, from, count) > TICK { LEAST_APART } else { LEAST };
-        if count < least || !is_enough(count, moments.len()) || is_by_chance(&rest, from, count) {
+        let is_share = count * 100 >= moments.len() * SHARE_PERCENT;
+        if count < LEAST || !is_share || is_by_chance(&rest, from, count) {
             return found;
         }
         let cluster: Vec<Moment> = rest.drain(from..from + count).collect();
@@ -106,32 +99,35 @@ pub(super) fn clusters(moments: &[Moment]) -> Vec<Estimate> {
     }
 }
 
-/// Whether `count` of these, in the order of their quiet, would lie as close together as those `from` there on if all of them were
-/// closed after any quiet up to the longest.
+/// Whether `count` of these, in the order of their quiet, would lie as close together as those `from` there on if nobody had a timer: if
+/// all were closed after any quiet up to the longest, either all alike, or short ones as much more often as they are shorter. So a timer
+/// that is exact is known from three moments, and one that ticks from more, the shorter it is.
 fn is_by_chance(moments: &[Moment], from: usize, count: usize) -> bool {
+    let seconds =
+        |place: usize| moments.get(place).map_or(0.0, |moment| moment.idle().max(IDLE).as_secs_f64());
     let all = moments.len();
-    let longest = moments.last().map_or(Duration::ZERO, |moment| moment.idle());
-    let range = longest.saturating_sub(IDLE);
-    let window = width(moments, from, count).max(JITTER);
-    if count == all || range <= window {
-        return false;
+    let (least, first, longest) = (IDLE.as_secs_f64(), seconds(from), seconds(all - 1));
+    let last = seconds(from + count - 1).max(first + JITTER.as_secs_f64());
+    let alike = (last - first) / (longest - least);
+    let shorter_more_often = (last / first).ln() / (longest / least).ln();
+    let near = alike.max(shorter_more_often);
+    if !(0.0..1.0).contains(&near) {
+        return true;
     }
     let as_float = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
     // Whichever of them is the first: `count - 1` or more of the others lie within the window that it begins.
-    let (near, others) = (window.as_secs_f64() / range.as_secs_f64(), all - 1);
+    let others = all - 1;
     let mut exactly = (1.0 - near).powi(i32::try_from(others).unwrap_or(i32::MAX));
-    let mut fewer = 0.0;
     for hits in 0..count - 1 {
-        fewer += exactly;
         exactly *= near / (1.0 - near) * as_float(others - hits) / as_float(hits + 1);
     }
-    as_float(all) * (1.0 - fewer) > BY_CHANCE
-}
-
-/// How far so many of these, in the order of their quiet, lie apart.
-fn width(moments: &[Moment], from: usize, count: usize) -> Duration {
-    let ends = moments.get(from).zip(moments.get((from + count).saturating_sub(1)));
-    ends.map_or(Duration::ZERO, |(first, last)| last.idle().saturating_sub(first.idle()))
+    // The rest of the sum, and not what is left of one: that would be lost in rounding.
+    let mut or_more = 0.0;
+    for hits in count - 1..=others {
+        or_more += exactly;
+        exactly *= near / (1.0 - near) * as_float(others - hits) / as_float(hits + 1);
+    }
+    as_float(all) * or_more > BY_CHANCE
 }
 
 /// Of moments in the order of their quiet.

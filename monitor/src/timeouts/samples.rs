@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::SideFacts;
-use super::estimate::{Estimate, Moment, clusters, is_enough, tolerance};
+use super::estimate::{Estimate, Moment, clusters, tolerance};
 use super::held::Held;
 
 /// Moments kept, and as many in which quiet was let pass: the last ones, since settings change.
@@ -22,17 +22,16 @@ const SILENT: usize = 5;
 /// One in a hundred.
 const UNLIKELY: f64 = 0.01;
 
-/// The memory of one side: 64 moments of 8 bytes each at most, a moment under way, and 48 bytes of what is open.
+/// The memory of one side: 64 moments of 8 bytes each at most, a moment under way, and 48 bytes of
+/// what is open.
 #[derive(Debug, Default)]
 pub(super) struct Samples {
     kept: VecDeque<Moment>,
     passed: VecDeque<Moment>,
     /// The moment under way.
     now: Vec<Moment>,
-    /// The longest quiet of its open connections.
+    /// The quiet of its open connections.
     held: Held,
-    /// The quiet that [`CONTRADICTIONS`] of them have reached.
-    several: Held,
 }
 
 impl Samples {
@@ -61,12 +60,9 @@ impl Samples {
         self.passed.push_back(Moment::new(at, idle));
     }
 
-    /// Its open connections are quiet: one for so long, and [`CONTRADICTIONS`] of them for `several`.
-    pub(super) fn hold(&mut self, at: Duration, longest: Duration, several: Option<Duration>) {
-        self.held.saw(at, longest);
-        if let Some(several) = several {
-            self.several.saw(at, several);
-        }
+    /// Its open connections are quiet: [`CONTRADICTIONS`] of them for so long at least, and the longest.
+    pub(super) fn hold(&mut self, at: Duration, several: Duration, longest: Duration) {
+        self.held.saw(at, several, longest);
     }
 
     /// What follows from it.
@@ -74,13 +70,9 @@ impl Samples {
         self.end_moment(now);
         let mut estimates = clusters(self.kept.make_contiguous());
         estimates.retain(|estimate| {
-            !self.is_contradicted(estimate)
-                && !self.is_outlived(estimate)
-                && !self.is_given_up(estimate)
-                && !self.several.outlived(estimate)
+            !self.is_contradicted(estimate) && !self.is_given_up(estimate) && !self.held.outlived(estimate)
         });
-        self.held.forget_older_than(&estimates);
-        self.several.forget_older_than(&estimates);
+        self.held.forget(&estimates, now);
         // A longer quiet that passed before a shorter timeout was seen belongs to an older setting.
         let is_true = |moment: &&Moment| {
             estimates.iter().all(|estimate| {
@@ -88,7 +80,7 @@ impl Samples {
             })
         };
         let passed = self.passed.iter().filter(is_true).map(|moment| moment.idle());
-        let at_least = passed.chain(self.held.not_older_than(&estimates)).max();
+        let at_least = passed.chain(self.held.bounds(&estimates)).max();
         SideFacts { estimates, at_least, moments: self.kept.iter().map(|moment| moment.at()).collect() }
     }
 
@@ -97,21 +89,6 @@ impl Samples {
         let later = self.kept.iter().chain(&self.passed).filter(|moment| moment.at() > estimate.last);
         let beyond = estimate.latest + tolerance(estimate.latest);
         later.filter(|moment| moment.idle() > beyond).count() >= CONTRADICTIONS
-    }
-
-    /// While it was seen, so many more connections were quiet for longer that it can be of few of them only, if of any. Of several
-    /// servers behind one address each is of its share.
-    fn is_outlived(&self, estimate: &Estimate) -> bool {
-        let Some(oldest) = self.passed.front() else { return false };
-        let period = estimate.first.max(oldest.at())..=estimate.last;
-        // As late as one timer can be.
-        let beyond = estimate.latest.max(estimate.earliest + tolerance(estimate.earliest));
-        let longer = self.passed.iter().filter(|moment| moment.idle() > beyond);
-        let of_its_own = estimate.earliest..=estimate.latest;
-        let its_own = self.kept.iter().filter(|moment| of_its_own.contains(&moment.idle()));
-        let longer = longer.filter(|moment| period.contains(&moment.at())).count();
-        let its_own = its_own.filter(|moment| period.contains(&moment.at())).count();
-        !is_enough(its_own, its_own + longer)
     }
 
     /// It closed others since, and none like these, though these had been frequent.

@@ -26,6 +26,8 @@ pub struct ChainView {
     pub netns: u32,
     /// The worst of its hops.
     pub verdict: String,
+    /// All are in the root cgroup, so nothing tells this host's services apart, and these may be behind another port.
+    pub is_guess: bool,
     /// How many services are behind the port.
     pub services: usize,
     /// From the clients to us, then from us to the services, the worst first, at most 20.

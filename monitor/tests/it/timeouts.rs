@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use monitor::command::timeouts::print;
 use monitor::http::convert::timeouts::timeouts_view;
-use monitor::live::{Connection, Listeners, Live, Open};
+use monitor::live::{Connection, LastWord, Listeners, Live, Open};
 use monitor::snapshot::{PeerLabel, Scope, Snapshot};
 use monitor::terminal::Output;
 use monitor::timeouts::alignment::{Alignment, Verdict};
@@ -116,7 +116,7 @@ async fn a_host_in_the_middle_shows_its_hops_and_is_as_safe_as_the_worst() {
     let daemon = Daemon::new();
     let answer: Value = daemon.get("/api/v1/timeouts").await.json();
     let expected = json!([{
-        "port": 443, "netns": 1, "verdict": "misaligned", "services": 1,
+        "port": 443, "netns": 1, "verdict": "misaligned", "is_guess": false, "services": 1,
         "hops": [
             {
                 "peer": null, "port": 443, "verdict": "unknown", "margin_seconds": null,
@@ -165,6 +165,7 @@ pub(crate) fn open(quiets: &[u32]) -> Open {
             established: true,
             quiet_ms,
             exchanges: 1,
+            last_word: LastWord::Both,
             caller: None,
         };
         live.add(1, &Listeners::default(), &connection);

@@ -9,7 +9,7 @@ use crate::advice::numbers::{above, below};
 use crate::event::role_name;
 use crate::snapshot::Snapshot;
 use crate::timeouts::alignment::{Alignment, Verdict};
-use crate::timeouts::chain::Chain;
+use crate::timeouts::chain::{Chain, MOST_HOPS};
 use crate::timeouts::estimate::Estimate;
 use crate::timeouts::{SideFacts, TimeoutRow};
 use crate::view::timeouts::{
@@ -37,8 +37,9 @@ fn chain_view(chain: &Chain<'_>) -> ChainView {
         port: chain.front.service.port,
         netns: chain.front.service.netns,
         verdict: chain.verdict().name().to_owned(),
-        services: chain.services,
-        hops: chain.hops().map(hop_view).collect(),
+        is_guess: chain.is_guess(),
+        services: chain.behind.len(),
+        hops: chain.hops().take(1 + MOST_HOPS).map(hop_view).collect(),
     }
 }
 

@@ -96,7 +96,8 @@ pub(super) struct Bench<'a> {
     /// The service that it is about.
     pub(super) place: Place,
     namespaces: Vec<u32>,
-    after: u64,
+    /// Events before it are of others.
+    pub(super) after: u64,
     sight: Sight,
     truths: Vec<Truth>,
     watch: Watch,
@@ -114,6 +115,13 @@ impl<'a> Bench<'a> {
             play(&mut bench)?;
             bench.judge()
         })
+    }
+
+    /// The same, of what is not known to the last event: nothing is judged but what `play` itself looks at.
+    pub(super) fn watch(api: &'a Api, play: impl FnOnce(&mut Self) -> Result<()> + Send) -> Result<()> {
+        let namespace = Namespace::create()?;
+        let place = Place::on_loopback(Family::V4);
+        namespace.enter(|| play(&mut Self::open(api, place, &[&namespace])?))
     }
 
     /// Begins before the first packet.

@@ -23,7 +23,7 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[(
 )];
 
 /// Each has a pool of its own, so that a connection is left alone though another is asked for.
-const PATHS: [&str; 3] = ["one", "two", "three"];
+const PATHS: [&str; 5] = ["one", "two", "three", "four", "five"];
 /// One on which the proxy itself waits for longer than the server does.
 const PATIENT: &str = "patient";
 /// Far enough above what is in front for the margin of 5 s, on a slow machine, too.
@@ -133,6 +133,9 @@ impl Chain<'_, '_> {
     /// A request that waits at the proxy while the server closes the connection that it will take: the proxy reads it before it reads
     /// of that.
     fn race(&mut self, proxy: &Nginx) -> Result<()> {
+        wait::until_true("the server to have closed what it had", || {
+            Ok(oracle::connected_to(self.behind.port)?.is_empty())
+        })?;
         let client = self.served_at(PATIENT)?;
         proxy.program.freeze()?;
         client.ask_at(&format!("/{PATIENT}"))?;

@@ -1,4 +1,5 @@
-//! Mixed traffic to a server whose clients give up in time: nobody may say that this is misaligned.
+//! Mixed traffic to a server whose clients give up in time, which is reloaded and killed meanwhile: nobody may say that this is
+//! misaligned.
 //!
 //! Timeouts are a tenth of what they usually are, so that a minute holds what happens in ten. `RESET_MONITOR_TRIAL_MINUTES` makes it
 //! longer.
@@ -9,12 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use monitor::view::timeouts::TimeoutView;
+use rustix::process::Signal;
 
 use super::Experiment;
 use super::bench::Bench;
 use super::keepalive::rows;
 use super::nginx::{Nginx, Settings};
-use super::program::Client;
+use super::program::{Client, send_signal};
 use crate::clock::now;
 use crate::needs::Need;
 use crate::sockets::Place;
@@ -23,18 +25,21 @@ use crate::wait;
 pub(super) const EXPERIMENTS: &[Experiment] = &[(
     "mixed traffic of busy, pooled and short connections that are aligned raises no alarm",
     Some(Need::Pace),
-    |api| Bench::play(api, no_alarm),
+    |api| Bench::watch(api, no_alarm),
 )];
 
 /// Far above what any client waits for, on a slow machine, too.
 const SERVER: &str = "keepalive_timeout 9s; keepalive_requests 100000;";
+/// So many looks are between two changes, a reload and the end of a worker in turn.
+const BETWEEN_CHANGES: u32 = 12;
 /// Between requests of a connection that is in use, in milliseconds: up to twice what makes a connection idle.
 const BUSY: [u64; 7] = [40, 900, 2_000, 150, 1_300, 400, 1_100];
 /// How often one of a pool is asked, and after how much quiet it is given up: timers tick late.
-const POOLED: [(usize, u64); 5] = [(3, 1_400), (1, 1_450), (8, 1_400), (2, 1_900), (5, 1_420)];
+const POOLED: [(usize, u64); 5] = [(3, 3_000), (1, 3_010), (8, 3_000), (2, 3_030), (5, 3_020)];
 
 fn no_alarm(bench: &mut Bench<'_>) -> Result<()> {
-    let _nginx = Nginx::start(&bench.place, Settings { server: SERVER, ..Settings::default() })?;
+    let nginx =
+        Nginx::start(&bench.place, Settings { server: SERVER, with_worker: true, ..Settings::default() })?;
     let place = bench.place;
     let end = now() + length()?;
     let is_over = || now() >= end;
@@ -42,7 +47,16 @@ fn no_alarm(bench: &mut Bench<'_>) -> Result<()> {
         let busy = [0, 3].map(|from| scope.spawn(move || busy(&place, from, is_over)));
         let pooled = [0, 1, 3].map(|from| scope.spawn(move || pooled(&place, from, is_over)));
         let short = scope.spawn(move || short(&place, is_over));
-        while !is_over() {
+        for look in 1.. {
+            if is_over() {
+                break;
+            }
+            // A reload ends what is quiet, after any quiet, and a worker that is killed ends everything. Another one takes over.
+            match look % (2 * BETWEEN_CHANGES) {
+                0 => send_signal(nginx.worker()?, Signal::KILL)?,
+                BETWEEN_CHANGES => nginx.program.signal(Signal::HUP)?,
+                _ => {}
+            }
             let rows = rows(bench)?;
             let alarm = rows.iter().find(|row| ["misaligned", "tight"].contains(&&*row.verdict));
             ensure!(alarm.is_none(), "a false alarm: {alarm:?}");
@@ -66,14 +80,16 @@ fn length() -> Result<Duration> {
     Ok(minutes.transpose()?.map_or(Duration::from_secs(30), |minutes| Duration::from_mins(1) * minutes))
 }
 
-/// One connection that is never quiet for long.
+/// One connection that is never quiet for long, and made anew when the server has ended it.
 fn busy(place: &Place, from: usize, is_over: impl Fn() -> bool) -> Result<()> {
-    let client = Client::connect(place)?;
+    let mut client = Client::connect(place)?;
     for gap in BUSY.iter().cycle().skip(from) {
         if is_over() {
             break;
         }
-        client.get()?;
+        if client.get().is_err() {
+            client = Client::connect(place)?;
+        }
         wait::quiet_for(Duration::from_millis(*gap));
     }
     Ok(())
@@ -87,10 +103,13 @@ fn pooled(place: &Place, from: usize, is_over: impl Fn() -> bool) -> Result<()> 
         }
         let client = Client::connect(place)?;
         for gap in BUSY.iter().take(*requests).filter(|gap| **gap < *patience) {
-            client.get()?;
+            if client.get().is_err() {
+                break;
+            }
             wait::quiet_for(Duration::from_millis(*gap));
         }
-        client.get()?;
+        // An error is the end of the server's worker.
+        drop(client.get());
         wait::quiet_for(Duration::from_millis(*patience));
     }
     Ok(())
@@ -99,7 +118,7 @@ fn pooled(place: &Place, from: usize, is_over: impl Fn() -> bool) -> Result<()> 
 /// Requests on connections of their own, and probes that ask nothing.
 fn short(place: &Place, is_over: impl Fn() -> bool) -> Result<()> {
     while !is_over() {
-        drop(Client::served(place)?);
+        drop(Client::served(place));
         drop(Client::connect(place)?);
         wait::quiet_for(Duration::from_millis(100));
     }

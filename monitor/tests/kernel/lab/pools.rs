@@ -33,12 +33,12 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nresponse";
 
-/// After 1.5 s.
+/// After 5 s.
 fn python(place: &Place) -> Result<Scripted> {
     let target = place.target();
     let [address, port, source] =
         [target.ip().to_string(), target.port().to_string(), place.source().to_string()];
-    Scripted::start(include_str!("pool_client.py"), &[&address, &port, &source, "1.5"])
+    Scripted::start(include_str!("pool_client.py"), &[&address, &port, &source, "5"])
 }
 
 /// After 4 to 5 s: it counts in whole seconds, from the one in which the connection was used.

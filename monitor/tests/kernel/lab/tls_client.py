@@ -27,6 +27,10 @@ for line in sys.stdin:
     elif line == "read_to_the_end\n":
         while client.recv(4096):
             pass
+        # It has said that it closes, and its FIN is on its way: who answers that before it comes has closed first.
+        waiting = select.poll()
+        waiting.register(client, select.POLLRDHUP)
+        waiting.poll()
         client.close()
         print("closed", flush=True)
     elif line == "close\n":

@@ -2,10 +2,12 @@
 //!
 //! That structure only ever grew at its end. What an older kernel does not have is unknown, or told by what it does have.
 
+use std::cmp::Ordering;
+
 use monitor_common::peer::Role;
 
 use super::{CLOSE_WAIT, ESTABLISHED, INFO, SOCKET_BYTES, array, attributes, endpoint};
-use crate::live::Connection;
+use crate::live::{Connection, LastWord};
 
 /// `tcpi_unacked`: segments sent and not acknowledged.
 const UNACKED: usize = 24;
@@ -60,6 +62,12 @@ pub(in crate::kernel::sock_diag) fn read(bytes: &[u8]) -> Option<Option<Connecti
         established,
         quiet_ms: sent.min(received),
         exchanges,
+        last_word: match sent.cmp(&received) {
+            _ if exchanges == 0 => LastWord::Nobody,
+            Ordering::Less => LastWord::Local,
+            Ordering::Greater => LastWord::Peer,
+            Ordering::Equal => LastWord::Both,
+        },
         caller: caller(info),
     }))
 }

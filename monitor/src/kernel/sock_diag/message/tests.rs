@@ -6,6 +6,7 @@ use super::listener::{MEMORY_DROPS, ONLY_V6};
 use super::*;
 use crate::kernel::sock_diag::{Dump, ListenSocket, MOST_SOCKETS};
 use crate::live::Connection;
+use crate::live::LastWord;
 
 const SEQUENCE: u32 = 7;
 
@@ -268,6 +269,7 @@ fn an_open_connection_is_read_with_its_quiet_its_exchanges_and_who_called() {
         established: true,
         quiet_ms: 5_000,
         exchanges: 10,
+        last_word: LastWord::Peer,
         caller: Some(Role::Client),
     };
     assert_eq!(one(ESTABLISHED, &info(1_100, 100, 1_001)), Some(client));
