@@ -7,7 +7,7 @@ pub const MARGIN: u64 = 5;
 /// From here on the margin fits below a timeout. Shorter ones are cut by a third.
 const LONG: u64 = 3 * MARGIN;
 /// A timer that was seen to fire this much early, by rounding, is still the one it is configured to be.
-const ROUNDING: Duration = Duration::from_millis(100);
+pub const ROUNDING: Duration = Duration::from_millis(100);
 
 /// Times that were seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

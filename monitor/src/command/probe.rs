@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use self::connection::Plan;
 use self::exchange::Ask;
-use self::failure::ProbeUsageError;
+use self::failure::{NotLearnt, ProbeUsageError};
 use self::run::Run;
 use self::target::{Scheme, Target};
 use self::tls::Trust;
@@ -28,8 +28,10 @@ pub mod exchange;
 pub mod failure;
 pub mod hold;
 pub mod http;
+pub mod lookup;
 pub mod outcome;
 pub mod progress;
+pub mod reader;
 pub mod run;
 pub mod summary;
 pub mod tap;
@@ -58,7 +60,8 @@ Examples:
 pub const AFTER_HELP: &str = "\
 A connection is quiet from the last byte on it, in either direction, to the first sign of its end: the peer's FIN, its reset, or in TLS its \
 close_notify, or last words right before these. A request goes out after a FIN, too, as a client's does that does not look: what it draws is the race. TCP keep-alive is off; \
-it would not make a connection less idle.
+it would not make a connection less idle. What --send says may stay unanswered: after 2 s without an answer, or --timeout if that is less, the connection \
+is held, and an end without an answer a second or more after it was said is that of a quiet connection.
 
 Exit codes: 0 it was learnt, 1 it was not, or a connection failed, 2 bad usage. After Ctrl-C, which tells what was learnt so far, too.";
 
@@ -66,6 +69,7 @@ Exit codes: 0 it was learnt, 1 it was not, or a connection failed, 2 bad usage. 
 const CONNECTIONS: u32 = 3;
 /// As long as most idle timeouts.
 const MAX_WAIT: Duration = Duration::from_mins(10);
+
 /// `reset-monitor probe`
 #[derive(Clone, Debug, clap::Args)]
 pub struct ProbeArgs {
@@ -87,7 +91,7 @@ pub struct ProbeArgs {
     /// How long to wait for the end [default: 10m]
     #[arg(long, value_name = "TIME", value_parser = typed::some_duration)]
     pub max_wait: Option<Duration>,
-    /// How long to wait for a connection, for TLS, and for an answer [default: 10s]
+    /// How long to wait for the name's addresses, for a connection, for TLS, and for an answer [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = typed::some_duration)]
     pub timeout: Option<Duration>,
     /// HTTP method [default: GET, since some servers do not keep connections on which they were asked HEAD]
@@ -96,7 +100,7 @@ pub struct ProbeArgs {
     /// HTTP header, such as 'Host: api.example'; repeatable
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<Header>,
-    /// What to say to HOST:PORT, with \r \n \t \0 \\ \xNN; without it nothing
+    /// What to say to HOST:PORT, with \r \n \t \0 \\ \xNN; without it nothing. It need not be answered: without an answer in 2 s the connection is held
     #[arg(long, value_name = "TEXT")]
     pub send: Option<Payload>,
     /// How to encrypt
@@ -139,13 +143,20 @@ pub async fn run(args: &ProbeArgs) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
     let mut run = Run::new(args, plans, stop);
-    // All that waits looks at `stop`, so this ends soon after a signal.
+    // All that waits looks at `stop`, so this ends soon after a signal. Whoever does not want to wait for what was learnt sends another.
     let mut probing = std::pin::pin!(run.probe(ask, tls));
+    let mut left = std::pin::pin!(reader::left());
     loop {
         tokio::select! {
+            biased;
             result = &mut probing => return result,
-            _ = interrupt.recv() => drop(send_stop.send_replace(true)),
-            _ = terminate.recv() => drop(send_stop.send_replace(true)),
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            // As for `head`: nobody wants to know more, which is no failure.
+            () = &mut left => return Ok(()),
+        }
+        if send_stop.send_replace(true) {
+            return Err(NotLearnt::StoppedTwice.into());
         }
     }
 }
@@ -214,9 +225,7 @@ fn encryption(args: &ProbeArgs) -> Result<Encryption, ProbeUsageError> {
         None if *insecure => Trust::Anything,
         None => Trust::System,
     };
+    let name = tls::name(&args.target)?;
     let config = tls::config(trust, args.target.is_http())?;
-    Ok(match config.zip(tls::name(&args.target)) {
-        Some((config, name)) => Encryption::With(config, name),
-        None => Encryption::NoCertificates,
-    })
+    Ok(config.map_or(Encryption::NoCertificates, |config| Encryption::With(config, name)))
 }

@@ -72,7 +72,7 @@ impl Estimate {
 }
 
 /// How far closes by one timer lie apart.
-pub(super) fn tolerance(idle: Duration) -> Duration {
+pub fn tolerance(idle: Duration) -> Duration {
     TICK.max(idle / 20)
 }
 

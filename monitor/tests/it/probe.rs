@@ -2,17 +2,18 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
 use monitor::clock;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use socket2::SockRef;
 
 mod errors;
+mod quiet;
+mod stop;
 mod tls;
 
 /// What may lie between the numbers of both ends.
@@ -24,7 +25,7 @@ const RUNS: usize = 5;
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     /// What each connection's thread measured, in seconds.
-    measured: Receiver<f64>,
+    pub(super) measured: Receiver<f64>,
 }
 
 impl Server {
@@ -48,7 +49,7 @@ impl Server {
     }
 
     /// Answers each request with this, and ends a connection after so much quiet.
-    fn answering(answer: &'static [u8], quiet: Duration, end: fn(TcpStream)) -> Self {
+    pub(super) fn answering(answer: &'static [u8], quiet: Duration, end: fn(TcpStream)) -> Self {
         Self::start(move |stream| keep(stream, answer, quiet, end))
     }
 
@@ -65,7 +66,7 @@ impl Server {
 }
 
 /// Serves a connection; the quiet before its end, from the last byte written.
-fn keep(mut stream: TcpStream, answer: &[u8], quiet: Duration, end: fn(TcpStream)) -> Option<f64> {
+pub(super) fn keep(mut stream: TcpStream, answer: &[u8], quiet: Duration, end: fn(TcpStream)) -> Option<f64> {
     stream.set_read_timeout(Some(quiet)).unwrap();
     let mut buffer = [0; 4_096];
     let mut answered = clock::monotonic();
@@ -239,73 +240,4 @@ fn what_never_closes_is_told_in_one_line_and_is_no_success() {
     assert!(stdout.contains("open     2 connections after 0.3"), "{stdout}");
     let last = stderr.lines().last().unwrap();
     assert!(last.contains("kept every connection open") && last.contains("--max-wait"), "{stderr}");
-}
-
-/// A probe that runs.
-struct Running(Child);
-
-impl Running {
-    fn start(words: &[&str]) -> Self {
-        Self(probe(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-    }
-
-    fn interrupt(self) -> Output {
-        let pid = Pid::from_raw(self.0.id().try_into().unwrap()).unwrap();
-        kill_process(pid, Signal::INT).unwrap();
-        self.0.wait_with_output().unwrap()
-    }
-}
-
-#[test]
-fn ctrl_c_tells_what_was_learnt_so_far() {
-    // The first connection is ended at once, the others never.
-    let (tell, ended) = channel();
-    let first = std::sync::Arc::new(std::sync::Mutex::new(Some(tell)));
-    let server = Server::start(move |mut stream| {
-        let mut buffer = [0; 4_096];
-        stream.read(&mut buffer).ok().filter(|bytes| *bytes > 0)?;
-        stream.write_all(ANSWER).unwrap();
-        match first.lock().unwrap().take() {
-            Some(tell) => tell.send(()).unwrap(),
-            // The end of the probe is the end of the connection.
-            None => assert_eq!(stream.read(&mut buffer).unwrap(), 0),
-        }
-        None
-    });
-    let mut running = Running::start(&[&server.url(), "-n", "2"]);
-    ended.recv().unwrap();
-    // Its row is printed when its end was seen; the next connection is open or about to be.
-    let mut stdout = running.0.stdout.take().unwrap();
-    let mut seen = Vec::new();
-    // The titles and its row.
-    for _ in 0..2 {
-        let mut byte = [0];
-        while byte != *b"\n" {
-            stdout.read_exact(&mut byte).unwrap();
-            seen.extend(byte);
-        }
-    }
-    let output = running.interrupt();
-    stdout.read_to_end(&mut seen).unwrap();
-    let (text, stderr) = (String::from_utf8(seen).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert_eq!(output.status.code(), Some(0), "{text}{stderr}");
-    assert!(text.contains("FIN") && text.contains("timeout  "), "{text}");
-}
-
-#[test]
-fn ctrl_c_before_anything_was_learnt_is_no_success() {
-    let (tell, asked) = channel();
-    let server = Server::start(move |mut stream| {
-        let mut buffer = [0; 4_096];
-        assert!(stream.read(&mut buffer).unwrap() > 0);
-        tell.send(()).unwrap();
-        // No answer.
-        assert_eq!(stream.read(&mut buffer).unwrap(), 0);
-        None
-    });
-    let running = Running::start(&[&server.url()]);
-    asked.recv().unwrap();
-    let output = running.interrupt();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("stopped before"));
 }

@@ -1,4 +1,4 @@
-//! From a target to connections: its name is looked up once, and one of its addresses is talked to.
+//! From an address to a connection, with TLS or without.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -6,26 +6,14 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{error::Elapsed, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::failure::{Failure, words};
 use super::tap::Tap;
-use super::target::Target;
 use super::tls;
-
-/// Which addresses of a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// Any.
-    Any,
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
 
 /// A goodbye of TLS takes at most so long.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -85,34 +73,6 @@ impl Stream {
             drop(timeout(GOODBYE, tls.shutdown()).await);
         }
     }
-}
-
-/// The addresses of the target, in the resolver's order.
-pub async fn resolve(target: &Target, family: Family) -> Result<Vec<SocketAddr>, Failure> {
-    let host = &target.host;
-    let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
-        Ok(address) => vec![SocketAddr::new(address, target.port)],
-        Err(_) => lookup_host((host.as_str(), target.port))
-            .await
-            .map_err(|error| Failure::Lookup { host: host.clone(), why: resolver_words(&error) })?
-            .collect(),
-    };
-    let (family, option, wanted): (_, _, fn(&SocketAddr) -> bool) = match family {
-        Family::Any => ("", "", |_| true),
-        Family::V4 => ("IPv4", "-4", SocketAddr::is_ipv4),
-        Family::V6 => ("IPv6", "-6", SocketAddr::is_ipv6),
-    };
-    let addresses: Vec<_> = found.into_iter().filter(wanted).collect();
-    match (addresses.is_empty(), family.is_empty()) {
-        (false, _) => Ok(addresses),
-        (true, false) => Err(Failure::Family { host: host.clone(), family, option }),
-        (true, true) => Err(Failure::Lookup { host: host.clone(), why: "it has no address".to_owned() }),
-    }
-}
-
-/// Without what the standard library says before.
-fn resolver_words(error: &io::Error) -> String {
-    words(error).trim_start_matches("failed to lookup address information: ").to_owned()
 }
 
 /// How to connect to one address.

@@ -49,7 +49,14 @@ impl Ask {
 #[derive(Debug)]
 pub enum Unanswered {
     /// The peer ended it.
-    Ended(RawEnd),
+    Ended {
+        /// How.
+        end: RawEnd,
+        /// When everything was said; monotonic.
+        said: Duration,
+        /// When it ended.
+        at: Duration,
+    },
     /// Nothing, or not enough, came in time.
     Late,
     /// What came cannot be used.
@@ -60,8 +67,8 @@ impl Unanswered {
     /// Of the first use.
     pub fn of_first(self, address: SocketAddr, time: Duration) -> Failure {
         match self {
-            Self::Ended(RawEnd::Fin) => Failure::Unanswered { address, how: "FIN", first: true },
-            Self::Ended(RawEnd::Reset) => Failure::Unanswered { address, how: "reset", first: true },
+            Self::Ended { end: RawEnd::Fin, .. } => Failure::Unanswered { address, how: "FIN" },
+            Self::Ended { end: RawEnd::Reset, .. } => Failure::Unanswered { address, how: "reset" },
             Self::Late => Failure::NoAnswer { address, time },
             Self::Failed(failure) => failure,
         }
@@ -76,33 +83,39 @@ pub async fn exchange(
     time: Duration,
 ) -> Result<Answer, Unanswered> {
     if let Err(error) = stream.write(ask.bytes()).await {
-        return Err(broken(stream, address, &error));
+        return Err(broken(stream, address, stream.tap().moved, &error));
     }
+    let said = stream.tap().moved;
     match ask {
         Ask::Nothing => Ok(Answer::Bytes(0)),
         Ask::Bytes(_) => {
             let mut buffer = vec![0; PIECE_BYTES];
             match timeout(time, stream.read(&mut buffer)).await {
-                Ok(Ok(0)) => Err(Unanswered::Ended(ended(stream))),
+                Ok(Ok(0)) => Err(ended(stream, said)),
                 Ok(Ok(bytes)) => Ok(Answer::Bytes(bytes as u64)),
-                Ok(Err(error)) => Err(broken(stream, address, &error)),
+                Ok(Err(error)) => Err(broken(stream, address, said, &error)),
                 Err(Elapsed { .. }) => Err(Unanswered::Late),
             }
         }
-        Ask::Http { request: _, method } => match timeout(time, read(stream, address, method)).await {
+        Ask::Http { request: _, method } => match timeout(time, read(stream, address, said, method)).await {
             Ok(head) => head.map(Answer::Http),
             Err(Elapsed { .. }) => Err(Unanswered::Late),
         },
     }
 }
 
-async fn read(stream: &mut Stream, address: SocketAddr, method: &str) -> Result<Head, Unanswered> {
+async fn read(
+    stream: &mut Stream,
+    address: SocketAddr,
+    said: Duration,
+    method: &str,
+) -> Result<Head, Unanswered> {
     let (mut answering, mut buffer, mut read) = (Answering::to(method), vec![0; PIECE_BYTES], 0);
     loop {
         let bytes = match stream.read(&mut buffer).await {
             Ok(0) => &[],
             Ok(bytes) => buffer.get(..bytes).unwrap_or_default(),
-            Err(error) => return Err(broken(stream, address, &error)),
+            Err(error) => return Err(broken(stream, address, said, &error)),
         };
         read += bytes.len() as u64;
         let taken = answering.take(bytes).map_err(|why| Failure::Answer { address, why });
@@ -116,7 +129,7 @@ async fn read(stream: &mut Stream, address: SocketAddr, method: &str) -> Result<
             }
         }
         if bytes.is_empty() {
-            return Err(Unanswered::Ended(ended(stream)));
+            return Err(ended(stream, said));
         }
         if read > ANSWER_BYTES {
             return Err(Unanswered::Failed(Failure::LongAnswer { address, bytes: ANSWER_BYTES }));
@@ -125,13 +138,15 @@ async fn read(stream: &mut Stream, address: SocketAddr, method: &str) -> Result<
 }
 
 /// Told by TLS alone it is as good as a FIN.
-fn ended(stream: &Stream) -> RawEnd {
-    stream.tap().end.map_or(RawEnd::Fin, |(end, _)| end)
+fn ended(stream: &Stream, said: Duration) -> Unanswered {
+    let tap = stream.tap();
+    let (end, at) = tap.end.unwrap_or((RawEnd::Fin, tap.moved));
+    Unanswered::Ended { end, said, at }
 }
 
-fn broken(stream: &Stream, address: SocketAddr, error: &io::Error) -> Unanswered {
+fn broken(stream: &Stream, address: SocketAddr, said: Duration, error: &io::Error) -> Unanswered {
     match stream.tap().end {
-        Some((end, _)) => Unanswered::Ended(end),
+        Some((end, at)) => Unanswered::Ended { end, said, at },
         None => Unanswered::Failed(Failure::Broken { address, why: printable(&words(error)).into_owned() }),
     }
 }

@@ -37,6 +37,14 @@ pub enum ProbeUsageError {
         /// Which.
         option: &'static str,
     },
+    /// A name that no certificate can have.
+    #[error(
+        "`{host}` is no name that a certificate can be for: give a host name, or an address as it is written"
+    )]
+    NoName {
+        /// As typed.
+        host: String,
+    },
     /// Too many connections, or no times.
     #[error("{0}")]
     Sweep(String),
@@ -59,6 +67,22 @@ pub enum Failure {
         /// The name.
         host: String,
         /// What the resolver says.
+        why: String,
+    },
+    /// The resolver says nothing.
+    #[error("cannot look up {host}: no answer within {}; is this host's resolver reached? --timeout waits longer", seconds(*time))]
+    LookupTimeout {
+        /// The name.
+        host: String,
+        /// Waited so long.
+        time: Duration,
+    },
+    /// The zone of an IPv6 address is unknown.
+    #[error("this host has no network interface `{name}`: {why}; `ip link` lists them")]
+    Interface {
+        /// The zone.
+        name: String,
+        /// What the kernel says.
         why: String,
     },
     /// It has no address of this family.
@@ -89,6 +113,14 @@ pub enum Failure {
         /// Waited so long.
         time: Duration,
     },
+    /// None of several addresses is reached.
+    #[error("{first} (nor to {others})")]
+    AnyAddress {
+        /// The first one, or the first that there is a route to.
+        first: Box<Self>,
+        /// The others, in short.
+        others: String,
+    },
     /// No certificates to check with.
     #[error(
         "this host has no certificates to check {address} with: name a file of them with --ca, or check nothing with --insecure"
@@ -106,14 +138,12 @@ pub enum Failure {
         why: String,
     },
     /// Ended before it was idle.
-    #[error("{address} ended the connection by a {how} before it had answered{}", if *first { "; does it speak what was sent?" } else { "" })]
+    #[error("{address} ended the connection by a {how} before it had answered; does it speak what was sent?")]
     Unanswered {
         /// Whose.
         address: SocketAddr,
         /// `FIN` or `reset`.
         how: &'static str,
-        /// There was nothing before.
-        first: bool,
     },
     /// No complete answer in time.
     #[error("{address} gave no complete answer within {}; --timeout waits longer", seconds(*time))]
@@ -151,13 +181,13 @@ pub enum Failure {
         /// What of the head says so.
         why: &'static str,
     },
-    /// Never idle.
-    #[error("{address} keeps sending by itself, so its connection is never quiet for {}", seconds(*time))]
-    NeverQuiet {
+    /// Bytes that are never answered.
+    #[error(
+        "{address} answers nothing to what --send says, so whether a later use is lost cannot be told: leave --idle and --sweep out"
+    )]
+    Silent {
         /// Whose.
         address: SocketAddr,
-        /// As asked for.
-        time: Duration,
     },
     /// Anything else that the kernel or TLS says.
     #[error("the connection to {address} failed: {why}")]
@@ -180,9 +210,20 @@ pub enum NotLearnt {
         /// Waited so long.
         time: Duration,
     },
+    /// The target speaks all the time.
+    #[error("{address} sent by itself again and again, and no connection was quiet for longer than {}: how long it keeps an idle one was not seen", seconds(*longest))]
+    NeverQuiet {
+        /// Whose.
+        address: SocketAddr,
+        /// The longest quiet.
+        longest: Duration,
+    },
     /// Ctrl-C.
     #[error("stopped before any connection was ended or used again")]
     Stopped,
+    /// Ctrl-C, and once more.
+    #[error("stopped at once: what was learnt so far is not summed up")]
+    StoppedTwice,
     /// Some connections failed, and how the first of them did.
     #[error("{failed} of {all} connections failed: {first}")]
     Failed {
@@ -193,6 +234,39 @@ pub enum NotLearnt {
         /// The first.
         first: Failure,
     },
+}
+
+impl Failure {
+    /// Of all addresses of a name, in the resolver's order.
+    pub fn of_all(mut failures: Vec<Self>) -> Option<Self> {
+        // A host without IPv6 says so of each name that has it; what its other addresses say is the news.
+        failures.sort_by_key(Self::is_without_route);
+        let mut failures = failures.into_iter();
+        let first = failures.next()?;
+        let others: Vec<_> = failures.map(|failure| failure.in_short()).collect();
+        Some(if others.is_empty() {
+            first
+        } else {
+            Self::AnyAddress { first: Box::new(first), others: others.join(", ") }
+        })
+    }
+
+    fn is_without_route(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect { kind: io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable, .. }
+        )
+    }
+
+    fn in_short(&self) -> String {
+        if let Self::Connect { address, why, kind: _ } = self {
+            format!("{address}: {why}")
+        } else if let Self::ConnectTimeout { address, time } = self {
+            format!("{address}: no answer within {}", seconds(*time))
+        } else {
+            self.to_string()
+        }
+    }
 }
 
 fn hint(kind: io::ErrorKind) -> &'static str {
@@ -211,4 +285,37 @@ fn hint(kind: io::ErrorKind) -> &'static str {
 pub fn words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_is_told_and_what_has_a_route_first() {
+        let connect = |address: &str, why: &str, kind| Failure::Connect {
+            address: address.parse().unwrap(),
+            why: why.to_owned(),
+            kind,
+        };
+        let unreachable =
+            || connect("[2001:db8::1]:80", "Network is unreachable", io::ErrorKind::NetworkUnreachable);
+        let refused = || connect("192.0.2.1:80", "Connection refused", io::ErrorKind::ConnectionRefused);
+        let late = || Failure::ConnectTimeout {
+            address: "192.0.2.2:80".parse().unwrap(),
+            time: Duration::from_secs(10),
+        };
+        let text = |failures| Failure::of_all(failures).map(|failure| failure.to_string());
+        for failures in [vec![refused(), late(), unreachable()], vec![unreachable(), refused(), late()]] {
+            assert_eq!(
+                text(failures).as_deref(),
+                Some(
+                    "cannot connect to 192.0.2.1:80: Connection refused; does anything listen there? (nor to \
+                     192.0.2.2:80: no answer within 10.0 s, [2001:db8::1]:80: Network is unreachable)"
+                )
+            );
+        }
+        assert!(text(vec![unreachable()]).unwrap().contains("is there a route"), "alone it is as before");
+        assert_eq!(text(Vec::new()), None);
+    }
 }

@@ -22,6 +22,9 @@ const RESET: Duration = Duration::from_secs(2);
 const FIN: Duration = Duration::from_secs(2);
 /// Some servers say why before they close (status 408; databases), at once.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+/// A connection is never quiet if its peer spoke by itself so often that no quiet was as long as the time it was held divided by this. Then
+/// the peer's own timer is not seen: it runs anew each time. Two, so that one greeting, whenever it comes, leaves a quiet that counts.
+const PARTS: u32 = 2;
 /// A connection on which the peer sends by itself is given up after so many times the quiet that is wanted.
 const PATIENCE: u32 = 3;
 
@@ -34,6 +37,11 @@ pub enum Held {
     Open(Duration),
     /// Ctrl-C; it had been quiet for so long.
     Stopped(Duration),
+    /// The peer spoke by itself again and again.
+    NeverQuiet {
+        /// The longest quiet.
+        longest: Duration,
+    },
     /// Something else.
     Failed(Failure),
 }
@@ -43,8 +51,12 @@ pub enum Held {
 pub struct Idle<'a> {
     stream: &'a mut Stream,
     address: SocketAddr,
+    /// Held since.
+    from: Duration,
     /// When the last byte moved.
     quiet_from: Duration,
+    /// The longest quiet before the peer said something by itself.
+    longest: Duration,
     /// From when to when it was quiet before the peer said something by itself.
     quiet_before: Option<(Duration, Duration)>,
     /// Bytes that came unasked.
@@ -52,16 +64,35 @@ pub struct Idle<'a> {
 }
 
 impl<'a> Idle<'a> {
-    /// From its last byte on.
-    pub fn new(stream: &'a mut Stream, address: SocketAddr) -> Self {
-        let quiet_from = stream.tap().moved;
-        Self { stream, address, quiet_from, quiet_before: None, unasked: 0 }
+    /// From a monotonic moment on.
+    pub const fn new(stream: &'a mut Stream, address: SocketAddr, from: Duration) -> Self {
+        Self {
+            stream,
+            address,
+            from,
+            quiet_from: from,
+            longest: Duration::ZERO,
+            quiet_before: None,
+            unasked: 0,
+        }
     }
 
     /// Holds it for at most `most` since now, whatever the peer sends.
     pub async fn until_ended(&mut self, most: Duration, stop: &mut watch::Receiver<bool>) -> Held {
         let until = clock::monotonic() + most;
-        self.hold(|_| until, stop).await
+        let held = self.hold(|_| until, stop).await;
+        let longest = self.longest.max(self.quiet());
+        match held {
+            Held::Open(_) | Held::Stopped(_)
+                if self.unasked > 0 && longest * PARTS < clock::monotonic().saturating_sub(self.from) =>
+            {
+                Held::NeverQuiet { longest }
+            }
+            // It has outlived this one.
+            Held::Open(_) => Held::Open(longest),
+            Held::Stopped(_) => Held::Stopped(longest),
+            other @ (Held::Ended(_) | Held::NeverQuiet { .. } | Held::Failed(_)) => other,
+        }
     }
 
     /// Holds it until it was quiet for so long.
@@ -69,10 +100,12 @@ impl<'a> Idle<'a> {
         let most = clock::monotonic() + wanted * PATIENCE + RESET;
         let held = self.hold(|quiet_from| (quiet_from + wanted).min(most), stop).await;
         match held {
-            Held::Open(quiet) if quiet < wanted => {
-                Held::Failed(Failure::NeverQuiet { address: self.address, time: wanted })
-            }
-            other @ (Held::Open(_) | Held::Ended(_) | Held::Stopped(_) | Held::Failed(_)) => other,
+            Held::Open(quiet) if quiet < wanted => Held::NeverQuiet { longest: self.longest.max(quiet) },
+            other @ (Held::Open(_)
+            | Held::Ended(_)
+            | Held::Stopped(_)
+            | Held::NeverQuiet { .. }
+            | Held::Failed(_)) => other,
         }
     }
 
@@ -86,7 +119,7 @@ impl<'a> Idle<'a> {
             tokio::select! {
                 biased;
                 read = self.stream.read(&mut buffer) => match read {
-                    Ok(0) => return Held::Ended(self.ended().await),
+                    Ok(0) => return Held::Ended(self.ended(stop).await),
                     Ok(bytes) => {
                         self.unasked += bytes as u64;
                         self.spoke();
@@ -107,7 +140,7 @@ impl<'a> Idle<'a> {
     }
 
     /// After a read that told of an end.
-    async fn ended(&mut self) -> End {
+    async fn ended(&mut self, stop: &mut watch::Receiver<bool>) -> End {
         let is_tls = match self.stream {
             Stream::Plain(_) => false,
             Stream::Tls(_) => true,
@@ -118,7 +151,12 @@ impl<'a> Idle<'a> {
             (Some((end, at)), true) => (Some(end), at),
             (None, _) => {
                 let at = self.stream.tap().moved;
-                drop(timeout(FIN, self.until_raw_end()).await);
+                tokio::select! {
+                    biased;
+                    () = self.until_raw_end() => {}
+                    () = stopped(stop) => {}
+                    () = sleep(FIN) => {}
+                }
                 (self.stream.tap().end.map(|(end, _)| end), at)
             }
         };
@@ -158,8 +196,8 @@ impl<'a> Idle<'a> {
     async fn exchange_again(&mut self, ask: &Ask, time: Duration) -> Result<Reuse, Failure> {
         match exchange(self.stream, self.address, ask, time).await {
             Ok(Answer::Http(_) | Answer::Bytes(_)) => Ok(Reuse::Answered),
-            Err(Unanswered::Ended(RawEnd::Reset)) => Ok(Reuse::Reset),
-            Err(Unanswered::Ended(RawEnd::Fin)) => Ok(self.drawn_reset().await),
+            Err(Unanswered::Ended { end: RawEnd::Reset, .. }) => Ok(Reuse::Reset),
+            Err(Unanswered::Ended { end: RawEnd::Fin, .. }) => Ok(self.drawn_reset().await),
             Err(Unanswered::Late) => Ok(Reuse::Nothing),
             Err(Unanswered::Failed(failure)) => Err(failure),
         }
@@ -193,6 +231,7 @@ impl<'a> Idle<'a> {
     /// The peer said something by itself.
     fn spoke(&mut self) {
         let at = self.stream.tap().moved;
+        self.longest = self.longest.max(self.since(at));
         if self.since(at) > LAST_WORDS {
             self.quiet_before = Some((self.quiet_from, at));
         }

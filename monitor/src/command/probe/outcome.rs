@@ -106,6 +106,11 @@ pub enum Outcome {
         /// So long.
         after: Duration,
     },
+    /// The peer spoke by itself so often that it was never quiet for long, which tells nothing of its timeout.
+    NeverQuiet {
+        /// The longest quiet.
+        longest: Duration,
+    },
     /// It was used again.
     Reused {
         /// After this quiet.

@@ -12,10 +12,11 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 use tokio_rustls::TlsConnector;
 
-use super::connect::{Connector, Family, resolve};
+use super::connect::Connector;
 use super::connection::{Plan, Task, Used, stopped};
 use super::exchange::Ask;
 use super::failure::{Failure, NotLearnt};
+use super::lookup::{Family, resolve};
 use super::outcome::{Answer, Outcome, Report};
 use super::progress::Progress;
 use super::summary::Summary;
@@ -89,12 +90,12 @@ impl<'a> Run<'a> {
             None if args.ipv6 => Family::V6,
             None => Family::Any,
         };
+        let time = args.timeout.unwrap_or(TIME);
         let addresses = tokio::select! {
-            addresses = resolve(&args.target, family) => addresses?,
+            addresses = resolve(&args.target, family, time) => addresses?,
             () = stopped(&mut self.stop) => return Ok(None),
         };
-        let time = args.timeout.unwrap_or(TIME);
-        let mut last = None;
+        let mut failures = Vec::new();
         for address in addresses {
             let tls = match &tls {
                 Encryption::None => None,
@@ -109,13 +110,13 @@ impl<'a> Run<'a> {
                 Ok(used) => return Ok(used.map(|used| (task, used))),
                 // Another address of the same host may be reached; whatever else is wrong is so everywhere.
                 Err(failure @ (Failure::Connect { .. } | Failure::ConnectTimeout { .. })) => {
-                    last = Some(failure);
+                    failures.push(failure);
                 }
                 Err(failure) => return Err(failure),
             }
         }
         // `resolve` gives one address at least.
-        last.map_or(Ok(None), Err)
+        Failure::of_all(failures).map_or(Ok(None), Err)
     }
 
     /// Says what is talked to, and what is odd about it.
@@ -201,10 +202,11 @@ impl<'a> Run<'a> {
             return Err(NotLearnt::Failed { failed: summary.failed, all, first: failure }.into());
         }
         let stopped = *self.stop.borrow();
-        match summary.open_after {
+        match (summary.open_after, summary.never_quiet) {
             _ if summary.ends.is_some() || summary.edge.is_some() => Ok(()),
-            Some(time) if !stopped => Err(NotLearnt::NeverEnded { address, time }.into()),
-            Some(_) | None => Err(NotLearnt::Stopped.into()),
+            (Some(time), _) if !stopped => Err(NotLearnt::NeverEnded { address, time }.into()),
+            (None, Some(longest)) => Err(NotLearnt::NeverQuiet { address, longest }.into()),
+            (Some(_) | None, _) => Err(NotLearnt::Stopped.into()),
         }
     }
 }

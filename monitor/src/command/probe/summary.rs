@@ -3,12 +3,8 @@
 use std::time::Duration;
 
 use super::outcome::{Answer, End, Outcome, Report, Reuse};
-use crate::advice::numbers::{Spread, below};
-
-/// Timers that look once a second fire up to this much late, and a little more.
-const TICK: Duration = Duration::from_millis(1_100);
-/// A timer is not early by less.
-const ROUNDING: Duration = Duration::from_millis(100);
+use crate::advice::numbers::{ROUNDING, Spread, below};
+use crate::timeouts::estimate::tolerance;
 
 /// Quiet times on both sides of the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +28,7 @@ pub enum Truth {
     True,
     /// It closes before: clients that believe it meet the race.
     Early,
-    /// It closes more than a tick later, which harms nobody.
+    /// It closes later than a timer can be late, which harms nobody.
     Late,
     /// No connection lasted long enough to tell.
     Untold,
@@ -50,6 +46,37 @@ impl Truth {
     }
 }
 
+/// The quiet that a client must stay below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// So long.
+    pub after: Duration,
+    /// What makes it one.
+    pub by: By,
+}
+
+/// What makes a [`Limit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The earliest end by the peer.
+    End,
+    /// The earliest use that was lost.
+    Lost,
+    /// Nothing but the end of this probe: it can be longer.
+    Waited,
+}
+
+impl By {
+    /// As JSON spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::End => "end",
+            Self::Lost => "lost",
+            Self::Waited => "waited",
+        }
+    }
+}
+
 /// What was learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -63,10 +90,14 @@ pub struct Summary {
     pub open: usize,
     /// After the longest of these quiet times.
     pub open_after: Option<Duration>,
+    /// The longest quiet of connections that were never quiet for long.
+    pub never_quiet: Option<Duration>,
     /// Where connections were used again.
     pub edge: Option<Edge>,
     /// What the peer states, and whether it is so.
     pub stated: Option<(Duration, Truth)>,
+    /// The quiet that a client must stay below, as far as was seen; `None` when nothing was.
+    pub limit: Option<Limit>,
     /// Whole seconds after which a client must give up by itself, as far as was seen; `None` when nothing sane fits, or nothing was seen.
     pub client_at_most: Option<u64>,
     /// How many connections failed.
@@ -82,19 +113,38 @@ impl Summary {
         let open_after = open.iter().max().copied();
         let edge = Edge::of(reports);
         let stated = reports.iter().find_map(stated).map(|stated| (stated, truth(stated, ends)));
-        // Uses that were answered say that the timeout is longer; the edge without an end seen lies above the last of them.
-        let at_least = edge.and_then(Edge::safe).or(open_after);
+        let limit = Limit::of(ends, edge, open_after);
         Self {
             ends,
-            one_timer: ends.is_some_and(|ends| ends.max <= ends.min + TICK.max(ends.min / 20)),
+            one_timer: ends.is_some_and(|ends| ends.max <= ends.min + tolerance(ends.min)),
             by_reset: ended.iter().filter(|end| end.how.is_reset()).count(),
             open: open.len(),
             open_after,
+            never_quiet: reports.iter().filter_map(never_quiet).max(),
             edge,
             stated,
-            client_at_most: ends.map(|ends| ends.min).or(at_least).and_then(below),
+            limit,
+            client_at_most: limit.and_then(|limit| below(limit.after)),
             failed: reports.iter().filter(|report| matches!(report.outcome, Outcome::Failed(_))).count(),
         }
+    }
+}
+
+impl Limit {
+    fn of(ends: Option<Spread>, edge: Option<Edge>, open_after: Option<Duration>) -> Option<Self> {
+        let lost = edge.and_then(|edge| edge.shortest_lost);
+        // Uses that were answered say that the timeout is longer; the edge without an end seen lies above the last of them.
+        let safe = edge.and_then(Edge::safe);
+        let (after, by) = match (ends.map(|ends| ends.min), lost) {
+            // Something else has ended it before, which nobody saw: a middlebox that forgets.
+            (Some(end), Some(lost)) if lost + tolerance(lost) < end => (safe.unwrap_or(lost), By::Lost),
+            // It crossed the end.
+            (Some(end), Some(lost)) if lost < end => (lost, By::Lost),
+            (Some(end), Some(_) | None) => (end, By::End),
+            (None, Some(_)) => (safe?, By::Lost),
+            (None, None) => (safe.or(open_after)?, By::Waited),
+        };
+        Some(Self { after, by })
     }
 }
 
@@ -127,21 +177,43 @@ fn end(report: &Report) -> Option<End> {
     match &report.outcome {
         Outcome::Ended(end) => Some(*end),
         Outcome::Reused { before, idle: _, reuse: _ } => *before,
-        Outcome::Open { after: _ } | Outcome::Stopped | Outcome::Failed(_) => None,
+        Outcome::Open { after: _ }
+        | Outcome::NeverQuiet { longest: _ }
+        | Outcome::Stopped
+        | Outcome::Failed(_) => None,
     }
 }
 
 fn open(report: &Report) -> Option<Duration> {
     match &report.outcome {
         Outcome::Open { after } => Some(*after),
-        Outcome::Ended(_) | Outcome::Reused { .. } | Outcome::Stopped | Outcome::Failed(_) => None,
+        Outcome::Ended(_)
+        | Outcome::NeverQuiet { longest: _ }
+        | Outcome::Reused { .. }
+        | Outcome::Stopped
+        | Outcome::Failed(_) => None,
+    }
+}
+
+fn never_quiet(report: &Report) -> Option<Duration> {
+    match &report.outcome {
+        Outcome::NeverQuiet { longest } => Some(*longest),
+        Outcome::Ended(_)
+        | Outcome::Open { after: _ }
+        | Outcome::Reused { .. }
+        | Outcome::Stopped
+        | Outcome::Failed(_) => None,
     }
 }
 
 fn reused(report: &Report) -> Option<(Duration, Reuse)> {
     match &report.outcome {
         Outcome::Reused { idle, reuse, before: _ } => Some((*idle, *reuse)),
-        Outcome::Ended(_) | Outcome::Open { after: _ } | Outcome::Stopped | Outcome::Failed(_) => None,
+        Outcome::Ended(_)
+        | Outcome::Open { after: _ }
+        | Outcome::NeverQuiet { longest: _ }
+        | Outcome::Stopped
+        | Outcome::Failed(_) => None,
     }
 }
 
@@ -156,7 +228,7 @@ fn truth(stated: Duration, ends: Option<Spread>) -> Truth {
     match ends {
         None => Truth::Untold,
         Some(ends) if ends.min + ROUNDING < stated => Truth::Early,
-        Some(ends) if ends.max > stated + TICK => Truth::Late,
+        Some(ends) if ends.max > stated + tolerance(stated) => Truth::Late,
         Some(_) => Truth::True,
     }
 }
@@ -205,10 +277,7 @@ mod tests {
     #[test]
     fn resets_failures_and_open_ones_are_told_apart() {
         let reset = report(Outcome::Ended(End { how: How::NotifyReset, after: seconds(2.0) }));
-        let failed = report(Outcome::Failed(Failure::NeverQuiet {
-            address: "127.0.0.1:1".parse().unwrap(),
-            time: seconds(1.0),
-        }));
+        let failed = report(Outcome::Failed(Failure::Silent { address: "127.0.0.1:1".parse().unwrap() }));
         let open = |after| report(Outcome::Open { after: seconds(after) });
         let summary = Summary::of(&[reset, failed, report(Outcome::Stopped), open(30.0), open(29.0)]);
         assert_eq!((summary.by_reset, summary.failed, summary.open), (1, 1, 2));
@@ -235,6 +304,34 @@ mod tests {
         let blurred = Summary::of(&[used(30.0, Reuse::Answered, None), used(20.0, Reuse::Reset, None)]);
         assert_eq!(blurred.client_at_most, Some(15), "what is below both");
         assert_eq!(Summary::of(&[used(20.0, Reuse::Reset, None)]).client_at_most, None);
+    }
+
+    #[test]
+    fn the_advice_is_below_the_earlier_one_of_ends_and_losses() {
+        let limit = |reports: &[Report]| {
+            let Summary { limit, client_at_most, .. } = Summary::of(reports);
+            limit.map(|Limit { after, by }| (after.as_secs_f64(), by, client_at_most))
+        };
+        let end = || used(61.0, Reuse::Reset, Some(60.0));
+        for lost in [Reuse::Nothing, Reuse::Reset] {
+            let early = || used(40.0, lost, None);
+            assert_eq!(limit(&[end(), early()]), Some((40.0, By::Lost, Some(35))));
+            let answered = used(20.0, Reuse::Answered, None);
+            assert_eq!(limit(&[end(), early(), answered]), Some((20.0, By::Lost, Some(15))));
+        }
+        let crossing = used(59.999, Reuse::Reset, None);
+        let answered = || used(30.0, Reuse::Answered, None);
+        assert_eq!(limit(&[end(), crossing, answered()]), Some((59.999, By::Lost, Some(55))));
+        assert_eq!(limit(&[end(), answered()]), Some((60.0, By::End, Some(55))));
+        assert_eq!(limit(&[answered()]), Some((30.0, By::Waited, Some(25))));
+    }
+
+    #[test]
+    fn what_is_never_quiet_tells_nothing_of_a_timeout() {
+        let never = |longest| report(Outcome::NeverQuiet { longest: seconds(longest) });
+        let summary = Summary::of(&[never(5.0), never(4.0)]);
+        assert_eq!((summary.never_quiet, summary.open_after), (Some(seconds(5.0)), None));
+        assert_eq!((summary.limit, summary.client_at_most), (None, None));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use axum::http::uri::PathAndQuery;
 
 /// Longest host name (RFC 1035, 2.3.4).
 const LONGEST_NAME: usize = 253;
+/// What is before a zone in a URL: `%` in percent-encoding (RFC 6874, 2).
+const ZONE_IN_URL: &str = "%25";
 
 /// What is spoken to the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub enum Scheme {
 pub struct Target {
     /// What is spoken.
     pub scheme: Scheme,
-    /// A name, or an address without brackets.
+    /// A name, or an address without brackets, which may have a zone: `fe80::1%eth0`.
     pub host: String,
     /// TCP port.
     pub port: u16,
@@ -71,29 +73,35 @@ impl Target {
         }
     }
 
-    /// Host and port as a request's `Host` has them: without a port that its scheme implies.
+    /// Host and port as a request's `Host` has them: without a port that its scheme implies, and without a zone, which is of this host only
+    /// (RFC 6874, 4).
     pub fn authority(&self) -> String {
-        let host = self.bracketed();
+        self.with_port(self.without_zone())
+    }
+
+    /// Whom it names to others.
+    pub fn without_zone(&self) -> &str {
+        self.host.split('%').next().unwrap_or_default()
+    }
+
+    fn with_port(&self, host: &str) -> String {
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         match (self.scheme, self.port) {
             (Scheme::Http, 80) | (Scheme::Https, 443) => host,
             (Scheme::Http | Scheme::Https | Scheme::Tcp, port) => format!("{host}:{port}"),
         }
-    }
-
-    fn bracketed(&self) -> String {
-        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
     }
 }
 
 /// As it could be typed.
 impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.scheme {
-            Scheme::Http => "http://",
-            Scheme::Https => "https://",
-            Scheme::Tcp => "",
+        let (scheme, host) = match self.scheme {
+            Scheme::Http => ("http://", self.host.replace('%', ZONE_IN_URL)),
+            Scheme::Https => ("https://", self.host.replace('%', ZONE_IN_URL)),
+            Scheme::Tcp => ("", self.host.clone()),
         };
-        write!(formatter, "{scheme}{}{}", self.authority(), self.path)
+        write!(formatter, "{scheme}{}{}", self.with_port(&host), self.path)
     }
 }
 
@@ -110,7 +118,7 @@ impl FromStr for Target {
         let (scheme, usual) = match scheme.to_ascii_lowercase().as_str() {
             "http" => (Scheme::Http, 80),
             "https" => (Scheme::Https, 443),
-            "tcp" => return plain(rest.trim_end_matches('/')),
+            "tcp" => return plain(&rest.trim_end_matches('/').replacen(ZONE_IN_URL, "%", 1)),
             other => return Err(TargetError::Scheme(other.to_owned())),
         };
         // What follows `#` is for whoever shows a page, and never sent.
@@ -119,7 +127,8 @@ impl FromStr for Target {
         if authority.contains('@') {
             return Err(TargetError::Credentials);
         }
-        let (host, port) = host_and_port(authority)?;
+        // Many write the zone as it is, which is taken, too.
+        let (host, port) = host_and_port(&authority.replacen(ZONE_IN_URL, "%", 1))?;
         Ok(Self { scheme, host, port: port.unwrap_or(usual), path: sendable(path)? })
     }
 }
@@ -195,6 +204,9 @@ mod tests {
             ("https://10.0.0.1?x", Scheme::Https, "10.0.0.1", 443, "/?x"),
             ("http://[::1]:8080/", Scheme::Http, "::1", 8080, "/"),
             ("[fe80::1%eth0]:6379", Scheme::Tcp, "fe80::1%eth0", 6379, ""),
+            ("http://[fe80::1%25eth0]/", Scheme::Http, "fe80::1%eth0", 80, "/"),
+            ("https://[fe80::1%eth0.5]:8443", Scheme::Https, "fe80::1%eth0.5", 8443, "/"),
+            ("tcp://[fe80::1%25eth0]:1", Scheme::Tcp, "fe80::1%eth0", 1, ""),
             ("redis:6379", Scheme::Tcp, "redis", 6379, ""),
             ("tcp://redis:6379/", Scheme::Tcp, "redis", 6379, ""),
             ("_srv.pool.local.:1", Scheme::Tcp, "_srv.pool.local.", 1, ""),
@@ -205,12 +217,29 @@ mod tests {
 
     #[test]
     fn what_is_shown_can_be_typed_again() {
-        for text in
-            ["http://web.example/a?b", "https://[::1]:8443/", "redis:6379", "[::1]:6379", "http://a:443/"]
-        {
+        for text in [
+            "http://web.example/a?b",
+            "https://[::1]:8443/",
+            "https://[fe80::1%25eth0]:8443/",
+            "redis:6379",
+            "[::1]:6379",
+            "[fe80::1%eth0]:6379",
+            "http://a:443/",
+        ] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
         assert_eq!("http://a:80".parse::<Target>().unwrap().authority(), "a");
+    }
+
+    #[test]
+    fn a_zone_is_never_told_to_the_target() {
+        for (text, wanted) in [
+            ("http://[fe80::1%25eth0]/", "[fe80::1]"),
+            ("http://[fe80::1%25eth0]:8080/", "[fe80::1]:8080"),
+            ("https://[fe80::1%eth0]/", "[fe80::1]"),
+        ] {
+            assert_eq!(text.parse::<Target>().unwrap().authority(), wanted, "{text}");
+        }
     }
 
     #[test]
@@ -232,6 +261,9 @@ mod tests {
             ("[::1]80", "neither"),
             ("[::1", "neither"),
             ("[10.0.0.1]:80", "neither"),
+            ("http://[fe80::1%25]/", "neither"),
+            ("http://[fe80::1%25a%20b]/", "neither"),
+            ("http://a%25b/", "neither"),
             ("a:b:c", "neither"),
             ("b\u{fc}cher.example:80", "xn--"),
             ("http://web.example/a b", "percent-encoding"),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::outcome::{Answer, Outcome, Report, Reuse};
-use super::summary::{Edge, Summary, Truth};
-use crate::advice::numbers::{Spread, count, seconds};
+use super::summary::{By, Edge, Limit, Summary, Truth};
+use crate::advice::numbers::{Spread, count};
 use crate::terminal::{Align, Cell, Column, Style};
 
 /// Of connections that are held until they are ended.
@@ -70,6 +70,15 @@ pub fn row(report: &Report, reuse: bool) -> Option<[Cell; 6]> {
                 Cell::new(asked),
             ]
         }
+        Outcome::NeverQuiet { longest } => {
+            let never = Cell::styled("never quiet", Style::Yellow);
+            let longest = Cell::new(format!("< {}", exact(*longest)));
+            if reuse {
+                [number, port, longest, never, Cell::new(""), Cell::new(asked)]
+            } else {
+                [number, port, answer(), never, longest, Cell::new(asked)]
+            }
+        }
         Outcome::Failed(failure) => {
             let failed = Cell::styled("failed", Style::Red);
             let note = Cell::new(failure.to_string());
@@ -99,8 +108,19 @@ fn exact(time: Duration) -> String {
 
 /// The lines after the rows.
 pub fn lines(summary: &Summary, target: &str) -> Vec<String> {
-    let Summary { ends, one_timer, by_reset, open, open_after, edge, stated, client_at_most, failed: _ } =
-        *summary;
+    let Summary {
+        ends,
+        one_timer,
+        by_reset,
+        open,
+        open_after,
+        never_quiet,
+        edge,
+        stated,
+        limit: _,
+        client_at_most: _,
+        failed: _,
+    } = *summary;
     let mut lines = Vec::new();
     if let Some(edge) = edge {
         lines.extend(reused(edge));
@@ -122,10 +142,13 @@ pub fn lines(summary: &Summary, target: &str) -> Vec<String> {
     if let Some(after) = open_after {
         lines.push(format!("open     {} after {} of quiet", count(open as u64, "connection"), exact(after)));
     }
+    if let Some(longest) = never_quiet {
+        lines.push(format!("never    quiet for more than {}: the peer sends by itself", exact(longest)));
+    }
     if let Some((stated, truth)) = stated {
         lines.push(format!("stated   Keep-Alive: timeout={}: {}", stated.as_secs(), truth_text(truth)));
     }
-    lines.extend(advice(summary, target, client_at_most));
+    lines.extend(advice(summary, target));
     lines
 }
 
@@ -157,21 +180,26 @@ const fn truth_text(truth: Truth) -> &'static str {
     }
 }
 
-fn advice(summary: &Summary, target: &str, client_at_most: Option<u64>) -> Option<String> {
-    let seen = summary.ends.is_some() || summary.edge.is_some_and(|edge| edge.shortest_lost.is_some());
-    match client_at_most {
-        Some(most) if seen => Some(format!(
-            "set      clients of {target} must give up idle connections first: after {most} s at most"
+fn advice(summary: &Summary, target: &str) -> Option<String> {
+    let Limit { after, by } = summary.limit?;
+    let after = exact(after);
+    match (summary.client_at_most, by) {
+        (Some(most), By::End) => Some(format!(
+            "set      clients of {target} must give up idle connections first: after {most} s at most, below the earliest end"
         )),
-        Some(most) => Some(format!(
+        (Some(most), By::Lost) => Some(format!(
+            "set      clients of {target} must give up idle connections first: after {most} s at most, below the earliest loss"
+        )),
+        (Some(most), By::Waited) => Some(format!(
             "set      clients of {target} are safe, as far as was waited, if they give up idle connections after {most} s"
         )),
-        None => summary.ends.map(|ends| {
-            format!(
-                "set      {} leaves no room for clients to give up first: raise the timeout of {target}, or use each connection once",
-                seconds(ends.min)
-            )
-        }),
+        (None, By::End) => Some(format!(
+            "set      {after} leaves no room for clients to give up first: raise the timeout of {target}, or use each connection once"
+        )),
+        (None, By::Lost) => Some(format!(
+            "set      uses after little more than {after} are lost, which leaves no room for clients of {target} to give up first: use each connection once"
+        )),
+        (None, By::Waited) => None,
     }
 }
 
@@ -187,7 +215,9 @@ mod tests {
             by_reset: 1,
             open: 0,
             open_after: None,
+            never_quiet: None,
             edge: None,
+            limit: ends.map(|ends| Limit { after: ends.min, by: By::End }),
             stated: Some((Duration::from_secs(5), Truth::Early)),
             client_at_most,
             failed: 0,
@@ -201,7 +231,7 @@ mod tests {
             text(&[60, 61], Some(55)),
             "timeout  61.000 s (60.000 s to 61.000 s, of 2 connections, 1 by a reset)\n\
              stated   Keep-Alive: timeout=5: it closes EARLIER: a client that believes it can meet the race\n\
-             set      clients of http://a/ must give up idle connections first: after 55 s at most"
+             set      clients of http://a/ must give up idle connections first: after 55 s at most, below the earliest end"
         );
         assert!(text(&[1], None).contains("by a reset)\n") && text(&[1], None).contains("no room"));
         assert!(
@@ -219,7 +249,9 @@ mod tests {
             by_reset: 0,
             open: 3,
             open_after,
+            never_quiet: None,
             edge: None,
+            limit: open_after.map(|after| Limit { after, by: By::Waited }),
             stated: None,
             client_at_most: Some(595),
             failed: 0,

@@ -67,10 +67,10 @@ fn roots_in(file: &Path) -> Result<RootCertStore, ProbeUsageError> {
     if roots.is_empty() { Err(wrong("there is none in it; it must be PEM".to_owned())) } else { Ok(roots) }
 }
 
-/// Whose certificate it must be.
-pub fn name(target: &Target) -> Option<ServerName<'static>> {
-    let host = target.host.split('%').next().unwrap_or_default().trim_end_matches('.');
-    ServerName::try_from(host.to_owned()).ok()
+/// Whose certificate it must be. Not all that the name system can be asked is a name in TLS, such as `10.0.0.256`.
+pub fn name(target: &Target) -> Result<ServerName<'static>, ProbeUsageError> {
+    let host = target.without_zone().trim_end_matches('.').to_owned();
+    ServerName::try_from(host).ok().ok_or_else(|| ProbeUsageError::NoName { host: target.host.clone() })
 }
 
 /// Why there is no TLS, and what to do.

@@ -21,6 +21,8 @@ pub struct ProbeView {
     pub stated_is: Option<&'static str>,
     /// Whole seconds after which a client must give up by itself; `null` when nothing sane fits, or nothing was seen.
     pub client_at_most_seconds: Option<u64>,
+    /// What that is below: `end`, the earliest end by the peer; `lost`, the earliest use that was lost; `waited`, how long this probe waited.
+    pub client_below: Option<&'static str>,
     /// Where connections were used again: which quiet was answered.
     pub reuse: Option<ReuseView>,
     /// Each connection, in the order of their ends.
@@ -70,8 +72,8 @@ pub struct ConnectionView {
     pub wanted_seconds: Option<f64>,
     /// Quiet before it was used again.
     pub idle_seconds: Option<f64>,
-    /// `fin`, `reset`, `close_notify_fin`, `close_notify_reset` or `close_notify` for how the peer ended it while it was idle; `open`; where
-    /// it was used again `answered`, `reset`, `closed` or `no_answer`; `stopped` or `failed`.
+    /// `fin`, `reset`, `close_notify_fin`, `close_notify_reset` or `close_notify` for how the peer ended it while it was idle; `open`, or
+    /// `never_quiet` when the peer sent by itself again and again; where it was used again `answered`, `reset`, `closed` or `no_answer`; `stopped` or `failed`.
     pub result: &'static str,
     /// How the peer ended it while it was idle.
     pub ended_by: Option<&'static str>,
@@ -94,8 +96,10 @@ impl ProbeView {
             by_reset,
             open: _,
             open_after: _,
+            never_quiet: _,
             edge,
             stated,
+            limit,
             client_at_most,
             failed: _,
         } = *summary;
@@ -121,6 +125,7 @@ impl ProbeView {
             stated_seconds: stated.map(|(stated, _)| stated.as_secs_f64()),
             stated_is: stated.map(|(_, truth)| truth.name()),
             client_at_most_seconds: client_at_most,
+            client_below: limit.filter(|_| client_at_most.is_some()).map(|limit| limit.by.name()),
             reuse,
             connections: reports.iter().map(connection).collect(),
         }
@@ -156,6 +161,7 @@ fn connection(report: &Report) -> ConnectionView {
         Outcome::Open { after } => {
             ConnectionView { result: "open", open_after_seconds: Some(after.as_secs_f64()), ..base }
         }
+        Outcome::NeverQuiet { longest: _ } => ConnectionView { result: "never_quiet", ..base },
         Outcome::Reused { idle, before, reuse } => ConnectionView {
             result: reuse.name(),
             idle_seconds: Some(idle.as_secs_f64()),

@@ -49,6 +49,8 @@ fn bad_words_are_bad_usage() {
         (vec!["http://a/", "--insecure"], "--insecure is for TLS"),
         (vec!["https://a/", "--ca", "/does/not/exist"], "/does/not/exist"),
         (vec!["https://a/", "--ca", "/dev/null"], "there is none in it"),
+        (vec!["https://10.0.0.256/"], "`10.0.0.256` is no name that a certificate can be for"),
+        (vec!["10.0.0.256:1", "--tls", "--insecure"], "no name that a certificate can be for"),
         (vec!["a:1", "--method", "GET"], "--method is for HTTP"),
         (vec!["a:1", "--header", "A: b"], "--header is for HTTP"),
         (vec!["http://a/", "--header", "A"], "no header"),
@@ -72,6 +74,8 @@ fn nobody_there_is_told_with_the_address() {
     );
     let line = complaint(&["http://nonexistent.invalid/"], 1);
     assert!(line.contains("cannot look up nonexistent.invalid"), "{line}");
+    let line = complaint(&["http://[fe80::1%25nosuch0]/"], 1);
+    assert!(line.contains("no network interface `nosuch0`"), "{line}");
     let line = complaint(&["127.0.0.1:1", "-6"], 1);
     assert!(line.contains("no IPv6 address"), "{line}");
     let line = complaint(&["127.0.0.1:1", "--source", "198.51.100.9"], 1);

@@ -65,8 +65,22 @@ fn of_tls(bench: &mut Bench<'_>) -> Result<()> {
 /// Between 2 and 3 s, by where in a second it was used last, so every connection is judged by itself: by the kernel's ages.
 fn of_redis(bench: &mut Bench<'_>) -> Result<()> {
     let _redis = redis_server(bench, 2)?;
+    let mut seen = Vec::new();
+    for _ in 0..RUNS {
+        let both = redis_connections(bench)?;
+        if both.iter().all(|(probed, by_kernel)| (probed - by_kernel).abs() <= AGREES) {
+            return Ok(());
+        }
+        seen.push(both);
+    }
+    bail!("probed and by the kernel never within {AGREES} s: {seen:?}")
+}
+
+/// After which quiet each was closed, in seconds, as probed and by the kernel's ages.
+fn redis_connections(bench: &Bench<'_>) -> Result<Vec<(f64, f64)>> {
     let target = bench.place.target().to_string();
     let view = probe(bench, &[&target, "--send", "PING\\r\\n", "-n", "3"])?;
+    let mut both = Vec::new();
     for one in connections(&view)? {
         ensure!(one["result"] == "fin", "{view}");
         let (port, probed) = (local_port(one)?, one["ended_after_seconds"].as_f64().context("no time")?);
@@ -77,9 +91,9 @@ fn of_redis(bench: &mut Bench<'_>) -> Result<()> {
             let idle = of_it.and_then(|event| event.idle.as_ref()).map(|idle| idle.seconds);
             Ok(idle.ok_or_else(|| format!("{events:?}")))
         })?;
-        ensure!((probed - seen).abs() <= AGREES, "{probed} s probed and {seen} s by the kernel: {view}");
+        both.push((probed, seen));
     }
-    Ok(())
+    Ok(both)
 }
 
 /// Probes until both numbers agree; what it says then. Nothing of it is a reset.
