@@ -28,6 +28,7 @@ use monitor_common::peer::PeerKey;
 use self::coverage::Coverage;
 use self::idle::IdleTimes;
 use self::listening::Listening;
+use self::live::OpenPeers;
 use self::peers::{Peers, Sums};
 pub use self::ports::PortTable;
 use crate::counts::{PeerCounts, PortCounts, Stories};
@@ -91,6 +92,7 @@ pub struct Aggregator {
     timeouts: Timeouts,
     /// What was open, as of the last walk.
     walk: Option<Arc<Walk>>,
+    open_peers: OpenPeers,
     reasons: BTreeMap<(Direction, Arc<str>), u64>,
     decoded: [u64; KINDS],
     undecodable: u64,
@@ -108,6 +110,7 @@ impl Aggregator {
             listening: Listening::default(),
             timeouts: Timeouts::default(),
             walk: None,
+            open_peers: OpenPeers::default(),
             reasons: BTreeMap::new(),
             decoded: [0; KINDS],
             undecodable: 0,
@@ -163,9 +166,18 @@ impl Aggregator {
     /// Takes in what it found.
     pub fn after_walk(&mut self, walk: Walk) {
         let walk = Arc::new(walk);
-        self.peers.after_walk(&walk.live);
+        self.peers.after_walk(&walk);
         self.timeouts.hold(&walk);
         self.walk = Some(walk);
+        self.open_peers.renew();
+    }
+
+    /// There will be none any more, so what is open is not known.
+    pub fn end_walks(&mut self) {
+        self.peers.end_walks();
+        self.timeouts.hold(&Arc::default());
+        self.walk = None;
+        self.open_peers = OpenPeers::default();
     }
 
     /// One reading of everything becomes what readers see. `now` is monotonic; `with_peers` makes the rows of all peers, and of
@@ -190,7 +202,7 @@ impl Aggregator {
         let open_series = live
             .map(|live| {
                 let room = self.limits.published_peers.saturating_sub(self.peers.published());
-                live::open_series(live, &self.peers.walked(live), room)
+                self.open_peers.series(live, || self.peers.walked(live), room)
             })
             .unwrap_or_default();
         let timeout_series = self.timeouts.series(&labels, now);
@@ -212,7 +224,7 @@ impl Aggregator {
             series,
             timeout_series,
             open_series,
-            walk: self.walk.as_deref().map(WalkRow::of),
+            walk: self.walk.as_deref().map(|walk| WalkRow::of(walk, now)),
             port_rows,
             ports,
             total,

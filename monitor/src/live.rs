@@ -2,20 +2,21 @@
 //!
 //! A walk hands each connection to [`Live`] once, which keeps sums and no connection.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use monitor_common::peer::Role;
 
+use crate::idle::IDLE;
 use crate::timeouts::Service;
 
-/// A connection that was quiet for so long is idle, as one that is closed after it.
-pub const IDLE: Duration = Duration::from_secs(1);
 /// Services with sums of their own: 2 MB of them. Connections of others are counted by role.
 pub const MOST_SERVICES: usize = 16_384;
-/// So many of the longest quiets are kept: as many as make a timeout untrue.
-const LONGEST: usize = 3;
+/// So many of the longest quiets are kept: as many as make a timeout untrue, which is `CONTRADICTIONS` in `timeouts/samples.rs`. The two
+/// must be equal.
+pub const LONGEST: usize = 3;
 
 /// An open connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,35 +147,30 @@ fn quiet(milliseconds: u32) -> Option<Duration> {
     (milliseconds != 0).then(|| Duration::from_millis(milliseconds.into()))
 }
 
-/// All open connections of the namespaces that were walked.
+/// All open connections of the namespaces that were walked. Cheap to clone: namespaces are shared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Live {
-    walked: BTreeSet<u32>,
+    namespaces: BTreeMap<u32, Arc<Part>>,
+}
+
+/// Those of one namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Part {
     services: HashMap<Service, Open>,
     /// Connections of services beyond [`MOST_SERVICES`], by role.
     beyond: [Open; 2],
 }
 
-impl Live {
-    /// A namespace was walked, whether it had connections or not.
-    pub fn walk(&mut self, netns: u32) {
-        self.walked.insert(netns);
-    }
-
-    /// Whether a namespace was walked.
-    pub fn has_walked(&self, netns: u32) -> bool {
-        self.walked.contains(&netns)
-    }
-
-    /// Adds a connection of a namespace.
-    pub fn add(&mut self, netns: u32, listeners: &Listeners, connection: &Connection) {
+impl Part {
+    /// Adds a connection. `room` is how many services may have sums of their own here.
+    fn add(&mut self, netns: u32, room: usize, listeners: &Listeners, connection: &Connection) {
         let role = role(listeners, connection);
         let port = match role {
             Role::Client => connection.remote.port(),
             Role::Server => connection.local.port(),
         };
         let service = Service { netns, peer: Some(connection.remote.ip()), port, role };
-        let full = self.services.len() >= MOST_SERVICES;
+        let full = self.services.len() >= room;
         match self.services.get_mut(&service) {
             Some(open) => open.add(role, connection),
             None if full => self.beyond[place(role)].add(role, connection),
@@ -182,15 +178,63 @@ impl Live {
         }
     }
 
+    /// Whether every service of a role has sums of its own.
+    fn is_whole(&self, role: Role) -> bool {
+        self.beyond[place(role)] == Open::default()
+    }
+}
+
+impl Live {
+    /// A namespace was walked, whether it had connections or not.
+    pub fn walk(&mut self, netns: u32) {
+        self.namespaces.entry(netns).or_default();
+    }
+
+    /// Whether a namespace was walked.
+    pub fn has_walked(&self, netns: u32) -> bool {
+        self.namespaces.contains_key(&netns)
+    }
+
+    /// Walks a namespace: `dump` hands on its connections, one by one. Of a dump that fails nothing is kept, since a part of a sum
+    /// cannot be told from the sum.
+    pub fn take_in<E>(
+        &mut self,
+        netns: u32,
+        listeners: &Listeners,
+        dump: impl FnOnce(&mut dyn FnMut(&Connection)) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.namespaces.remove(&netns);
+        let room = MOST_SERVICES.saturating_sub(self.len());
+        let mut part = Part::default();
+        dump(&mut |connection| part.add(netns, room, listeners, connection))?;
+        self.namespaces.insert(netns, Arc::new(part));
+        Ok(())
+    }
+
+    /// Adds a connection of a namespace.
+    pub fn add(&mut self, netns: u32, listeners: &Listeners, connection: &Connection) {
+        let len = self.len();
+        let part = Arc::make_mut(self.namespaces.entry(netns).or_default());
+        let room = MOST_SERVICES.saturating_sub(len - part.services.len());
+        part.add(netns, room, listeners, connection);
+    }
+
+    /// The same without a namespace.
+    #[must_use]
+    pub fn without(mut self, netns: Option<u32>) -> Self {
+        netns.and_then(|netns| self.namespaces.remove(&netns));
+        self
+    }
+
     /// Services with their sums, in no order.
     pub fn services(&self) -> impl Iterator<Item = (&Service, &Open)> {
-        self.services.iter()
+        self.namespaces.values().flat_map(|part| &part.services)
     }
 
     /// Ports of ours, each with all its clients that have sums of their own.
     pub fn ports(&self) -> HashMap<Service, Open> {
         let mut ports = HashMap::<Service, Open>::new();
-        for (service, open) in &self.services {
+        for (service, open) in self.services() {
             if let Some(port) = service.whole_port() {
                 ports.entry(port).or_default().join(open);
             }
@@ -200,17 +244,23 @@ impl Live {
 
     /// What a service has open; `None` where that is not known.
     pub fn of(&self, service: &Service) -> Option<Open> {
-        let absent = || {
-            let is_known = self.has_walked(service.netns) && self.beyond[place(service.role)].open == 0;
-            is_known.then(Open::default)
-        };
-        self.services.get(service).copied().or_else(absent)
+        let part = self.namespaces.get(&service.netns)?;
+        let absent = || part.is_whole(service.role).then(Open::default);
+        part.services.get(service).copied().or_else(absent)
+    }
+
+    /// Whether every service of a role that was found has sums of its own.
+    pub fn is_whole(&self, role: Role) -> bool {
+        self.namespaces.values().all(|part| part.is_whole(role))
     }
 
     /// Everything of a role.
     pub fn total(&self, role: Role) -> Open {
-        let mut total = self.beyond[place(role)];
-        for (_, open) in self.services.iter().filter(|(service, _)| service.role == role) {
+        let mut total = Open::default();
+        for part in self.namespaces.values() {
+            total.join(&part.beyond[place(role)]);
+        }
+        for (_, open) in self.services().filter(|(service, _)| service.role == role) {
             total.join(open);
         }
         total
@@ -218,17 +268,17 @@ impl Live {
 
     /// Services with sums of their own.
     pub fn len(&self) -> usize {
-        self.services.len()
+        self.namespaces.values().map(|part| part.services.len()).sum()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.services.is_empty()
+        self.len() == 0
     }
 
-    /// Namespaces that were walked.
-    pub fn namespaces(&self) -> usize {
-        self.walked.len()
+    /// Numbers of the namespaces that were walked.
+    pub fn namespaces(&self) -> impl ExactSizeIterator<Item = u32> {
+        self.namespaces.keys().copied()
     }
 }
 
@@ -237,13 +287,17 @@ impl Live {
 pub struct Walk {
     /// What is open.
     pub live: Live,
-    /// When it began, monotonic.
+    /// All of it was so at this time or later, monotonic: when the walk began, or the earlier one that it repeats in part.
     pub at: Duration,
+    /// When it began, monotonic.
+    pub began: Duration,
     /// From its beginning to its end.
     pub took: Duration,
     /// CPU time of that, the kernel's included.
     pub cpu: Duration,
-    /// Namespaces that were known and not walked.
+    /// Namespaces whose sums are those of an earlier walk.
+    pub repeated: BTreeSet<u32>,
+    /// Namespaces that were to be walked and are not among the sums: they may not be entered, or reading them failed.
     pub left_out: usize,
 }
 

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use monitor_common::counters::{Kind, PeerCounter};
 use tokio::sync::{mpsc, watch};
 
-use self::walks::Walks;
+use self::walks::{Kind as WalkKind, Walks};
 use crate::aggregate::{Aggregator, Limits, Rest};
 use crate::clock::{self, Timebase, WallClock};
 use crate::decode::{DecodeError, decode, peek_time_ns};
@@ -25,8 +25,7 @@ use crate::kernel::namespaces::Namespaces;
 use crate::kernel::privileges;
 use crate::kernel::programs::Programs;
 use crate::kernel::truth::Truth;
-use crate::kernel::walker::{Question, Walker};
-use crate::live::Walk;
+use crate::kernel::walker::{Answer, Question, Walker};
 use crate::owners::Owners;
 use crate::publish::{Published, Publisher, RefreshRequest, channel};
 use crate::recording::{RecordError, Recorder, Written};
@@ -40,8 +39,8 @@ use crate::story::Stages;
 const BEAT: Duration = Duration::from_secs(1);
 /// Counts are read at every so many beats.
 const BEATS_PER_TICK: u32 = 5;
-/// Open connections are walked at every so many beats: 50,000 of them in so much time are a third of a percent of a CPU. A multiple of the
-/// ticks.
+/// Open connections are walked at every so many beats, unless that costs too much (`walks.rs`): 50,000 of them in so much time are a third of
+/// a percent of a CPU. A multiple of the ticks.
 const BEATS_PER_WALK: u32 = 15;
 /// How old a walk may be that answers a reader who wants peers.
 const WALK_AGE: Duration = Duration::from_secs(1);
@@ -175,7 +174,7 @@ impl Pipeline {
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut beats = 0u32;
-        self.walk();
+        self.walk(WalkKind::Regular);
         while !self.recorder.as_ref().is_some_and(Recorder::is_full) {
             tokio::select! {
                 biased;
@@ -183,12 +182,16 @@ impl Pipeline {
                 _ = beat.tick() => {
                     beats = (beats + 1) % BEATS_PER_WALK;
                     self.beat(beats.is_multiple_of(BEATS_PER_TICK))?;
-                    if beats == 0 {
-                        self.walk();
+                    if beats == 0 && self.walks.is_due(clock::monotonic()) {
+                        self.walk(WalkKind::Regular);
                     }
                 }
                 Some(answer) = self.requests.recv() => self.answer(answer)?,
-                walk = self.walks.finished() => self.walked(walk)?,
+                () = until(self.walks.patience()) => {
+                    let waited = self.walks.take_waiting();
+                    self.answer_now(waited)?;
+                }
+                (answer, same) = self.walks.finished() => self.walked(answer, same)?,
                 ready = self.source.ready() => {
                     ready?;
                     self.drain()?;
@@ -236,22 +239,32 @@ impl Pipeline {
     }
 
     /// Has open connections walked, unless that is under way. The counts of this moment are what those of open connections are added to.
-    fn walk(&mut self) {
+    fn walk(&mut self, kind: WalkKind) {
         if !self.walks.can_begin() {
             return;
         }
         self.aggregator.before_walk(self.truth.slots());
-        let question = Question { own: self.namespaces.own(), others: self.namespaces.others() };
-        self.walks.begin(question, clock::monotonic());
+        let others = match kind {
+            WalkKind::Regular => Some(self.namespaces.others()),
+            WalkKind::Asked => None,
+        };
+        self.walks.begin(Question { own: self.namespaces.own(), others }, clock::monotonic());
     }
 
-    /// Takes in a walk, and answers who waited for it.
-    fn walked(&mut self, walk: Option<Walk>) -> Result<(), PipelineError> {
-        match walk {
-            Some(walk) => self.aggregator.after_walk(walk),
-            None => {
-                tracing::warn!("open connections are not looked at any more; what was seen of them stays");
-            }
+    /// Takes in a walk, and answers who waited for it. Without one there will be none any more.
+    fn walked(&mut self, answer: Answer, same_signal: bool) -> Result<(), PipelineError> {
+        let Answer { walk, signal } = answer;
+        if let Some(walk) = walk {
+            self.aggregator.after_walk(walk);
+        } else {
+            tracing::warn!(why = signal.why, "open connections are not looked at any more");
+            self.aggregator.end_walks();
+        }
+        if !same_signal {
+            self.publisher.signals(self.signals());
+        }
+        if self.walks.take_owed() {
+            self.walk(WalkKind::Regular);
         }
         let waited = self.walks.take_waiting();
         if waited.is_empty() { Ok(()) } else { self.answer_now(waited) }
@@ -263,15 +276,15 @@ impl Pipeline {
         while let Ok(waiting) = self.requests.try_recv() {
             requests.push(waiting);
         }
-        if requests.iter().any(|request| request.with_peers)
-            && self.walks.is_older_than(WALK_AGE, clock::monotonic())
-        {
-            self.walk();
+        let now = clock::monotonic();
+        if requests.iter().any(|request| request.with_peers) && self.walks.is_older_than(WALK_AGE, now) {
+            self.walk(WalkKind::Asked);
         }
         if self.walks.is_under_way() {
-            let (waiting, now) = requests.into_iter().partition(|request| request.with_peers);
-            self.walks.wait(waiting);
-            requests = now;
+            let (waiting, at_once): (Vec<_>, Vec<_>) =
+                requests.into_iter().partition(|request| request.with_peers);
+            requests = self.walks.wait(waiting, now);
+            requests.extend(at_once);
         }
         if requests.is_empty() { Ok(()) } else { self.answer_now(requests) }
     }

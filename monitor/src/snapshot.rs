@@ -184,15 +184,23 @@ pub struct WalkRow {
     pub cpu: Duration,
     /// Namespaces that were walked.
     pub walked: usize,
-    /// Namespaces that were known and not walked.
+    /// Namespaces that were known and not walked, or not to the end.
     pub left_out: usize,
+    /// Since its beginning.
+    pub age: Duration,
 }
 
 impl WalkRow {
-    /// Without what it found.
-    pub fn of(walk: &Walk) -> Self {
-        let Walk { live, at: _, took, cpu, left_out } = walk;
-        Self { took: *took, cpu: *cpu, walked: live.namespaces(), left_out: *left_out }
+    /// Without what it found, as it is `now`.
+    pub fn of(walk: &Walk, now: Duration) -> Self {
+        let Walk { live, at: _, began, took, cpu, repeated: _, left_out } = walk;
+        Self {
+            took: *took,
+            cpu: *cpu,
+            walked: live.namespaces().len(),
+            left_out: *left_out,
+            age: now.saturating_sub(*began),
+        }
     }
 }
 
@@ -328,7 +336,7 @@ pub struct Snapshot {
     /// Inferred idle timeouts of those among them of which any is known.
     pub timeout_series: Vec<TimeoutSeries>,
     /// Open connections of the same peers, of others while there is room, and the rest; empty before the first walk.
-    pub open_series: Vec<OpenSeries>,
+    pub open_series: Arc<[OpenSeries]>,
     /// The last walk over open connections; `None` before the first one.
     pub walk: Option<WalkRow>,
     /// Every local port with refusals or strays, for the API.

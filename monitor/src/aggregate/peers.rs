@@ -1,6 +1,6 @@
 //! Which peer each slot is, how long it has been quiet, and when it gives up its place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use monitor_common::peer::{PeerKey, Role, SCOPE_ADDRESS, SCOPE_OTHER, SCOPE_V4_NETWORK};
@@ -11,7 +11,7 @@ use crate::counts::PeerCounts;
 use crate::decode::address;
 use crate::event::Direction;
 use crate::kernel::truth::{Budgets, SlotReading, key_role};
-use crate::live::Live;
+use crate::live::{Live, Walk};
 use crate::snapshot::{CauseCounts, PeerLabel, PeerRow, PeerSeries, Scope};
 use crate::timeouts::Service;
 
@@ -30,8 +30,8 @@ struct Tenant {
     series: Option<u16>,
     /// It had open connections at the last reading.
     open: bool,
-    /// It had some at the last walk, be they older than we are.
-    walked: bool,
+    /// When a walk found some of it last, as monotonic second, be they older than we are; `None` when it found none since.
+    walked: Option<u32>,
     /// Exchanges that the kernel had counted when the last walk began.
     closed: u64,
     /// Exchanges as published, those of open connections among them. They never go down.
@@ -108,13 +108,26 @@ impl Peers {
     }
 
     /// Takes in what a walk found. Exchanges of a peer are those that were counted when it began, and those of what it found open. What
-    /// closed meanwhile is in neither, so they are never too many; and what was published once stays.
-    pub(super) fn after_walk(&mut self, live: &Live) {
-        for tenant in self.tenants.iter_mut().flatten() {
-            let open = service(&tenant.key).and_then(|service| live.of(&service)).unwrap_or_default();
-            tenant.walked = open.open > 0;
+    /// closed meanwhile is in neither, so they are never too many; and what was published once stays. What is repeated from an earlier walk
+    /// may have closed and been counted since.
+    pub(super) fn after_walk(&mut self, walk: &Walk) {
+        let second = second(walk.began);
+        // Of a namespace that is gone no walk tells that its connections are, too.
+        let quiet = u32::try_from(self.quiet.as_secs()).unwrap_or(u32::MAX);
+        let tenants = self.tenants.iter_mut().flatten();
+        for tenant in tenants.filter(|tenant| !walk.repeated.contains(&tenant.key.netns)) {
+            let Some(open) = service(&tenant.key).and_then(|service| walk.live.of(&service)) else {
+                tenant.walked = tenant.walked.filter(|walked| second.saturating_sub(*walked) < quiet);
+                continue;
+            };
+            tenant.walked = (open.open > 0 || open.exchanges > 0).then_some(second);
             tenant.exchanges = tenant.exchanges.max(tenant.closed.saturating_add(open.exchanges));
         }
+    }
+
+    /// There will be none any more.
+    pub(super) fn end_walks(&mut self) {
+        self.tenants.iter_mut().flatten().for_each(|tenant| tenant.walked = None);
     }
 
     /// Adds a story to the slot in which the kernel counted, and to the series it belongs to if that is known already.
@@ -195,7 +208,7 @@ impl Peers {
         if place >= self.tenants.len() {
             self.tenants.resize_with(place + 1, || None);
         }
-        let second = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+        let second = second(now);
         let (activity, open) = (counts.activity(), counts.open() > 0);
         if let Some(tenant) = &mut self.tenants[place] {
             if tenant.activity != activity {
@@ -213,7 +226,7 @@ impl Peers {
         // A walk that is under way may have found connections of it that are counted by now, so nothing is known of before.
         let (changed, closed, exchanges) = (second, 0, counts.exchanges);
         let tenant =
-            Tenant { key, activity, changed, series, open, walked: false, closed, exchanges, leaving: false };
+            Tenant { key, activity, changed, series, open, walked: None, closed, exchanges, leaving: false };
         self.tenants[place] = Some(tenant);
         *self.used_of(slot) += 1;
         (true, series)
@@ -267,12 +280,17 @@ impl Peers {
         self.series.published()
     }
 
-    /// Single peers with series of their own whose namespace was walked: what they have not open is 0, and not unknown.
-    pub(super) fn walked(&self, live: &Live) -> BTreeSet<PeerLabel> {
-        let tenants = self.tenants.iter().flatten().filter(|tenant| tenant.series.is_some());
-        let walked =
-            tenants.filter(|Tenant { key, .. }| key.scope == SCOPE_ADDRESS && live.has_walked(key.netns));
-        walked.map(|tenant| label(&tenant.key)).collect()
+    /// Single peers with series of their own whose namespace was walked: what they have not open is 0. `false` where there may be more
+    /// than is known.
+    pub(super) fn walked(&self, live: &Live) -> BTreeMap<PeerLabel, bool> {
+        let mut walked = BTreeMap::new();
+        for tenant in self.tenants.iter().flatten().filter(|tenant| tenant.series.is_some()) {
+            let Some(service) = service(&tenant.key) else { continue };
+            if live.has_walked(service.netns) {
+                *walked.entry(label(&tenant.key)).or_insert(true) &= live.of(&service).is_some();
+            }
+        }
+        walked
     }
 
     /// Peers with series of their own.
@@ -402,8 +420,12 @@ impl Peers {
 impl Tenant {
     fn is_quiet(&self, now: Duration, quiet: Duration) -> bool {
         let changed = Duration::from_secs(self.changed.into());
-        !self.leaving && !self.open && !self.walked && now.saturating_sub(changed) >= quiet
+        !self.leaving && !self.open && self.walked.is_none() && now.saturating_sub(changed) >= quiet
     }
+}
+
+fn second(now: Duration) -> u32 {
+    u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
 }
 
 /// Both directions' causes in one byte.
@@ -431,8 +453,11 @@ fn service(key: &PeerKey) -> Option<Service> {
     })
 }
 
-/// What is open and in no row of a single peer belongs to `other`, where there are networks, too.
+/// What is open and in no row of a single peer belongs to `other`, where there are networks, too. Unknown where nothing was walked.
 fn rest_is_other(rows: &mut [PeerRow], live: &Live) {
+    if live.namespaces().len() == 0 {
+        return;
+    }
     for role in Role::ALL {
         let mut rest = live.total(role);
         for open in rows.iter().filter(|row| row.label.role == role).filter_map(|row| row.open) {

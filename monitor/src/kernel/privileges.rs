@@ -13,10 +13,9 @@ const KEPT: [Capability; 1] = [Capability::CAP_SYS_PTRACE];
 /// What entering other network namespaces needs besides.
 const FOR_ENTERING: [Capability; 1] = [Capability::CAP_SYS_ADMIN];
 
-/// Drops every capability of this thread but those needed to look up other namespaces and, with `enter`, to enter them.
+/// Drops every capability of this thread but, with `enter`, those needed to look up other namespaces and to enter them.
 pub fn keep_only_to_enter(enter: bool) {
-    let for_entering = FOR_ENTERING.into_iter().filter(|_| enter);
-    keep_only(KEPT.into_iter().chain(for_entering));
+    keep_only(KEPT.into_iter().chain(FOR_ENTERING).filter(|_| enter));
 }
 
 /// Drops every capability of this thread, and so of the threads it makes from now on, but those still needed. Freeing a

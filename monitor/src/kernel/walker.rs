@@ -4,17 +4,17 @@
 //! own capabilities, so where that is wanted this thread alone keeps it.
 
 mod enter;
+mod walking;
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use tokio::sync::mpsc;
 
-use self::enter::Home;
+use self::walking::Walking;
 use super::privileges;
-use super::sock_diag::{SockDiag, SockDiagError};
-use crate::clock;
-use crate::live::{Listeners, Live, Walk};
+use super::sock_diag::SockDiag;
+use crate::live::Walk;
 use crate::snapshot::{SignalRow, SignalStatus};
 
 /// Name of the signal.
@@ -25,15 +25,25 @@ const SIGNAL: &str = "open_connections";
 pub struct Question {
     /// Our own.
     pub own: Option<u32>,
-    /// Others, each with a process in it.
-    pub others: Vec<(u32, u32)>,
+    /// Others, each with a process in it. `None` repeats what was found there last: of each the kernel goes through the table of the
+    /// whole host.
+    pub others: Option<Vec<(u32, u32)>>,
+}
+
+/// What comes of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What was found; `None` when the thread has ended.
+    pub walk: Option<Walk>,
+    /// How well it works now.
+    pub signal: SignalRow,
 }
 
 /// The other end of the thread.
 #[derive(Debug)]
 pub struct Walker {
     questions: SyncSender<Question>,
-    answers: mpsc::Receiver<Walk>,
+    answers: mpsc::Receiver<Answer>,
     signal: SignalRow,
 }
 
@@ -45,17 +55,23 @@ impl Walker {
         let (answer, answers) = mpsc::channel(1);
         let (ready, signal) = sync_channel(1);
         thread::Builder::new().name("walker".to_owned()).spawn(move || {
-            let (walking, signal) = Walking::open(enter);
-            privileges::keep_only_to_enter(walking.home.is_some());
+            let (walking, signal) = Walking::open(enter, SockDiag::open);
+            privileges::keep_only_to_enter(walking.enters());
             // An error only says that nobody waits for it.
             drop(ready.send(signal));
-            walking.answer(&asked, &answer);
+            answer_all(walking, &asked, &answer);
         })?;
         let signal = signal.recv().map_err(std::io::Error::other)?;
         Ok(Self { questions, answers, signal })
     }
 
-    /// How well it works here.
+    /// One whose thread has ended.
+    #[cfg(test)]
+    pub fn ended() -> Self {
+        Self { questions: sync_channel(1).0, answers: mpsc::channel(1).1, signal: missing("") }
+    }
+
+    /// How well it worked at the start.
     pub const fn signal(&self) -> &SignalRow {
         &self.signal
     }
@@ -65,113 +81,39 @@ impl Walker {
         self.questions.try_send(question).is_ok()
     }
 
-    /// The next walk that is finished; `None` when the thread is gone.
-    pub async fn finished(&mut self) -> Option<Walk> {
-        self.answers.recv().await
+    /// The next answer. After one that says that the thread has ended there is nothing to wait for.
+    pub async fn finished(&mut self) -> Answer {
+        let ended = || Answer { walk: None, signal: missing("its thread ended unexpectedly") };
+        self.answers.recv().await.unwrap_or_else(ended)
     }
 }
 
 /// How open connections are seen here, for who does not walk.
 pub fn signal(enter: bool) -> SignalRow {
-    Walking::open(enter).1
+    Walking::open(enter, SockDiag::open).1
 }
 
-/// What the thread has.
-struct Walking {
-    diag: Option<SockDiag>,
-    /// Where to come back to; `None` where no other namespace is entered.
-    home: Option<Home>,
-    /// One warning per life; the missing series tell the rest.
-    warned: bool,
-}
-
-impl Walking {
-    fn open(enter: bool) -> (Self, SignalRow) {
-        let diag = SockDiag::open().and_then(|mut diag| diag.connections(|_| {}).map(|()| diag));
-        let home = if enter { Home::here().map(Some) } else { Ok(None) };
-        let (status, why, advice) = match (&diag, &home) {
-            (Err(error), _) => {
-                (SignalStatus::Missing, error.to_string(), "load the kernel module tcp_diag".to_owned())
-            }
-            (Ok(_), Ok(Some(_))) => (SignalStatus::Works, String::new(), String::new()),
-            (Ok(_), Ok(None)) => (
-                SignalStatus::Degraded,
-                "only those of the daemon's own network namespace".to_owned(),
-                "run it with --enter-namespaces, which keeps CAP_SYS_ADMIN on one thread".to_owned(),
-            ),
-            (Ok(_), Err(error)) => (
-                SignalStatus::Degraded,
-                format!("only those of the daemon's own network namespace: {error}"),
-                "give it CAP_SYS_ADMIN at the start".to_owned(),
-            ),
+/// Until nobody asks any more, or it cannot go on.
+fn answer_all(mut walking: Walking, asked: &Receiver<Question>, answer: &mpsc::Sender<Answer>) {
+    while let Ok(question) = asked.recv() {
+        let (answered, goes_on) = match walking.walk(&question) {
+            Ok((walk, signal)) => (Answer { walk: Some(walk), signal }, true),
+            // It is in a namespace that is not ours, where whatever it opens would be taken for ours.
+            Err(error) => (Answer { walk: None, signal: missing(&error.to_string()) }, false),
         };
-        let hook = if diag.is_ok() { "counters:sock_diag" } else { "none" }.to_owned();
-        let signal = SignalRow { signal: SIGNAL, hook, status, why, advice };
-        (Self { diag: diag.ok(), home: home.ok().flatten(), warned: false }, signal)
-    }
-
-    /// Until nobody asks any more.
-    fn answer(mut self, asked: &Receiver<Question>, answer: &mpsc::Sender<Walk>) {
-        while let Ok(question) = asked.recv() {
-            let walk = self.walk(&question);
-            if answer.blocking_send(walk).is_err() {
-                return;
-            }
-        }
-    }
-
-    fn walk(&mut self, question: &Question) -> Walk {
-        let (at, spent) = (clock::monotonic(), clock::spent_by_thread());
-        let Question { own, others } = question;
-        let (mut live, mut left_out) = (Live::default(), 0);
-        let own = own.zip(self.diag.as_mut()).map(|(netns, diag)| one(diag, netns, &mut live));
-        if let Some(Err(error)) = own {
-            self.warn(&error.to_string());
-        }
-        for (netns, process) in others {
-            let Some(home) = &self.home else {
-                left_out += 1;
-                continue;
-            };
-            // Its socket is closed before the next one: an open one would keep a dead container's namespace alive.
-            let walked = home.visit(*netns, *process, || one(&mut SockDiag::open()?, *netns, &mut live));
-            match walked {
-                Ok(Ok(())) => {}
-                // Its last process may have ended since, which is no news.
-                Ok(Err(_)) | Err(enter::EnterError::Gone(_)) => left_out += 1,
-                Err(error @ enter::EnterError::Return(_)) => {
-                    self.warn(&error.to_string());
-                    self.home = None;
-                    left_out += 1;
-                }
-                Err(error @ (enter::EnterError::Home(_) | enter::EnterError::Refused(_))) => {
-                    self.warn(&error.to_string());
-                    left_out += 1;
-                }
-            }
-        }
-        Walk {
-            live,
-            at,
-            took: clock::monotonic().saturating_sub(at),
-            cpu: clock::spent_by_thread().saturating_sub(spent),
-            left_out,
-        }
-    }
-
-    fn warn(&mut self, error: &str) {
-        if !self.warned {
-            self.warned = true;
-            tracing::warn!(error, "open connections are unknown, or some of them");
+        if answer.blocking_send(answered).is_err() || !goes_on {
+            return;
         }
     }
 }
 
-/// All open connections of a namespace. Those that were read before it failed stay: they are open.
-fn one(diag: &mut SockDiag, netns: u32, live: &mut Live) -> Result<(), SockDiagError> {
-    let listeners = diag.listeners()?;
-    let listeners = Listeners::of(listeners.sockets.iter().map(|socket| socket.address));
-    diag.connections(|connection| live.add(netns, &listeners, connection))?;
-    live.walk(netns);
-    Ok(())
+/// Nothing is seen any more.
+fn missing(why: &str) -> SignalRow {
+    SignalRow {
+        signal: SIGNAL,
+        hook: "none".to_owned(),
+        status: SignalStatus::Missing,
+        why: why.to_owned(),
+        advice: "restart the daemon".to_owned(),
+    }
 }

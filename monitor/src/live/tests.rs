@@ -112,7 +112,53 @@ fn memory_is_bounded_and_sums_are_exact() {
     assert_eq!((total.open, total.idle), (u64::from(most + 100) * 2, u64::from(most + 100) * 2));
     assert_eq!(total.exchanges, u64::from(most + 100) * 20);
     assert_eq!(live.of(&service("10.255.0.0", 443, Role::Client)), None, "it may be among those beyond");
+    assert!(!live.is_whole(Role::Client) && live.is_whole(Role::Server));
     // Hash tables are filled to seven eighths of a power of two at most.
     let bytes = (size_of::<(Service, Open)>() + 1) * (MOST_SERVICES * 2);
     assert!(bytes <= 3 << 20, "{bytes}");
+}
+
+#[test]
+fn a_dump_that_fails_midway_leaves_nothing_of_its_namespace_and_all_of_others() {
+    let found = connection("10.0.0.9:40000", "10.0.0.7:443", 2_000);
+    let mut live = Live::default();
+    let whole = |hand_on: &mut dyn FnMut(&Connection)| -> Result<(), ()> {
+        (0..3).for_each(|_| hand_on(&found));
+        Ok(())
+    };
+    live.take_in(NETNS, &Listeners::default(), whole).unwrap();
+    let elsewhere = Service { netns: 2, ..service("10.0.0.7", 443, Role::Client) };
+    let half = |hand_on: &mut dyn FnMut(&Connection)| {
+        hand_on(&found);
+        Err("gone")
+    };
+    assert_eq!(live.take_in(2, &Listeners::default(), half), Err("gone"));
+    assert_eq!((live.of(&elsewhere), live.namespaces().collect::<Vec<_>>()), (None, vec![NETNS]));
+    assert_eq!(live.total(Role::Client).open, 3);
+    // What an earlier walk found is no better than nothing.
+    assert_eq!(live.take_in(NETNS, &Listeners::default(), half), Err("gone"));
+    assert_eq!(live, Live::default());
+}
+
+#[test]
+fn services_of_all_namespaces_together_are_bounded() {
+    let mut live = Live::default();
+    let most = u32::try_from(MOST_SERVICES).unwrap();
+    for netns in [1, 2] {
+        let dump = |hand_on: &mut dyn FnMut(&Connection)| -> Result<(), ()> {
+            for number in 0..most * 3 / 4 {
+                let remote = SocketAddr::new(std::net::Ipv4Addr::from(0x0a00_0000 + number).into(), 443);
+                hand_on(&Connection { remote, ..connection("10.0.0.9:40000", "10.0.0.7:443", 0) });
+            }
+            Ok(())
+        };
+        live.take_in(netns, &Listeners::default(), dump).unwrap();
+    }
+    assert_eq!(live.len(), MOST_SERVICES);
+    assert_eq!(live.total(Role::Client).open, u64::from(most) * 3 / 2);
+    // The first has all its sums, so what it does not show is not there.
+    let absent = service("10.255.0.0", 443, Role::Client);
+    assert_eq!(live.of(&absent), Some(Open::default()));
+    assert_eq!(live.of(&Service { netns: 2, ..absent }), None);
+    assert_eq!(live.clone().without(Some(1)).len(), MOST_SERVICES / 4);
 }

@@ -30,7 +30,7 @@ const FAMILIES: [OpenFamily; 2] = [
 ];
 
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
-    let Some(WalkRow { took, cpu, walked, left_out }) = snapshot.walk else { return Ok(()) };
+    let Some(WalkRow { took, cpu, walked, left_out, age }) = snapshot.walk else { return Ok(()) };
     let rows: Vec<(&OpenSeries, String, String)> = snapshot
         .open_series
         .iter()
@@ -61,10 +61,17 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -
         "CPU time in seconds that the last walk over open connections took, the kernel's included.",
         cpu.as_secs_f64(),
     )?;
+    Gauge::single(
+        encoder,
+        "walk_age",
+        Some(&Unit::Seconds),
+        "Time in seconds since the last walk over open connections began: they are told as they were then.",
+        age.as_secs_f64(),
+    )?;
     let mut namespaces = Gauge::new(
         encoder,
         "walk_namespaces",
-        "Network namespaces whose open connections the last walk saw (`walked`), and known ones that it left out (`left_out`).",
+        "Network namespaces whose open connections are told (`walked`), and known ones that were left out or could not be read (`left_out`).",
     )?;
     for (status, count) in [("walked", walked), ("left_out", left_out)] {
         namespaces.line(&[("status", status)], count as u64)?;

@@ -275,12 +275,14 @@ pub(crate) fn snapshot() -> Snapshot {
             },
             OpenSeries { label: label(Scope::Other, None, Role::Client), open: 0, idle: 0 },
             OpenSeries { label: label(Scope::Other, None, Role::Server), open: 7, idle: 1 },
-        ],
+        ]
+        .into(),
         walk: Some(WalkRow {
             took: Duration::from_millis(5),
             cpu: Duration::from_millis(4),
             walked: 1,
             left_out: 2,
+            age: Duration::from_secs(7),
         }),
         namespaces: vec![NamespaceRow {
             netns: 1,

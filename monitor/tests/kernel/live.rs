@@ -38,6 +38,8 @@ const CONNECTIONS: usize = 4;
 const TURNS: u64 = 3;
 /// What is quiet for so long is idle.
 const IDLE_MS: u64 = 1_000;
+/// In a set of capabilities.
+const CAP_SYS_ADMIN: u64 = 1 << 21;
 
 /// Runs a trial inside a namespace of its own. A daemon it starts there ends with this thread.
 fn in_own(trial: impl FnOnce() -> Result<()> + Send) -> Result<()> {
@@ -163,7 +165,11 @@ fn elsewhere(options: &[&str], told: bool) -> Result<()> {
             let signal =
                 signals.iter().find(|row| row.signal == "open_connections").context("no such signal")?;
             ensure!(signal.status == if told { "works" } else { "degraded" }, "{signal:?}");
-            ensure!(threads_with_sys_admin(daemon.process().pid())? == usize::from(told), "of the threads");
+            let threads = capabilities(daemon.process().pid())?;
+            let with_sys_admin = threads.iter().filter(|(_, held)| held & CAP_SYS_ADMIN != 0).count();
+            ensure!(with_sys_admin == usize::from(told), "{threads:?}");
+            let walker = threads.iter().find(|(name, _)| name == "walker").context("no walker")?;
+            ensure!((walker.1 == 0) != told, "what is not entered needs nothing: {threads:?}");
             if told {
                 wait::until("the connections to be told", || {
                     let rows = daemon.api.timeouts(place.port)?.timeouts;
@@ -191,16 +197,20 @@ fn elsewhere(options: &[&str], told: bool) -> Result<()> {
     })
 }
 
-/// How many threads of a process have `CAP_SYS_ADMIN`.
-fn threads_with_sys_admin(pid: u32) -> Result<usize> {
-    const CAP_SYS_ADMIN: u64 = 1 << 21;
-    let mut count = 0;
+/// What the threads of a process are called, and the capabilities that each may use.
+fn capabilities(pid: u32) -> Result<Vec<(String, u64)>> {
+    let mut threads = Vec::new();
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let Ok(status) = fs::read_to_string(thread?.path().join("status")) else { continue };
+        let path = thread?.path();
+        let (Ok(name), Ok(status)) =
+            (fs::read_to_string(path.join("comm")), fs::read_to_string(path.join("status")))
+        else {
+            continue;
+        };
         let line = status.lines().find_map(|line| line.strip_prefix("CapPrm:")).context("no CapPrm")?;
-        count += usize::from(u64::from_str_radix(line.trim(), 16)? & CAP_SYS_ADMIN != 0);
+        threads.push((name.trim().to_owned(), u64::from_str_radix(line.trim(), 16)?));
     }
-    Ok(count)
+    Ok(threads)
 }
 
 /// The peer of a role at a place.
