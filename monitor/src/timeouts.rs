@@ -221,7 +221,7 @@ impl Timeouts {
                 known.is_none()
             };
             let open = walk.live.services().chain(whole.iter());
-            let open = open.filter(|(service, open)| open.longest().is_some() && is_new(service));
+            let open = open.filter(|(service, open)| open.idle > 0 && is_new(service));
             let room = MOST_ROWS.saturating_sub(rows.len());
             rows.extend(
                 open.take(room).map(|(service, open)| TimeoutRow::of_open(*service, *open, walk.at, now)),
