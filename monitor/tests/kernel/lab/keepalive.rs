@@ -1,9 +1,7 @@
 //! Idle timeouts of real servers: inferred from what they close, called misaligned before any reset, and aligned when their clients
 //! give up first. The judge is the quiet that the trial measures on its own socket, not the number in the settings.
 
-use std::panic::resume_unwind;
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,7 +11,7 @@ use super::Experiment;
 use super::bench::Bench;
 use super::nginx::{Nginx, Settings};
 use super::program::Program;
-use super::used::{Use, http, redis, tls};
+use super::used::{Use, http, quiets, redis, tls};
 use super::{haproxy, node};
 use crate::clock::Moment;
 use crate::ledger::Role;
@@ -139,19 +137,7 @@ fn of_curl(bench: &mut Bench<'_>) -> Result<()> {
 fn is_inferred(bench: &mut Bench<'_>, (moments, apart): (usize, Duration), make: Use) -> Result<()> {
     let mut measured = Vec::new();
     loop {
-        let round = thread::scope(|scope| -> Result<Vec<Duration>> {
-            let mut waiting = Vec::new();
-            for _ in 0..moments {
-                let (client, served) = Moment::of(|| make(&bench.place))?;
-                waiting.push(scope.spawn(move || {
-                    let ((), ended) = Moment::of(|| client.until_ended())?;
-                    Ok(ended.after.saturating_sub(served.after))
-                }));
-                wait::quiet_for(apart);
-            }
-            waiting.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-        })?;
-        measured.extend(round);
+        measured.extend(quiets(&bench.place, (moments, apart), make)?);
         // Told of them all, at both ends, and the last moment is over.
         wait::until_true("closes to be told", || {
             let query =

@@ -13,9 +13,8 @@ use super::Experiment;
 use super::bench::Bench;
 use super::keepalive::redis_server;
 use super::nginx::{Nginx, Settings};
-use super::used::{Use, http, tls};
+use super::used::{Use, http, quiets, tls};
 use super::{haproxy, node};
-use crate::clock::Moment;
 use crate::ledger::Role;
 use crate::machine;
 use crate::needs::Need;
@@ -122,19 +121,7 @@ fn is_measured(bench: &Bench<'_>, make: Use, target: &[&str]) -> Result<Value> {
 
 /// After which quiet the server closes, in seconds, by sockets of the trial.
 fn median(bench: &Bench<'_>, make: Use) -> Result<f64> {
-    let mut times = thread::scope(|scope| -> Result<Vec<Duration>> {
-        let mut waiting = Vec::new();
-        for _ in 0..CONNECTIONS {
-            let (client, served) = Moment::of(|| make(&bench.place))?;
-            waiting.push(scope.spawn(move || {
-                let ((), closed) = Moment::of(|| client.until_ended())?;
-                Ok(closed.after.saturating_sub(served.after))
-            }));
-            wait::quiet_for(APART);
-        }
-        waiting.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-    })?;
-    times.sort_unstable();
+    let times = quiets(&bench.place, (CONNECTIONS, APART), make)?;
     Ok(times.get(times.len() / 2).context("no client")?.as_secs_f64())
 }
 

@@ -1,12 +1,18 @@
 //! A connection that was used once, and is left alone: over HTTP, over TLS, and in the protocol of Redis.
 
+use std::panic::resume_unwind;
+use std::thread;
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::nginx::client_of_tls;
 use super::program::Client;
+use crate::clock::Moment;
 use crate::oracle;
 use crate::scripted::Scripted;
 use crate::sockets::{Place, port_of, receive, receive_end, send, wait_for_reset};
+use crate::wait;
 
 /// What can become of it.
 pub(super) trait Used: Send {
@@ -22,6 +28,24 @@ pub(super) trait Used: Send {
 
 /// Makes one.
 pub(super) type Use = fn(&Place) -> Result<Box<dyn Used>>;
+
+/// How long the server leaves each of so many alone, one made so much time after the other; the shortest first.
+pub(super) fn quiets(place: &Place, (count, apart): (usize, Duration), make: Use) -> Result<Vec<Duration>> {
+    let mut quiets = thread::scope(|scope| -> Result<Vec<Duration>> {
+        let mut waiting = Vec::new();
+        for _ in 0..count {
+            let (client, used) = Moment::of(|| make(place))?;
+            waiting.push(scope.spawn(move || {
+                let ((), ended) = Moment::of(|| client.until_ended())?;
+                Ok(ended.after.saturating_sub(used.after))
+            }));
+            wait::quiet_for(apart);
+        }
+        waiting.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })?;
+    quiets.sort_unstable();
+    Ok(quiets)
+}
 
 /// Over HTTP.
 pub(super) fn http(place: &Place) -> Result<Box<dyn Used>> {
