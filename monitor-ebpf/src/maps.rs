@@ -173,8 +173,8 @@ pub(crate) const JUDGED_PLACES: u32 = 1024;
 pub(crate) static JUDGED: Array<Judged> = Array::with_max_entries(JUDGED_PLACES, 0);
 
 /// Places of [`LAST_CLOSES`], a power of two: more than sockets close anywhere within the microseconds between a move to CLOSE and
-/// the reset that goes with it.
-pub(crate) const LAST_CLOSE_PLACES: u32 = 1024;
+/// the reset that goes with it. Half of them for each of a socket's two.
+pub(crate) const LAST_CLOSE_PLACES: u32 = 2048;
 
 /// Sockets that moved to CLOSE, and from which state: see `last_close.rs`.
 #[map]
