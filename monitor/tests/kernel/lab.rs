@@ -20,6 +20,7 @@ mod nginx;
 mod node;
 mod oom;
 mod orphan;
+mod pooled;
 mod pools;
 mod probe;
 mod python;
@@ -51,6 +52,7 @@ pub(crate) fn trials() -> Vec<Experiment> {
         keepalive::EXPERIMENTS,
         in_the_middle::EXPERIMENTS,
         pools::EXPERIMENTS,
+        pooled::EXPERIMENTS,
         mixed::EXPERIMENTS,
         probe::EXPERIMENTS,
         link::EXPERIMENTS,

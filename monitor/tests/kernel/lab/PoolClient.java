@@ -1,5 +1,6 @@
 // java.net.http.HttpClient, which closes what its pool has not used for jdk.httpclient.keepalive.timeout seconds.
 import java.io.BufferedReader;
+import java.io.IOException;
 import java.io.InputStreamReader;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -12,7 +13,11 @@ public class PoolClient {
         var request = HttpRequest.newBuilder(URI.create(arguments[0])).build();
         var lines = new BufferedReader(new InputStreamReader(System.in));
         while (lines.readLine() != null) {
-            System.out.println(client.send(request, BodyHandlers.ofString()).body());
+            try {
+                System.out.println(client.send(request, BodyHandlers.ofString()).body());
+            } catch (IOException lost) {
+                System.out.println("lost");
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-# A pool of one connection, which it closes when it was not used for so long.
+# A pool of one connection, which it closes when it was not used for so long, and looks at before it uses it again.
 import http.client
 import select
 import sys
@@ -14,7 +14,16 @@ while True:
         continue
     if not sys.stdin.readline():
         break
+    if connection and select.select([connection.sock], [], [], 0)[0]:
+        # Its server has closed it.
+        connection.close()
+        connection = None
     if connection is None:
         connection = http.client.HTTPConnection(address, int(port), source_address=(source, 0))
-    connection.request("GET", "/")
-    print(connection.getresponse().read().decode(), flush=True)
+    try:
+        connection.request("GET", "/")
+        print(connection.getresponse().read().decode(), flush=True)
+    except ConnectionError:
+        connection.close()
+        connection = None
+        print("lost", flush=True)

@@ -21,32 +21,36 @@ use crate::wait;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[
     ("a pool of Python's http.client gives up first, and its timeout is inferred", Some(Need::Pace), |api| {
-        Bench::play(api, |bench| gives_up(bench, python(&bench.place)?))
+        Bench::play(api, |bench| gives_up(bench, python(&bench.place, 5)?))
     }),
     ("Java's HttpClient gives up first, and its timeout is inferred", Some(Need::Java), |api| {
         Bench::play(api, |bench| {
             let files = Scratch::create()?;
-            gives_up(bench, java(&bench.place, &files)?)
+            gives_up(bench, java(&bench.place, &files, 5)?)
         })
     }),
 ];
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nresponse";
 
-/// After 5 s.
-fn python(place: &Place) -> Result<Scripted> {
+/// After so many seconds.
+pub(super) fn python(place: &Place, patience: u32) -> Result<Scripted> {
     let target = place.target();
-    let [address, port, source] =
-        [target.ip().to_string(), target.port().to_string(), place.source().to_string()];
-    Scripted::start(include_str!("pool_client.py"), &[&address, &port, &source, "5"])
+    let [address, port, source, patience] = [
+        target.ip().to_string(),
+        target.port().to_string(),
+        place.source().to_string(),
+        patience.to_string(),
+    ];
+    Scripted::start(include_str!("pool_client.py"), &[&address, &port, &source, &patience])
 }
 
-/// After 4 to 5 s: it counts in whole seconds, from the one in which the connection was used.
-fn java(place: &Place, files: &Scratch) -> Result<Scripted> {
+/// After so many seconds, or up to one less: it counts in whole ones, from the one in which the connection was used.
+pub(super) fn java(place: &Place, files: &Scratch, patience: u32) -> Result<Scripted> {
     let source = files.file("PoolClient.java")?;
     fs::write(&source, include_str!("PoolClient.java"))?;
     let url = format!("http://{}/", place.target());
-    Scripted::run("java", &["-Djdk.httpclient.keepalive.timeout=5", &source, &url])
+    Scripted::run("java", &[&format!("-Djdk.httpclient.keepalive.timeout={patience}"), &source, &url])
 }
 
 /// It asks, and leaves its connection alone, again and again. Both ends know after which quiet it gives up, and that this is no danger.
