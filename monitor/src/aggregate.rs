@@ -29,7 +29,7 @@ use self::coverage::Coverage;
 use self::idle::IdleTimes;
 use self::listening::Listening;
 use self::live::OpenPeers;
-use self::peers::{Peers, Sums};
+use self::peers::{Peers, Story, Sums};
 pub use self::ports::PortTable;
 use crate::counts::{PeerCounts, PortCounts, Stories};
 use crate::event::{Direction, Told};
@@ -129,13 +129,14 @@ impl Aggregator {
     /// Takes in one final verdict.
     pub fn judge(&mut self, told: &Told) {
         self.timeouts.observe(told);
-        let Told { id: _, event, verdict, burst: _ } = told;
+        let Told { id, event, verdict, burst: _ } = told;
         let Some(verdict) = verdict else { return };
         let cause = verdict.cause;
         self.idle.observe(event, cause);
         match (event.kind, event.slot) {
             (Kind::ResetSent | Kind::ResetReceived, Some(slot)) => {
-                self.peers.observe(slot, Direction::of(event.kind), cause);
+                let (direction, idle) = (Direction::of(event.kind), event.idle.map(|idle| idle.time));
+                self.peers.observe(slot, Story { id: *id, direction, cause, idle });
             }
             // Refusals, strays and rejections are no resets of a peer; they have counters of their own.
             (Kind::ResetSent | Kind::ResetReceived, None)
