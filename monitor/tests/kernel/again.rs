@@ -41,7 +41,7 @@ pub(crate) fn if_disturbed(trial: &str, play: impl Fn() -> Result<()>) -> Result
             tell(&format!("{why}: {trial}: {error:#}"));
             play()
         }
-        (Err(error), None) if error.chain().any(|cause| cause.is::<NotAsMeant>()) => {
+        (Err(error), None) if error.chain().any(<dyn Error>::is::<NotAsMeant>) => {
             tell(&format!("by the kernel's own count something else happened: {trial}: {error:#}"));
             play()
         }
