@@ -13,11 +13,13 @@ use prometheus_client::registry::Registry;
 
 use self::negotiate::Format;
 use self::process::ProcessRow;
+use crate::alerts::report::Report;
 use crate::snapshot::{SignalRow, Snapshot};
 
 pub mod negotiate;
 pub mod process;
 
+mod alerts;
 mod classic;
 mod daemon;
 mod family;
@@ -40,6 +42,8 @@ pub struct Page {
     pub snapshot: Arc<Snapshot>,
     /// How each signal is served.
     pub signals: Arc<[SignalRow]>,
+    /// Alerts, as of their last evaluation.
+    pub alerts: Arc<Report>,
     /// Version of the daemon.
     pub version: String,
     /// Release of the running kernel.
@@ -85,6 +89,7 @@ impl Collector for Page {
         ports::encode(encoder, &self.snapshot.ports, self.snapshot.hooked)?;
         stories::encode(encoder, &self.snapshot)?;
         listening::encode(encoder, &self.snapshot.listening)?;
+        alerts::encode(encoder, &self.alerts)?;
         daemon::encode(encoder, self)
     }
 }

@@ -1,5 +1,7 @@
 //! Which peer each slot is, how long it has been quiet, and when it gives up its place.
 
+mod watched;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
