@@ -31,6 +31,7 @@ use self::listening::Listening;
 use self::live::OpenPeers;
 use self::peers::{Peers, Story, Sums};
 pub use self::ports::PortTable;
+use crate::alerts::{PairReading, PeerReading};
 use crate::counts::{PeerCounts, PortCounts, Stories};
 use crate::event::{Direction, Told};
 use crate::kernel::truth::{Budgets, SlotReading, TotalsReading};
@@ -250,6 +251,19 @@ impl Aggregator {
             programs,
             listening,
         }
+    }
+
+    /// Every slot as alerts look at it, as of the last snapshot.
+    pub fn watched<'a>(
+        &'a self,
+        slots: impl Iterator<Item = SlotReading> + 'a,
+    ) -> impl Iterator<Item = PeerReading> + 'a {
+        slots.map(|reading| self.peers.watched(&reading))
+    }
+
+    /// Every pair of which both timeouts are known, likewise.
+    pub fn pairs(&mut self, now: Duration) -> Vec<PairReading> {
+        self.timeouts.margins(now)
     }
 
     /// Slots whose peers may be retired now: for the pipeline to unlink, and to hand back to [`Aggregator::retire`]

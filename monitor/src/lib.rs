@@ -26,6 +26,7 @@ pub mod verdict;
 
 // What it means.
 pub mod advice;
+pub mod alerts;
 pub mod diagnosis;
 
 // What readers get.

@@ -13,11 +13,13 @@ use prometheus_client::registry::Registry;
 
 use self::negotiate::Format;
 use self::process::ProcessRow;
+use crate::alerts::report::Report;
 use crate::snapshot::{SignalRow, Snapshot};
 
 pub mod negotiate;
 pub mod process;
 
+mod alerts;
 mod classic;
 mod daemon;
 mod family;
@@ -40,6 +42,8 @@ pub struct Page {
     pub snapshot: Arc<Snapshot>,
     /// How each signal is served.
     pub signals: Arc<[SignalRow]>,
+    /// Alerts, as of their last evaluation.
+    pub alerts: Arc<Report>,
     /// Version of the daemon.
     pub version: String,
     /// Release of the running kernel.
@@ -98,6 +102,7 @@ impl Collector for Families {
         ports::encode(encoder, &snapshot.ports, snapshot.hooked)?;
         stories::encode(encoder, snapshot)?;
         listening::encode(encoder, &snapshot.listening)?;
+        alerts::encode(encoder, &page.alerts)?;
         daemon::encode(encoder, page)
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use self::history::{History, Kept, News};
+use crate::alerts::report::Report;
 use crate::event::Told;
 use crate::owners::Owners;
 use crate::snapshot::{SignalRow, Snapshot};
@@ -47,6 +48,7 @@ pub struct Publisher {
     history: Arc<Mutex<History>>,
     news: watch::Sender<()>,
     signals: watch::Sender<Arc<[SignalRow]>>,
+    alerts: watch::Sender<Arc<Report>>,
     /// Asked about each event; `None` where nothing is looked up.
     owners: Option<Owners>,
 }
@@ -60,6 +62,7 @@ pub struct Published {
     news: watch::Receiver<()>,
     refresh: mpsc::Sender<RefreshRequest>,
     signals: watch::Receiver<Arc<[SignalRow]>>,
+    alerts: watch::Receiver<Arc<Report>>,
     owners: Option<Owners>,
 }
 
@@ -74,6 +77,7 @@ pub fn channel(
     let history = Arc::new(Mutex::new(History::default()));
     let (news, news_reader) = watch::channel(());
     let (signals, signals_reader) = watch::channel(signals);
+    let (alerts, alerts_reader) = watch::channel(Arc::default());
     let published = Published {
         snapshot: snapshot_reader,
         events: events.clone(),
@@ -81,9 +85,10 @@ pub fn channel(
         news: news_reader,
         refresh,
         signals: signals_reader,
+        alerts: alerts_reader,
         owners: None,
     };
-    (Publisher { snapshot, events, history, news, signals, owners: None }, published, requests)
+    (Publisher { snapshot, events, history, news, signals, alerts, owners: None }, published, requests)
 }
 
 impl Publisher {
@@ -130,6 +135,11 @@ impl Publisher {
         self.signals.send_replace(signals);
     }
 
+    /// Replaces what is known of alerts.
+    pub fn alerts(&self, alerts: Arc<Report>) {
+        self.alerts.send_replace(alerts);
+    }
+
     /// Replaces the snapshot.
     pub fn snapshot(&self, snapshot: Arc<Snapshot>) {
         self.snapshot.send_replace(snapshot);
@@ -156,6 +166,11 @@ impl Published {
     /// How each signal is served.
     pub fn signals(&self) -> Arc<[SignalRow]> {
         Arc::clone(&self.signals.borrow())
+    }
+
+    /// Alerts, as of the last evaluation.
+    pub fn alerts(&self) -> Arc<Report> {
+        Arc::clone(&self.alerts.borrow())
     }
 
     /// A snapshot of now; the latest one, which has no rows of peers, when the pipeline is too busy or has ended.

@@ -23,6 +23,7 @@ use monitor_common::peer::{Role, Side};
 use self::alignment::{Alignment, Verdict, align};
 use self::estimate::Estimate;
 use self::samples::Samples;
+use crate::alerts::PairReading;
 use crate::bounded::Bounded;
 use crate::cause::Cause;
 use crate::event::{Event, Told};
@@ -255,6 +256,27 @@ impl Timeouts {
             margin_ms: row.alignment.margin_ms,
         });
         series.collect()
+    }
+
+    /// How much longer servers wait than clients `now`, of every peer of which both are known.
+    pub fn margins(&mut self, now: Duration) -> Vec<PairReading> {
+        let Self { servers, clients, ports: _, live: _ } = self;
+        let pairs = [servers, clients].into_iter().flat_map(Bounded::iter_mut);
+        let margins = pairs.filter_map(|(service, sides)| {
+            let (client, server) = match service.role {
+                Role::Client => (&mut sides.local, &mut sides.peer),
+                Role::Server => (&mut sides.peer, &mut sides.local),
+            };
+            // Too few closes for a timeout of the server, so it cannot be the one that closes first.
+            if !server.may_have_estimates() {
+                return None;
+            }
+            let margin_ms = align(&client.facts(now), &server.facts(now), now).margin_ms?;
+            let Service { netns, peer, port, role } = *service;
+            let label = PeerLabel { scope: Scope::Address(peer?), port: Some(port), role };
+            Some(PairReading { netns, label, margin_ms })
+        });
+        margins.collect()
     }
 
     fn rows_of(&mut self, is_wanted: impl Fn(&Service) -> bool, now: Duration) -> Vec<TimeoutRow> {

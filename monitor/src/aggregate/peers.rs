@@ -1,10 +1,14 @@
 //! Which peer each slot is, how long it has been quiet, and when it gives up its place.
 
+mod tenant;
+mod watched;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use monitor_common::peer::{PeerKey, Role, SCOPE_ADDRESS, SCOPE_OTHER, SCOPE_V4_NETWORK};
 
+use self::tenant::{Tenant, second};
 use super::series::{BothRoles, SeriesTable};
 use crate::cause::{CAUSES, Cause};
 use crate::counts::PeerCounts;
@@ -17,28 +21,6 @@ use crate::timeouts::Service;
 
 /// At most this many are retired at a time for want of series; as many follow at the next tick.
 const SERIES_BATCH: usize = 16;
-
-/// A slot in use. A hundred thousand of these are 6 MB, so what the key tells is not kept again.
-#[derive(Debug)]
-struct Tenant {
-    key: PeerKey,
-    /// Sum of its counts at the last reading: a change of any of them shows.
-    activity: u64,
-    /// Monotonic second in which it last changed.
-    changed: u32,
-    /// Place in the series table.
-    series: Option<u16>,
-    /// It had open connections at the last reading.
-    open: bool,
-    /// When a walk found some of it last, as monotonic second, be they older than we are; `None` when it found none since.
-    walked: Option<u32>,
-    /// Exchanges that the kernel had counted when the last walk began.
-    closed: u64,
-    /// Exchanges as published, those of open connections among them. They never go down.
-    exchanges: u64,
-    /// Its key is gone; it waits for its last counts.
-    leaving: bool,
-}
 
 /// Slots in use per budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -448,17 +430,6 @@ impl Peers {
             &mut self.used.networks
         }
     }
-}
-
-impl Tenant {
-    fn is_quiet(&self, now: Duration, quiet: Duration) -> bool {
-        let changed = Duration::from_secs(self.changed.into());
-        !self.leaving && !self.open && self.walked.is_none() && now.saturating_sub(changed) >= quiet
-    }
-}
-
-fn second(now: Duration) -> u32 {
-    u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
 }
 
 /// Both directions' causes in one byte.

@@ -14,6 +14,7 @@ use crate::snapshot::{PeerLabel, PeerSeries, ResetDetails, Scope};
 use crate::verdict::{Confidence, Verdict};
 
 mod live;
+mod watched;
 
 const BUDGETS: Budgets = Budgets { client: 8, server: 8, refused: 2, networks: 2 };
 

@@ -71,8 +71,12 @@ async fn serve(
     let Attached { facts, loaded, listening } = attached;
     #[cfg(feature = "debug-log")]
     let (loaded, debug_lines) = crate::kernel::debug_log::take(loaded)?;
-    let settings =
-        Settings { limits: config.limits(), enricher: Enricher::new(&facts.reset_reasons), hz: facts.hz };
+    let settings = Settings {
+        limits: config.limits(),
+        enricher: Enricher::new(&facts.reset_reasons),
+        hz: facts.hz,
+        alerts: config.alerts.clone(),
+    };
     let (pipeline, published) = Pipeline::new(loaded, listening, settings)?;
     let (owners, questions) = Owners::new();
     let (pipeline, published) =

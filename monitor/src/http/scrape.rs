@@ -19,6 +19,7 @@ pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
     let page = Page {
         snapshot: state.fresh().await,
         signals: state.published.signals(),
+        alerts: state.published.alerts(),
         version: state.settings.version.clone(),
         kernel: state.settings.kernel.clone(),
         process: ProcessRow::read(state.process),

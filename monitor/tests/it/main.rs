@@ -7,6 +7,8 @@
 mod support;
 
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod api;
 #[cfg(test)]
 mod client;

@@ -14,12 +14,14 @@ use monitor::snapshot::Snapshot;
 use monitor::snapshot::listening::Listening;
 use tower::ServiceExt;
 
+use crate::alerts::report;
 use crate::support::{Daemon, hooked_snapshot, request, signals, snapshot};
 
 fn page(snapshot: Snapshot) -> Page {
     Page {
         snapshot: Arc::new(snapshot),
         signals: signals().into(),
+        alerts: Arc::new(report()),
         version: "0.1.0".to_owned(),
         kernel: "6.18.1-test".to_owned(),
         process: Some(ProcessRow {

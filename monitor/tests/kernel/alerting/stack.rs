@@ -1,6 +1,5 @@
 //! A real Prometheus with the rules that are shipped, and a real Alertmanager. Both on loopback of the calling thread's namespace.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -13,12 +12,12 @@ use crate::lab::Program;
 use crate::oracle;
 use crate::wait;
 
-/// How long rules look back, and for how long something must hold, in seconds: what is minutes for users.
-pub(super) const WINDOW: u32 = 30;
-pub(super) const FOR: u32 = 5;
-
-/// Labels of an alert that tell which peer, or what else, it is about.
-pub(super) type About = BTreeSet<(String, String)>;
+/// How long rules look back, and for how long something must hold, in seconds: what is minutes for users. What is made within a few
+/// seconds is seen in part as it comes and goes, which may not last.
+pub(super) const WINDOW: u32 = 25;
+pub(super) const FOR: u32 = 12;
+/// And for how long an alert goes on when nothing holds any more.
+pub(super) const HOLD: u32 = 5;
 
 /// A running Alertmanager.
 #[derive(Debug)]
@@ -127,7 +126,7 @@ fn quick(rules: &str) -> String {
         ("interval: 30s", "interval: 1s".to_owned()),
         ("interval: 15s", "interval: 1s".to_owned()),
         ("for: 10m", format!("for: {}", seconds(FOR))),
-        ("keep_firing_for: 5m", format!("keep_firing_for: {}", seconds(FOR))),
+        ("keep_firing_for: 5m", format!("keep_firing_for: {}", seconds(HOLD))),
     ]
     .iter()
     .fold(rules.to_owned(), |rules, (long, short)| rules.replace(long, short))
