@@ -9,7 +9,7 @@ use monitor::metrics::encode;
 use monitor::metrics::negotiate::Format;
 use monitor::snapshot::{SignalRow, Snapshot};
 
-use crate::exposition::{full_page, page, samples};
+use crate::exposition::{families, full_page, page, samples};
 use crate::promql::Known;
 use crate::promtool::{promtool, root};
 use crate::support::{signals, snapshot};
@@ -132,6 +132,7 @@ fn all_increases_have_one_form() {
     let code = rules.lines().filter(|line| !line.trim_start().starts_with('#'));
     let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
     let rules = words.join(" ");
+    let families = families(&full_page());
     let (peer, cause) = ("peer, port, role", "peer, port, role, cause");
     for (metric, labels, window) in [
         ("reset_monitor_connections_reset_total{peer!=\"retired\"}", peer, "10m"),
@@ -144,6 +145,11 @@ fn all_increases_have_one_form() {
         ("reset_monitor_connections_reset_total{peer!=\"retired\"}", peer, "1m"),
     ] {
         assert!(rules.contains(&increase(metric, labels, window)), "{metric} in {window}");
+        // Whatever else a series has is of its target, as what it is compared with.
+        let name = metric.split('{').next().unwrap();
+        let family = families.iter().find(|family| family.name == name).unwrap();
+        let of_family: BTreeSet<&str> = family.labels.keys().map(String::as_str).collect();
+        assert_eq!(labels.split(", ").collect::<BTreeSet<_>>(), of_family, "{name}");
     }
     assert_eq!(rules.matches(" offset ").count(), 8 + 2 * 3, "and guards for three windows");
     assert!(!rules.contains("increase("));
