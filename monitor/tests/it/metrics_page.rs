@@ -208,7 +208,7 @@ fn comments_left_out(code: &str) -> String {
 }
 
 /// The lines of the page's blocks of queries.
-fn queries(page: &str) -> Vec<&str> {
+pub(crate) fn queries(page: &str) -> Vec<&str> {
     let blocks = page.split("```promql\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.flat_map(str::lines).filter(|line| !line.is_empty()).collect()
 }

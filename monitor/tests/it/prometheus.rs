@@ -10,8 +10,9 @@ use monitor::metrics::negotiate::Format;
 use monitor::snapshot::{SignalRow, Snapshot};
 
 use crate::exposition::{families, full_page, page, samples};
+use crate::metrics_page::queries;
 use crate::promql::Known;
-use crate::promtool::{promtool, root};
+use crate::promtool::{check_queries, promtool, root, with_file};
 use crate::support::{signals, snapshot};
 
 const RULES: [&str; 3] = ["recording.yml", "alerts.yml", "fleet.yml"];
@@ -49,6 +50,11 @@ fn prometheus_takes_the_rules() {
         let rules = file(name).lines().filter(|line| is_rule(line)).count();
         assert!(said.contains(&format!("SUCCESS: {rules} rules found")), "{name}: {said}");
     }
+}
+
+#[test]
+fn prometheus_takes_the_queries_of_the_readme() {
+    check_queries(&queries(&file("README.md")));
 }
 
 fn is_rule(line: &str) -> bool {
@@ -93,12 +99,7 @@ fn the_scrape_configurations_are_valid_and_name_the_job_that_the_rules_know() {
         .replace("\n  - recording.yml", &format!("\n  - {rules}/recording.yml"))
         .replace("\n  - alerts.yml", &format!("\n  - {rules}/alerts.yml"))
         .replace("\n  - fleet.yml", &format!("\n  - {rules}/fleet.yml"));
-    let directory = std::env::temp_dir().join(format!("reset-monitor-scrape-{}", std::process::id()));
-    fs::create_dir_all(&directory).unwrap();
-    let path = directory.join("scrape-fleet.yml");
-    fs::write(&path, without).unwrap();
-    let said = promtool(&["check", "config", path.to_str().unwrap()], "");
-    fs::remove_dir_all(&directory).unwrap();
+    let said = with_file("scrape-fleet.yml", &without, |path| promtool(&["check", "config", path], ""));
     assert!(said.contains("3 rule files found"), "{said}");
     for name in ["scrape-host.yml", "scrape-fleet.yml"] {
         assert!(file(name).contains("\n  - job_name: reset-monitor\n"), "{name}");

@@ -1,9 +1,11 @@
 //! promtool: what Prometheus itself says of a page, of rules and of queries.
 
 use std::env;
+use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::json;
 
@@ -27,13 +29,21 @@ pub(crate) fn check_queries(queries: &[&str]) {
         .collect();
     // JSON is YAML, in which no query has to be quoted by hand.
     let file = json!({"groups": [{"name": "queries", "rules": rules}]});
-    let directory = env::temp_dir().join(format!("reset-monitor-queries-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let path = directory.join("queries.yml");
-    std::fs::write(&path, file.to_string()).unwrap();
-    let said = promtool(&["check", "rules", path.to_str().unwrap()], "");
-    std::fs::remove_dir_all(&directory).unwrap();
+    let said = with_file("queries.yml", &file.to_string(), |path| promtool(&["check", "rules", path], ""));
     assert!(said.contains(&format!("{} rules found", queries.len())), "{said}");
+}
+
+/// What comes of a file with that text, which is there meanwhile.
+pub(crate) fn with_file<T>(name: &str, text: &str, then: impl FnOnce(&str) -> T) -> T {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let directory = env::temp_dir().join(format!("reset-monitor-{}-{number}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let path = directory.join(name);
+    fs::write(&path, text).unwrap();
+    let result = then(path.to_str().unwrap());
+    fs::remove_dir_all(&directory).unwrap();
+    result
 }
 
 /// The repository.
