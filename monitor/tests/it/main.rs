@@ -4,12 +4,20 @@
 #![recursion_limit = "256"]
 
 #[cfg(test)]
+mod exposition;
+#[cfg(test)]
+mod promql;
+#[cfg(test)]
+mod promtool;
+#[cfg(test)]
 mod support;
 
 #[cfg(test)]
 mod alerts;
 #[cfg(test)]
 mod api;
+#[cfg(test)]
+mod budget;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
@@ -23,6 +31,8 @@ mod explain;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod metrics_page;
+#[cfg(test)]
 mod one_event;
 #[cfg(test)]
 mod owners;
@@ -30,6 +40,8 @@ mod owners;
 mod page;
 #[cfg(test)]
 mod probe;
+#[cfg(test)]
+mod prometheus;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]

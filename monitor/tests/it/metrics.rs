@@ -1,94 +1,19 @@
 //! The metrics page: its text in both formats, and that its numbers add up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode, header};
+use monitor::metrics::encode;
 use monitor::metrics::negotiate::Format;
-use monitor::metrics::process::ProcessRow;
-use monitor::metrics::{Page, encode};
 use monitor::snapshot::Snapshot;
 use monitor::snapshot::listening::Listening;
 use tower::ServiceExt;
 
-use crate::alerts::report;
-use crate::support::{Daemon, hooked_snapshot, request, signals, snapshot};
-
-fn page(snapshot: Snapshot) -> Page {
-    Page {
-        snapshot: Arc::new(snapshot),
-        signals: signals().into(),
-        alerts: Arc::new(report()),
-        version: "0.1.0".to_owned(),
-        kernel: "6.18.1-test".to_owned(),
-        process: Some(ProcessRow {
-            start_seconds: Some(1_795_000_000.25),
-            cpu_seconds: 1.5,
-            resident_bytes: 1 << 24,
-            virtual_bytes: 1 << 30,
-            open_fds: Some(12),
-            max_fds: None,
-        }),
-    }
-}
-
-/// A sample line.
-#[derive(Debug)]
-struct Sample {
-    name: String,
-    labels: BTreeMap<String, String>,
-    value: f64,
-}
-
-/// Every sample of a page. Panics on anything that is not well-formed.
-fn samples(text: &str) -> Vec<Sample> {
-    text.lines().filter(|line| !line.starts_with('#')).map(sample).collect()
-}
-
-fn sample(line: &str) -> Sample {
-    let end = line.find(['{', ' ']).unwrap();
-    let (name, mut rest) = line.split_at(end);
-    assert!(
-        name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
-        "{line}"
-    );
-    let mut labels = BTreeMap::new();
-    if let Some(inner) = rest.strip_prefix('{') {
-        rest = inner;
-        while !rest.starts_with('}') {
-            let (key, after) = rest.split_once("=\"").unwrap();
-            let (value, after) = unescape(after);
-            assert!(labels.insert(key.to_owned(), value).is_none(), "{line}");
-            rest = after.strip_prefix(',').unwrap_or(after);
-        }
-        rest = rest.strip_prefix('}').unwrap();
-    }
-    let value = rest.strip_prefix(' ').unwrap();
-    // Without the exemplar.
-    let value = value.split_once(" # ").map_or(value, |(value, _)| value);
-    Sample { name: name.to_owned(), labels, value: value.parse().unwrap() }
-}
-
-/// A label value up to its closing quote, and what follows.
-fn unescape(text: &str) -> (String, &str) {
-    let mut value = String::new();
-    let mut characters = text.char_indices();
-    while let Some((index, character)) = characters.next() {
-        match character {
-            '"' => return (value, &text[index + 1..]),
-            '\\' => value.push(match characters.next().unwrap().1 {
-                'n' => '\n',
-                other @ ('\\' | '"') => other,
-                other => panic!("unknown escape {other}"),
-            }),
-            plain => value.push(plain),
-        }
-    }
-    panic!("no closing quote in {text}");
-}
+use crate::exposition::{page, sample, samples};
+use crate::support::{Daemon, hooked_snapshot, request, snapshot};
 
 /// Line by line, so that a difference is one line of output and not the page.
 #[track_caller]
