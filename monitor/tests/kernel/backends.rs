@@ -9,6 +9,7 @@ use monitor::view::SignalView;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process;
 
+use crate::again;
 use crate::api::Api;
 use crate::daemon::Daemon;
 use crate::ledger::Sent;
@@ -112,7 +113,11 @@ fn with_a_router(api: &Api) -> Result<()> {
     thread::scope(|scope| {
         let trials: Vec<_> = lab::trials_with_a_router()
             .into_iter()
-            .map(|(name, _, run)| (name, scope.spawn(move || with_own_files(|| run(api)))))
+            .map(|(name, _, run)| {
+                // Each for itself: modules come only once.
+                let play = move || again::if_disturbed(name, || with_own_files(|| run(api)));
+                (name, scope.spawn(play))
+            })
             .collect();
         trials.into_iter().try_for_each(|(name, trial)| {
             let outcome = trial.join().unwrap_or_else(|panic| resume_unwind(panic));
