@@ -14,8 +14,8 @@ use monitor::snapshot::listening::{
     ListenerOverflows, ListenerSeries, Listening, OverflowSeries, Queue, StageCounts,
 };
 use monitor::snapshot::{
-    CauseCounts, IdleHistogram, OpenSeries, PeerLabel, PeerSeries, PortSeries, ProgramRow, Scope, SignalRow,
-    Snapshot,
+    CauseCounts, IdleHistogram, OpenSeries, PeerLabel, PeerSeries, PortSeries, ProgramRow, ResetDetails,
+    Scope, SignalRow, Snapshot,
 };
 use monitor::timeouts::TimeoutSeries;
 use monitor_common::peer::Role;
@@ -93,6 +93,7 @@ fn page(load: Load) -> Page {
     let port = |number| PortSeries { port: number, counts: PortCounts::default() };
     let mut idle = IdleHistogram::default();
     idle.observe(Duration::from_mins(1));
+    let details = ResetDetails { idle: idle.clone(), ..ResetDetails::default() };
     let idle_causes = if load.all { &Cause::ALL[..] } else { &Cause::ALL[..6] };
     let listening = Listening {
         series: listeners()
@@ -112,7 +113,12 @@ fn page(load: Load) -> Page {
         ..base.snapshot.listening.clone()
     };
     let snapshot = Snapshot {
-        series: counted.map(|label| PeerSeries { label, counts, causes }).collect(),
+        series: counted
+            .map(|label| {
+                let is_one = matches!(label.scope, Scope::Address(_));
+                PeerSeries { label, counts, causes, details: is_one.then(|| Box::new(details.clone())) }
+            })
+            .collect(),
         timeout_series: known
             .map(|label| TimeoutSeries {
                 label: *label,

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use monitor::alerts::book::State;
+use monitor::alerts::catalog::Alert;
 use monitor::cause::Cause;
 use monitor::event::{Direction, role_name};
 use monitor::snapshot::SignalStatus;
@@ -23,7 +25,7 @@ fn page() -> String {
 }
 
 /// A label, and what it says. Its values are listed where the code has a closed list of them.
-const LABELS: [(&str, &str); 19] = [
+const LABELS: [(&str, &str); 21] = [
     (
         "peer",
         "the other end: an address, a network (`192.0.2.0/24`) once the budget for addresses is used up, `other`, or `retired`",
@@ -59,6 +61,8 @@ const LABELS: [(&str, &str); 19] = [
         "a bounded table of the kernel programs or the daemon; `map_entries` is absent where the kernel does not tell how full it is",
     ),
     ("program", "a kernel program"),
+    ("alert", "an alert of the daemon's own"),
+    ("state", "of an alert: it holds, or it holds for long enough"),
     ("version", "of the daemon"),
     ("kernel", "release of the running kernel"),
 ];
@@ -79,6 +83,8 @@ fn closed(label: &str) -> Option<Vec<&'static str>> {
                 .chain(["walked", "left_out"])
                 .collect(),
         ),
+        "alert" => Some(Alert::ALL.map(Alert::name).into()),
+        "state" => Some([State::Pending, State::Firing].map(State::name).into()),
         "counter" => Some(vec!["OutRsts", "ListenOverflows"]),
         _ => None,
     }

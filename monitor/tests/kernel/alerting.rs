@@ -21,8 +21,10 @@ use crate::netns::Namespace;
 use crate::sockets::{Left, Place, Service, abort, send, wait_for_reset};
 use crate::wait;
 
-pub(crate) const TRIALS: &[WithOwn] =
-    &[("alerts fire where 0.3 % are reset, and neither at 0.1 % nor on purpose, here and in Prometheus", play)];
+pub(crate) const TRIALS: &[WithOwn] = &[(
+    "alerts fire where 0.3 % are reset, and neither at 0.1 % nor on purpose, here and in Prometheus",
+    play,
+)];
 
 /// Requests of each pair.
 const REQUESTS: usize = 10_000;
@@ -129,9 +131,8 @@ fn fires_once(api: &Api, prometheus: &Prometheus, manager: &Alertmanager, servic
     let [ours, theirs] = wait::until("both to fire", || {
         let ours = with_port(of_daemon(api, RATIO)?, port);
         let theirs = with_port(prometheus.alerts(RATIO)?, port);
-        let both = [ours, theirs].map(|alerts| {
-            alerts.into_iter().filter(|alert| alert["state"] == "firing").collect::<Vec<_>>()
-        });
+        let both = [ours, theirs]
+            .map(|alerts| alerts.into_iter().filter(|alert| alert["state"] == "firing").collect::<Vec<_>>());
         let are_there = both.iter().all(|alerts| roles(alerts) == ["client", "server"]);
         Ok(if are_there { Ok(both) } else { Err(format!("{both:?}")) })
     })?;
@@ -152,12 +153,13 @@ fn fires_once(api: &Api, prometheus: &Prometheus, manager: &Alertmanager, servic
 /// It has never fired, here or there.
 fn silent(api: &Api, prometheus: &Prometheus, service: &Service, name: &str) -> Result<()> {
     let port = service.place.port;
-    let fired: Vec<_> =
-        with_port(of_daemon(api, name)?, port).into_iter().filter(|alert| !alert["fired"].is_null()).collect();
+    let fired: Vec<_> = with_port(of_daemon(api, name)?, port)
+        .into_iter()
+        .filter(|alert| !alert["fired"].is_null())
+        .collect();
     ensure!(fired.is_empty(), "fired: {fired:?}");
-    let ever = format!(
-        "count_over_time(ALERTS{{alertname=\"{name}\",alertstate=\"firing\",port=\"{port}\"}}[10m])"
-    );
+    let ever =
+        format!("count_over_time(ALERTS{{alertname=\"{name}\",alertstate=\"firing\",port=\"{port}\"}}[10m])");
     let fired = prometheus.query(&ever)?;
     ensure!(fired.is_empty(), "fired in Prometheus: {fired:?}");
     Ok(())

@@ -157,7 +157,8 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
         selection.add(Some(Need::OneKernel), beside_others(name, shared(daemon, run)));
     }
     let anywhere =
-        [alerting::TRIALS, lifecycle::TRIALS, checks::TRIALS_OF_ONE_KERNEL, listeners::TRIALS_OF_ONE_KERNEL].concat();
+        [alerting::TRIALS, lifecycle::TRIALS, checks::TRIALS_OF_ONE_KERNEL, listeners::TRIALS_OF_ONE_KERNEL]
+            .concat();
     for (name, run) in anywhere {
         selection.add(Some(Need::OneKernel), beside_others(name, run));
     }

@@ -98,7 +98,12 @@ impl Prometheus {
 
     /// The samples of an expression, now.
     pub(super) fn query(&self, expression: &str) -> Result<Vec<Value>> {
-        let answer = ask(&["-G", &format!("{}/api/v1/query", self.url), "--data-urlencode", &format!("query={expression}")])?;
+        let answer = ask(&[
+            "-G",
+            &format!("{}/api/v1/query", self.url),
+            "--data-urlencode",
+            &format!("query={expression}"),
+        ])?;
         ensure!(answer["status"] == "success", "{answer}");
         Ok(answer["data"]["result"].as_array().context("no result")?.clone())
     }
