@@ -9,8 +9,6 @@ use serde_json::Value;
 
 use crate::daemon::Scratch;
 use crate::lab::Program;
-use crate::oracle;
-use crate::wait;
 
 /// How long rules look back, and for how long something must hold, in seconds: what is minutes for users. What is made within a few
 /// seconds is seen in part as it comes and goes, which may not last.
@@ -18,6 +16,13 @@ pub(super) const WINDOW: u32 = 25;
 pub(super) const FOR: u32 = 12;
 /// And for how long an alert goes on when nothing holds any more.
 pub(super) const HOLD: u32 = 5;
+
+/// Debian's Alertmanager reads its templates where an installation puts them, and an unpacked one has them elsewhere. It is to notify
+/// nobody, so empty ones do.
+const WITH_TEMPLATES: &str = "mount -t tmpfs none /usr/share
+    mkdir -p /usr/share/prometheus/alertmanager
+    touch /usr/share/prometheus/alertmanager/default.tmpl /usr/share/prometheus/alertmanager/email.tmpl
+    exec \"$0\" \"$@\"";
 
 /// A running Alertmanager.
 #[derive(Debug)]
@@ -34,8 +39,13 @@ impl Alertmanager {
         fs::write(&config, "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")?;
         let port = 9093;
         let mut program = Program::start(
-            "prometheus-alertmanager",
+            "unshare",
             &[
+                "--mount",
+                "sh",
+                "-ec",
+                WITH_TEMPLATES,
+                "prometheus-alertmanager",
                 &format!("--config.file={config}"),
                 &format!("--storage.path={}", files.file("alertmanager")?),
                 &format!("--web.listen-address=127.0.0.1:{port}"),
