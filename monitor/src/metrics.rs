@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use self::negotiate::Format;
 use self::process::ProcessRow;
 use crate::alerts::report::Report;
+use crate::push::Account;
 use crate::snapshot::{SignalRow, Snapshot};
 
 pub mod negotiate;
@@ -44,6 +45,8 @@ pub struct Page {
     pub signals: Arc<[SignalRow]>,
     /// Alerts, as of their last evaluation.
     pub alerts: Arc<Report>,
+    /// What was told to each Alertmanager.
+    pub pushed: Arc<[Arc<Account>]>,
     /// Version of the daemon.
     pub version: String,
     /// Release of the running kernel.
@@ -90,6 +93,7 @@ impl Collector for Page {
         stories::encode(encoder, &self.snapshot)?;
         listening::encode(encoder, &self.snapshot.listening)?;
         alerts::encode(encoder, &self.alerts)?;
+        alerts::encode_pushed(encoder, &self.pushed)?;
         daemon::encode(encoder, self)
     }
 }

@@ -82,9 +82,9 @@ struct OverrideFile {
     hold: Option<Time>,
 }
 
-/// A time such as `10m`.
+/// A time such as `10m`, as the configuration file has it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Time(Duration);
+pub struct Time(pub Duration);
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

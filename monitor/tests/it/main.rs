@@ -31,6 +31,8 @@ mod page;
 #[cfg(test)]
 mod probe;
 #[cfg(test)]
+mod push;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod schema;

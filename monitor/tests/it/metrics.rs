@@ -8,6 +8,8 @@ use axum::http::{Method, StatusCode, header};
 use monitor::metrics::negotiate::Format;
 use monitor::metrics::process::ProcessRow;
 use monitor::metrics::{Page, encode};
+use monitor::push::pushers;
+use monitor::push::settings::PushFile;
 use monitor::snapshot::Snapshot;
 use monitor::snapshot::listening::Listening;
 use tower::ServiceExt;
@@ -20,6 +22,7 @@ fn page(snapshot: Snapshot) -> Page {
         snapshot: Arc::new(snapshot),
         signals: signals().into(),
         alerts: Arc::new(report()),
+        pushed: Arc::default(),
         version: "0.1.0".to_owned(),
         kernel: "6.18.1-test".to_owned(),
         process: Some(ProcessRow {
@@ -227,6 +230,22 @@ fn drops_over_listeners_are_the_total_of_the_api() {
     let samples = samples(&encode(page(snapshot), Format::Classic).unwrap());
     let drops = samples.iter().filter(|sample| sample.name == "reset_monitor_listener_drops_total");
     assert_eq!(drops.map(|sample| sample.value).sum::<f64>().to_string(), total.to_string());
+}
+
+#[test]
+fn an_alertmanager_has_series_where_one_is_told_and_none_elsewhere() {
+    let urls = ["http://am-0:9093", "http://am-1:9093"].map(str::to_owned);
+    let settings = PushFile::default().settings(&urls).unwrap();
+    let (_, pushed): (Vec<_>, Vec<_>) = pushers(&settings, "node-7").into_iter().unzip();
+    let plain = encode(page(snapshot()), Format::Classic).unwrap();
+    assert!(!plain.contains("reset_monitor_alertmanager_"));
+    let text = encode(Page { pushed: pushed.into(), ..page(snapshot()) }, Format::Classic).unwrap();
+    for line in [
+        "reset_monitor_alertmanager_alerts_sent_total{alertmanager=\"am-0:9093\"} 0",
+        "reset_monitor_alertmanager_failures_total{alertmanager=\"am-1:9093\"} 0",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} is not in {text}");
+    }
 }
 
 #[test]
