@@ -12,8 +12,8 @@ use super::PeerReading;
 use super::subject::Subject;
 use super::ticks::{Base, Ticks, Trail};
 
-/// Values that all histories hold together at most, 24 bytes each: 4 MB. With evaluations every 15 s and windows of 10 minutes, histories of
-/// 4,096 peers, 1 kB each. Of more peers with resets at the same time, those with the fewest go without.
+/// Values that all histories hold together at most, 24 bytes each: 4 MB, or 6 MB with the room that they grow by. With evaluations every 15 s and
+/// windows of 10 minutes, histories of 4,096 peers, 1.5 kB each. Of more peers with resets at the same time, those with the fewest go without.
 const MOST_VALUES: usize = 4_096 * 42;
 /// Half of what a count can hold: a step that is larger was one back.
 const BACK: u32 = u32::MAX / 2;
