@@ -109,6 +109,8 @@ impl PushFile {
     /// With the instances that were typed, if any were: they win over all of the file.
     pub fn settings(self, typed: &[String]) -> Result<PushSettings, PushError> {
         let Self { resend, timeout, labels, alertmanagers } = self;
+        // A variable that is set and empty says nothing.
+        let typed: Vec<&String> = typed.iter().filter(|url| !url.is_empty()).collect();
         let mut settings = PushSettings::default();
         let minute = Duration::from_mins(1);
         for (key, given, into, range) in [
@@ -144,7 +146,7 @@ impl PushFile {
             };
             (1..).zip(alertmanagers).map(of).collect::<Result<_, _>>()?
         } else {
-            typed.iter().map(|url| address(url, "--alertmanager")).collect::<Result<_, _>>()?
+            typed.into_iter().map(|url| address(url, "--alertmanager")).collect::<Result<_, _>>()?
         };
         if settings.alertmanagers.len() > MOST {
             return Err(wrong("push.alertmanagers", format!("at most {MOST} can be told")));
@@ -233,7 +235,9 @@ mod tests {
 
     #[test]
     fn nobody_is_told_unless_somebody_says_so() {
-        assert_eq!(settings("", &[]), Ok(PushSettings::default()));
+        for typed in [[].as_slice(), &[""]] {
+            assert_eq!(settings("", typed), Ok(PushSettings::default()), "{typed:?}");
+        }
     }
 
     #[test]
