@@ -302,7 +302,7 @@ mod tests {
             (off.target.port, off.alert, off.change.enabled),
             (Some(5432), Alert::ResetBurst, Some(false))
         );
-        assert_eq!(rules.longest_window(), Duration::from_mins(10), "those that were not set");
+        assert_eq!(rules.longest_window(&Alert::ALL), Duration::from_mins(10), "those that were not set");
     }
 
     #[test]
