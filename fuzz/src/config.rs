@@ -93,7 +93,12 @@ fn text(text: &str) {
             usable(config);
             same_in_other_words(config, text);
         }
-        Err(error @ (ConfigError::Parse { .. } | ConfigError::Alerts { .. } | ConfigError::Range { .. })) => {
+        Err(
+            error @ (ConfigError::Parse { .. }
+            | ConfigError::Alerts { .. }
+            | ConfigError::Push { .. }
+            | ConfigError::Range { .. }),
+        ) => {
             let message = error.to_string();
             assert!(!message.contains('\n') && !message.is_empty(), "{message:?}");
         }
@@ -108,6 +113,9 @@ fn text(text: &str) {
             assert!(config.enter_namespaces);
         }
         Err(ConfigError::Parse { .. }) => assert!(matches!(resolved, Err(ConfigError::Parse { .. }))),
+        Err(ConfigError::Push { .. }) => {
+            assert!(matches!(resolved, Err(ConfigError::Push { .. })));
+        }
         Err(ConfigError::Alerts { .. }) => assert!(matches!(resolved, Err(ConfigError::Alerts { .. }))),
         // Some other key.
         Err(ConfigError::Range { name, .. }) => assert!(resolved.is_err() && name != "client-peers"),

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::book::Book;
+use self::catalog::Alert;
 use self::peers::Peers;
 use self::report::Report;
 use self::rules::Rules;
@@ -92,10 +93,11 @@ pub struct Engine {
 impl Engine {
     /// Nothing holds yet. Counts began at 0 when the daemon `started`, monotonic.
     pub fn new(rules: Rules, started: Duration) -> Self {
-        let longest = rules.longest_window();
+        let longest = rules.longest_window(&Alert::ALL);
+        let of_shares = rules.longest_window(&[Alert::ResetRatioHigh, Alert::ConnectionResetRatioHigh]);
         let ticks = Ticks::of(longest, rules.every);
         Self {
-            peers: Peers::new(longest, &ticks, started),
+            peers: Peers::new(longest, of_shares, &ticks, started),
             rules: Arc::new(rules),
             ticks,
             counts: HashMap::new(),

@@ -112,6 +112,14 @@ pub struct RunArgs {
         value_parser = clap::builder::BoolishValueParser::new()
     )]
     pub enter_namespaces: Option<bool>,
+    /// Alertmanager to tell of alerts, such as `http://alertmanager:9093`; repeatable, each is told everything [default: none]
+    #[arg(
+        long = "alertmanager",
+        env = "RESET_MONITOR_ALERTMANAGERS",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub alertmanagers: Vec<String>,
     /// Kinds of hooks to use; all but auto are for tests
     #[arg(long, env = "RESET_MONITOR_BACKEND", value_enum, default_value_t)]
     pub backend: Backend,

@@ -12,6 +12,7 @@ use crate::alerts::settings::{AlertsError, AlertsFile};
 use crate::cli::RunArgs;
 use crate::kernel::load::Sizes;
 use crate::kernel::truth::Budgets;
+use crate::push::settings::{PushError, PushFile, PushSettings};
 
 /// Loopback: who wants more must say so.
 const DEFAULT_LISTEN: &str = "127.0.0.1:9777";
@@ -58,6 +59,8 @@ pub struct Config {
     pub enter_namespaces: bool,
     /// What alerts go by. In the file only: a table of numbers is no flag.
     pub alerts: Rules,
+    /// Which Alertmanagers are told of them.
+    pub push: PushSettings,
 }
 
 /// The file's form. Unknown keys are errors.
@@ -78,6 +81,8 @@ struct FileConfig {
     enter_namespaces: Option<bool>,
     #[serde(default)]
     alerts: AlertsFile,
+    #[serde(default)]
+    push: PushFile,
 }
 
 /// The configuration cannot be used.
@@ -107,6 +112,14 @@ pub enum ConfigError {
         /// Where and what, and what is possible.
         source: AlertsError,
     },
+    /// An Alertmanager cannot be told so.
+    #[error("{}{source}", .path.as_ref().map_or_else(String::new, |path| format!("configuration {}: ", path.display())))]
+    Push {
+        /// Which file, if there is one.
+        path: Option<PathBuf>,
+        /// Where and what, and what is possible.
+        source: PushError,
+    },
     /// A number is out of its range.
     #[error("{name} is {value}: it must be {wanted}")]
     Range {
@@ -122,14 +135,14 @@ pub enum ConfigError {
 impl Config {
     /// Resolves; reads the file that `--config` names, if it does. Flags and environment are one by now: clap prefers flags.
     pub fn resolve(args: &RunArgs) -> Result<Self, ConfigError> {
-        match &args.config {
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-                Self::resolve_text(args, path, &text)
-            }
-            None => Self::merge(args, FileConfig::default(), Rules::default()),
-        }
+        let Some(path) = &args.config else {
+            let push = PushFile::default().settings(&args.alertmanagers);
+            let push = push.map_err(|source| ConfigError::Push { path: None, source })?;
+            return Self::merge(args, FileConfig::default(), Rules::default(), push);
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        Self::resolve_text(args, path, &text)
     }
 
     /// The same with the file's text at hand; `path` is for messages.
@@ -137,10 +150,17 @@ impl Config {
         let mut file = FileConfig::parse(path, text)?;
         let alerts = std::mem::take(&mut file.alerts).rules();
         let alerts = alerts.map_err(|source| ConfigError::Alerts { path: path.to_owned(), source })?;
-        Self::merge(args, file, alerts)
+        let push = std::mem::take(&mut file.push).settings(&args.alertmanagers);
+        let push = push.map_err(|source| ConfigError::Push { path: Some(path.to_owned()), source })?;
+        Self::merge(args, file, alerts, push)
     }
 
-    fn merge(args: &RunArgs, file: FileConfig, alerts: Rules) -> Result<Self, ConfigError> {
+    fn merge(
+        args: &RunArgs,
+        file: FileConfig,
+        alerts: Rules,
+        push: PushSettings,
+    ) -> Result<Self, ConfigError> {
         let pick = |flag: Option<u32>, key: Option<u32>, default| flag.or(key).unwrap_or(default);
         let config = Self {
             listen: args.listen.or(file.listen).unwrap_or_else(default_listen),
@@ -166,6 +186,7 @@ impl Config {
             // One thread keeps a capability for it that can do nearly everything: who wants that must say so.
             enter_namespaces: args.enter_namespaces.or(file.enter_namespaces).unwrap_or(false),
             alerts,
+            push,
         };
         config.check()
     }

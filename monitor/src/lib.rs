@@ -33,6 +33,7 @@ pub mod diagnosis;
 pub mod http;
 pub mod metrics;
 pub mod owners;
+pub mod push;
 pub mod view;
 
 // Start-up: what was typed, what it means, what this kernel can do.

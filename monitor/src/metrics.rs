@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use self::negotiate::Format;
 use self::process::ProcessRow;
 use crate::alerts::report::Report;
+use crate::push::Account;
 use crate::snapshot::{SignalRow, Snapshot};
 
 pub mod negotiate;
@@ -44,6 +45,8 @@ pub struct Page {
     pub signals: Arc<[SignalRow]>,
     /// Alerts, as of their last evaluation.
     pub alerts: Arc<Report>,
+    /// What was told to each Alertmanager.
+    pub pushed: Arc<[Arc<Account>]>,
     /// Version of the daemon.
     pub version: String,
     /// Release of the running kernel.
@@ -103,6 +106,7 @@ impl Collector for Families {
         stories::encode(encoder, snapshot)?;
         listening::encode(encoder, &snapshot.listening)?;
         alerts::encode(encoder, &page.alerts)?;
+        alerts::encode_pushed(encoder, &page.pushed)?;
         daemon::encode(encoder, page)
     }
 }

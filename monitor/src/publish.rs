@@ -11,6 +11,7 @@ use self::history::{History, Kept, News};
 use crate::alerts::report::Report;
 use crate::event::Told;
 use crate::owners::Owners;
+use crate::push::Account;
 use crate::snapshot::{SignalRow, Snapshot};
 
 pub mod history;
@@ -61,6 +62,7 @@ pub struct Published {
     history: Arc<Mutex<History>>,
     news: watch::Receiver<()>,
     refresh: mpsc::Sender<RefreshRequest>,
+    pushed: Arc<[Arc<Account>]>,
     signals: watch::Receiver<Arc<[SignalRow]>>,
     alerts: watch::Receiver<Arc<Report>>,
     owners: Option<Owners>,
@@ -84,6 +86,7 @@ pub fn channel(
         history: Arc::clone(&history),
         news: news_reader,
         refresh,
+        pushed: Arc::default(),
         signals: signals_reader,
         alerts: alerts_reader,
         owners: None,
@@ -171,6 +174,22 @@ impl Published {
     /// Alerts, as of the last evaluation.
     pub fn alerts(&self) -> Arc<Report> {
         Arc::clone(&self.alerts.borrow())
+    }
+
+    /// The same, and each one from now on.
+    pub fn watch_alerts(&self) -> watch::Receiver<Arc<Report>> {
+        self.alerts.clone()
+    }
+
+    /// With what is told to Alertmanagers.
+    #[must_use]
+    pub fn with_pushed(self, pushed: Arc<[Arc<Account>]>) -> Self {
+        Self { pushed, ..self }
+    }
+
+    /// What was told to each Alertmanager.
+    pub fn pushed(&self) -> Arc<[Arc<Account>]> {
+        Arc::clone(&self.pushed)
     }
 
     /// A snapshot of now; the latest one, which has no rows of peers, when the pipeline is too busy or has ended.

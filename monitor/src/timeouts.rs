@@ -9,6 +9,7 @@ pub mod alignment;
 pub mod chain;
 pub mod estimate;
 mod held;
+mod margins;
 mod samples;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -22,6 +23,7 @@ use monitor_common::peer::{Role, Side};
 
 use self::alignment::{Alignment, Verdict, align};
 use self::estimate::Estimate;
+use self::margins::Margins;
 use self::samples::Samples;
 use crate::alerts::PairReading;
 use crate::bounded::Bounded;
@@ -162,12 +164,13 @@ pub struct Timeouts {
     ports: Bounded<Service, Sides>,
     /// Open connections as of the last walk, of peers and of ports of ours.
     live: Option<(Arc<Walk>, HashMap<Service, Open>)>,
+    margins: Margins,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         let [servers, clients] = [PEERS; 2].map(Bounded::of_at_most);
-        Self { servers, clients, ports: Bounded::of_at_most(PORTS), live: None }
+        Self { servers, clients, ports: Bounded::of_at_most(PORTS), live: None, margins: Margins::default() }
     }
 }
 
@@ -194,7 +197,7 @@ impl Timeouts {
     pub fn hold(&mut self, walk: &Arc<Walk>) {
         let live = &walk.live;
         let whole = live.ports();
-        let Self { servers, clients, ports, live: _ } = self;
+        let Self { servers, clients, ports, live: _, margins: _ } = self;
         for (service, open) in live.services() {
             let known = match service.role {
                 Role::Client => servers.get_mut(service),
@@ -211,7 +214,7 @@ impl Timeouts {
     /// Everything that is known `now`, in no order, and while there is room, what is open and nothing else is known of.
     pub fn rows(&mut self, now: Duration) -> Vec<TimeoutRow> {
         let mut rows = self.rows_of(|_| true, now);
-        let Self { servers, clients, ports, live } = self;
+        let Self { servers, clients, ports, live, margins: _ } = self;
         if let Some((walk, whole)) = live {
             let is_new = |service: &Service| {
                 let known = match (service.peer, service.role) {
@@ -258,29 +261,14 @@ impl Timeouts {
         series.collect()
     }
 
-    /// How much longer servers wait than clients `now`, of every peer of which both are known.
+    /// How much longer servers wait than clients, of every peer of which both are known; of very many, as of a few turns ago.
     pub fn margins(&mut self, now: Duration) -> Vec<PairReading> {
-        let Self { servers, clients, ports: _, live: _ } = self;
-        let pairs = [servers, clients].into_iter().flat_map(Bounded::iter_mut);
-        let margins = pairs.filter_map(|(service, sides)| {
-            let (client, server) = match service.role {
-                Role::Client => (&mut sides.local, &mut sides.peer),
-                Role::Server => (&mut sides.peer, &mut sides.local),
-            };
-            // Too few closes for a timeout of the server, so it cannot be the one that closes first.
-            if !server.may_have_estimates() {
-                return None;
-            }
-            let margin_ms = align(&client.facts(now), &server.facts(now), now).margin_ms?;
-            let Service { netns, peer, port, role } = *service;
-            let label = PeerLabel { scope: Scope::Address(peer?), port: Some(port), role };
-            Some(PairReading { netns, label, margin_ms })
-        });
-        margins.collect()
+        let Self { servers, clients, ports: _, live: _, margins } = self;
+        margins.turn([servers, clients], now)
     }
 
     fn rows_of(&mut self, is_wanted: impl Fn(&Service) -> bool, now: Duration) -> Vec<TimeoutRow> {
-        let Self { servers, clients, ports, live } = self;
+        let Self { servers, clients, ports, live, margins: _ } = self;
         let open = |service: &Service| {
             let (walk, ports) = live.as_ref()?;
             match service.peer {

@@ -9,6 +9,7 @@ pub mod event;
 pub mod explain;
 pub mod listeners;
 pub mod owners;
+pub mod push;
 pub mod timeouts;
 
 use std::collections::BTreeMap;

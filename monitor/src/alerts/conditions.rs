@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::book::Measure;
 use super::catalog::Alert;
-use super::peers::Sample;
+use super::peers::{Added, Volume};
 use super::rules::Rule;
 use super::subject::{Identity, Listener, Subject};
 use super::ticks::{Base, Trail};
@@ -114,15 +114,18 @@ impl Engine {
     }
 }
 
-/// What an alert on resets of a peer goes by, if that is enough for it.
-fn measure(alert: Alert, rule: &Rule, added: &Sample) -> Option<Measure> {
-    let Sample { resets, volume } = added;
-    let share = |whole: u32| {
-        let measure = Measure::Share { part: resets.reset.into(), whole: whole.into() };
+/// What an alert on resets of a peer goes by, if that is enough for it. What must hold for a window before it fires has an exact one by
+/// then. What fires sooner must hold whatever the volume was in a window that is not exact.
+fn measure(alert: Alert, rule: &Rule, added: &Added) -> Option<Measure> {
+    let Added { resets, volume, least, most } = added;
+    let share = |of: fn(&Volume) -> u32| {
+        let (volume, enough) =
+            if rule.lasting >= rule.window { (of(volume), of(volume)) } else { (of(most), of(least)) };
+        let measure = Measure::Share { part: resets.reset.into(), whole: volume.into() };
         let is_enough = u64::from(resets.reset) >= rule.min_resets
-            && u64::from(whole) >= rule.min_volume
+            && u64::from(enough) >= rule.min_volume
             && resets.reset > 0
-            && whole > 0;
+            && enough > 0;
         (is_enough && measure.value() > rule.threshold).then_some(measure)
     };
     let count = |count: u32| {
@@ -130,8 +133,8 @@ fn measure(alert: Alert, rule: &Rule, added: &Sample) -> Option<Measure> {
         (count > 0 && measure.value() >= rule.threshold).then_some(measure)
     };
     match alert {
-        Alert::ResetRatioHigh => share(volume.exchanges),
-        Alert::ConnectionResetRatioHigh => share(volume.closed),
+        Alert::ResetRatioHigh => share(|volume| volume.exchanges),
+        Alert::ConnectionResetRatioHigh => share(|volume| volume.closed),
         Alert::IdleReuseResets => count(resets.idle_reuse),
         Alert::MiddleboxResets => count(resets.middlebox),
         Alert::ResetBurst => count(resets.reset),

@@ -1,8 +1,8 @@
 //! What was counted of peers at the last evaluations, for those that had resets of late. Pure.
 //!
 //! Most peers never have a reset. Of each slot two readings of connections closed and of exchanges are kept, a window apart; only who has
-//! resets gets a history, and loses it when there were none for a window. The first window of a history thus has exact resets, and between
-//! the readings of the rest a straight line; from then on all is exact.
+//! resets gets a history, and loses it when there were none for a window. The first window of a history thus has exact resets, and of the
+//! rest the straight line between the readings, with what it can have been at least and at most; from then on all is exact.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -12,8 +12,8 @@ use super::PeerReading;
 use super::subject::Subject;
 use super::ticks::{Base, Ticks, Trail};
 
-/// Values that all histories hold together at most, 24 bytes each: 4 MB. With evaluations every 15 s and windows of 10 minutes, histories of
-/// 4,096 peers, 1 kB each. Of more peers with resets at the same time, those with the fewest go without.
+/// Values that all histories hold together at most, 24 bytes each: 4 MB, or 6 MB with the room that they grow by. With evaluations every 15 s and
+/// windows of 10 minutes, histories of 4,096 peers, 1.5 kB each. Of more peers with resets at the same time, those with the fewest go without.
 const MOST_VALUES: usize = 4_096 * 42;
 /// Half of what a count can hold: a step that is larger was one back.
 const BACK: u32 = u32::MAX / 2;
@@ -41,6 +41,29 @@ pub(super) struct Resets {
 pub(super) struct Volume {
     pub(super) closed: u32,
     pub(super) exchanges: u32,
+}
+
+/// What was added in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Added {
+    pub(super) resets: Resets,
+    /// Along the line.
+    pub(super) volume: Volume,
+    /// At least.
+    pub(super) least: Volume,
+    /// At most.
+    pub(super) most: Volume,
+}
+
+/// What had been counted of one at the beginning of a window.
+#[derive(Clone, Copy, Debug, Default)]
+struct Before {
+    resets: Resets,
+    volume: Volume,
+    /// At least.
+    least: Volume,
+    /// At most.
+    most: Volume,
 }
 
 /// A peer with resets.
@@ -77,7 +100,10 @@ pub(super) struct Peers {
     /// By slot: at the last two times in [`Peers::marked`].
     marks: Vec<[Volume; 2]>,
     marked: [Duration; 2],
+    /// The longest window in which volume is asked for: between marks.
     period: Duration,
+    /// The longest window of any.
+    longest: Duration,
     rows: HashMap<u32, Row>,
     histories: usize,
     most: usize,
@@ -86,12 +112,13 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Counts began at 0 when the daemon `started`. Windows are `longest` at most.
-    pub(super) fn new(longest: Duration, ticks: &Ticks, started: Duration) -> Self {
+    /// Counts began at 0 when the daemon `started`. Windows are `longest` at most, and those of shares `period`.
+    pub(super) fn new(longest: Duration, period: Duration, ticks: &Ticks, started: Duration) -> Self {
         Self {
             marks: Vec::new(),
             marked: [started; 2],
-            period: longest,
+            period,
+            longest,
             rows: HashMap::new(),
             histories: 0,
             most: (MOST_VALUES / ticks.most()).max(1),
@@ -135,12 +162,12 @@ impl Peers {
     pub(super) fn increases<'a>(
         &'a self,
         ticks: &'a Ticks,
-    ) -> impl Iterator<Item = (&'a Subject, impl Fn(Base) -> Sample + 'a)> {
+    ) -> impl Iterator<Item = (&'a Subject, impl Fn(Base) -> Added + 'a)> {
         self.rows.iter().filter_map(move |(slot, row)| {
             let history = row.history.as_deref()?;
             let now = history.values.last()?;
             let since = move |base| match base {
-                Base::Start => now,
+                Base::Start => now.since(&Before::default()),
                 Base::Tick(tick) => now.since(&self.at(*slot, history, tick, ticks)),
             };
             Some((&history.subject, since))
@@ -206,7 +233,7 @@ impl Peers {
 
     /// Lets go of histories without a reset in the longest window.
     fn rest(&mut self, ticks: &Ticks) {
-        let base = ticks.base(self.period);
+        let base = ticks.base(self.longest);
         let mut histories = 0;
         for row in self.rows.values_mut() {
             let Some(history) = &row.history else { continue };
@@ -270,17 +297,19 @@ impl Peers {
     }
 
     /// A peer's counts at an evaluation.
-    fn at(&self, slot: u32, history: &History, tick: u32, ticks: &Ticks) -> Sample {
-        if let Some(sample) = history.values.at(tick) {
-            return sample;
+    fn at(&self, slot: u32, history: &History, tick: u32, ticks: &Ticks) -> Before {
+        if let Some(Sample { resets, volume }) = history.values.at(tick) {
+            return Before { resets, volume, least: volume, most: volume };
         }
-        let volume = history.values.first().zip(ticks.time(tick)).map(|((first, value), time)| {
-            let [older, newer] = self.marks.get(slot as usize).copied().unwrap_or_default();
-            let began = ticks.time(first).unwrap_or(time);
-            let known = [(self.marked[0], older), (self.marked[1], newer), (began, value.volume)];
-            between(&known, time)
-        });
-        Sample { resets: history.before, volume: volume.unwrap_or_default() }
+        let before = Before { resets: history.before, ..Before::default() };
+        let Some(((first, value), time)) = history.values.first().zip(ticks.time(tick)) else {
+            return before;
+        };
+        let [older, newer] = self.marks.get(slot as usize).copied().unwrap_or_default();
+        let began = ticks.time(first).unwrap_or(time);
+        let known = [(self.marked[0], older), (self.marked[1], newer), (began, value.volume)];
+        let [volume, least, most] = between(&known, time);
+        Before { volume, least, most, ..before }
     }
 
     #[cfg(test)]
@@ -312,17 +341,27 @@ impl Sample {
         }
     }
 
-    const fn since(self, before: &Self) -> Self {
-        Self {
+    const fn since(self, before: &Before) -> Added {
+        let Before { resets, volume, least, most } = before;
+        Added {
             resets: Resets {
-                reset: self.resets.reset.wrapping_sub(before.resets.reset),
-                idle_reuse: self.resets.idle_reuse.wrapping_sub(before.resets.idle_reuse),
-                middlebox: self.resets.middlebox.wrapping_sub(before.resets.middlebox),
+                reset: self.resets.reset.wrapping_sub(resets.reset),
+                idle_reuse: self.resets.idle_reuse.wrapping_sub(resets.idle_reuse),
+                middlebox: self.resets.middlebox.wrapping_sub(resets.middlebox),
             },
-            volume: Volume {
-                closed: self.volume.closed.wrapping_sub(before.volume.closed),
-                exchanges: self.volume.exchanges.wrapping_sub(before.volume.exchanges),
-            },
+            volume: self.volume.since(*volume),
+            // The more there was before, the less was added.
+            least: self.volume.since(*most),
+            most: self.volume.since(*least),
+        }
+    }
+}
+
+impl Volume {
+    const fn since(self, before: Self) -> Self {
+        Self {
+            closed: self.closed.wrapping_sub(before.closed),
+            exchanges: self.exchanges.wrapping_sub(before.exchanges),
         }
     }
 }
@@ -332,8 +371,8 @@ const fn low(count: u64) -> u32 {
     count as u32
 }
 
-/// The straight line between the two of the known values that the time lies between; the nearest one before the first of them.
-fn between(known: &[(Duration, Volume)], time: Duration) -> Volume {
+/// The straight line between the two of the known values that the time lies between, and those two; outside of them the nearest one.
+fn between(known: &[(Duration, Volume)], time: Duration) -> [Volume; 3] {
     let before = known.iter().filter(|(at, _)| *at <= time).max_by_key(|(at, _)| *at);
     let after = known.iter().filter(|(at, _)| *at > time).min_by_key(|(at, _)| *at);
     match (before, after) {
@@ -344,9 +383,13 @@ fn between(known: &[(Duration, Volume)], time: Duration) -> Volume {
                 let more = u128::from(high.wrapping_sub(low)) * part / whole.max(1);
                 low.wrapping_add(u32::try_from(more).unwrap_or(u32::MAX))
             };
-            Volume { closed: step(low.closed, high.closed), exchanges: step(low.exchanges, high.exchanges) }
+            let line = Volume {
+                closed: step(low.closed, high.closed),
+                exchanges: step(low.exchanges, high.exchanges),
+            };
+            [line, *low, *high]
         }
-        (Some((_, only)), None) | (None, Some((_, only))) => *only,
-        (None, None) => Volume::default(),
+        (Some((_, only)), None) | (None, Some((_, only))) => [*only; 3],
+        (None, None) => [Volume::default(); 3],
     }
 }

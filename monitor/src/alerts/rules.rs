@@ -116,10 +116,11 @@ impl Rules {
         rule.enabled.then_some(rule)
     }
 
-    /// The longest window of any.
-    pub(super) fn longest_window(&self) -> Duration {
-        let changed = self.overrides.iter().filter_map(|of| of.change.window);
-        self.all.iter().map(|rule| rule.window).chain(changed).max().unwrap_or_default()
+    /// The longest window of any of these.
+    pub(super) fn longest_window(&self, of: &[Alert]) -> Duration {
+        let changed = self.overrides.iter().filter(|change| of.contains(&change.alert));
+        let changed = changed.filter_map(|of| of.change.window);
+        of.iter().map(|alert| self.of(*alert).window).chain(changed).max().unwrap_or_default()
     }
 }
 

@@ -82,9 +82,9 @@ struct OverrideFile {
     hold: Option<Time>,
 }
 
-/// A time such as `10m`.
+/// A time such as `10m`, as the configuration file has it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Time(Duration);
+pub struct Time(pub Duration);
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -302,7 +302,7 @@ mod tests {
             (off.target.port, off.alert, off.change.enabled),
             (Some(5432), Alert::ResetBurst, Some(false))
         );
-        assert_eq!(rules.longest_window(), Duration::from_mins(10), "those that were not set");
+        assert_eq!(rules.longest_window(&Alert::ALL), Duration::from_mins(10), "those that were not set");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How many alerts are pending and firing, by name, and what was not kept.
 
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::encoding::DescriptorEncoder;
 
@@ -8,6 +9,7 @@ use super::family::{Counter, Gauge};
 use crate::alerts::book::State;
 use crate::alerts::catalog::Alert;
 use crate::alerts::report::Report;
+use crate::push::Account;
 
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, report: &Report) -> fmt::Result {
     let mut alerts = Gauge::new(
@@ -33,4 +35,22 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, report: &Report) -> fm
         "Peers with resets whose alerts were not evaluated, because too many others had more resets.",
         report.left_out,
     )
+}
+
+/// Nothing where no Alertmanager is told.
+pub(super) fn encode_pushed(encoder: &mut DescriptorEncoder<'_>, pushed: &[Arc<Account>]) -> fmt::Result {
+    if pushed.is_empty() {
+        return Ok(());
+    }
+    let help = "Alerts that an Alertmanager took, those sent again among them.";
+    let mut sent = Counter::new(encoder, "alertmanager_alerts_sent", help)?;
+    for account in pushed {
+        sent.line(&[("alertmanager", &account.name)], account.sent())?;
+    }
+    let help = "Requests that an Alertmanager did not answer or did not take.";
+    let mut failures = Counter::new(encoder, "alertmanager_failures", help)?;
+    for account in pushed {
+        failures.line(&[("alertmanager", &account.name)], account.failures())?;
+    }
+    Ok(())
 }

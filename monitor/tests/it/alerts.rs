@@ -1,5 +1,6 @@
 //! Alerts as the API, the command and the metrics show them, from counts to text.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use monitor::clock::WallClock;
 use monitor::command::alerts::{message, print, print_rules};
 use monitor::http::convert::alerts::alerts_view;
 use monitor::http::filter::alerts::AlertFilter;
+use monitor::http::server::serve;
 use monitor::snapshot::listening::{ConntrackRow, Listening};
 use monitor::snapshot::{PeerLabel, Scope, Snapshot};
 use monitor::terminal::Output;
@@ -19,6 +21,9 @@ use monitor::view::ErrorView;
 use monitor::view::alerts::AlertsView;
 use monitor_common::peer::Role;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::support::{Daemon, hooked_snapshot, signals};
 
@@ -243,4 +248,38 @@ async fn metrics_tell_how_many_are_pending_and_firing() {
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is not in {text}");
     }
+}
+
+/// What the program itself prints, asked with these words: exit code, data, messages.
+async fn command(report: Report, words: &'static [&'static str]) -> (Option<i32>, String, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let daemon = daemon(report);
+    let (_stop, stopping) = watch::channel(false);
+    let mut server = JoinSet::new();
+    server.spawn(serve(listener, daemon.router.clone(), stopping));
+    let mut program = Command::new(env!("CARGO_BIN_EXE_reset-monitor"));
+    program.arg("alerts").args(words).args(["--server", &url]);
+    let output = tokio::task::spawn_blocking(move || program.output().unwrap()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn the_command_asks_the_daemon_and_firing_alerts_are_no_failure_of_it() {
+    let (code, table, messages) = command(report(), &[]).await;
+    assert_eq!((code, &*messages), (Some(0), ""));
+    assert!(
+        table.starts_with("STATE     SEVERITY  ALERT ") && table.contains("\nListenOverflow: "),
+        "{table}"
+    );
+    let (code, table, _) = command(report(), &["--state", "pending", "--port", "443"]).await;
+    assert_eq!((code, table.lines().count()), (Some(0), 2), "{table}");
+    let (_, json, _) = command(report(), &["-o", "json", "--alert", "EventsLost"]).await;
+    assert_eq!(serde_json::from_str::<AlertsView>(&json).unwrap().alerts.len(), 1);
+    let (_, rules, _) = command(report(), &["--rules"]).await;
+    assert_eq!(rules.lines().count(), 11, "{rules}");
+    let (code, table, messages) = command(Report::default(), &[]).await;
+    assert_eq!((code, &*table), (Some(0), ""));
+    assert!(messages.contains("not evaluated yet"), "{messages}");
 }

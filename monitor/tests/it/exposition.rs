@@ -6,6 +6,8 @@ use std::sync::Arc;
 use monitor::metrics::negotiate::Format;
 use monitor::metrics::process::ProcessRow;
 use monitor::metrics::{Page, encode};
+use monitor::push::settings::PushFile;
+use monitor::push::{Account, pushers};
 use monitor::snapshot::Snapshot;
 
 use crate::alerts::report;
@@ -16,6 +18,7 @@ pub(crate) fn page(snapshot: Snapshot) -> Page {
         snapshot: Arc::new(snapshot),
         signals: signals().into(),
         alerts: Arc::new(report()),
+        pushed: Arc::default(),
         version: "0.1.0".to_owned(),
         kernel: "6.18.1-test".to_owned(),
         process: Some(ProcessRow {
@@ -32,7 +35,15 @@ pub(crate) fn page(snapshot: Snapshot) -> Page {
 /// With everything known, so that no family is left out.
 pub(crate) fn full_page() -> Page {
     let page = page(hooked_snapshot());
-    Page { process: page.process.map(|process| ProcessRow { max_fds: Some(1024), ..process }), ..page }
+    let process = page.process.map(|process| ProcessRow { max_fds: Some(1024), ..process });
+    Page { process, pushed: pushed(&["http://10.0.0.9:9093"]), ..page }
+}
+
+/// What was sent to these instances of Alertmanager: nothing so far.
+pub(crate) fn pushed(urls: &[&str]) -> Arc<[Arc<Account>]> {
+    let urls: Vec<String> = urls.iter().copied().map(str::to_owned).collect();
+    let settings = PushFile::default().settings(&urls).unwrap();
+    pushers(&settings, "node-7").into_iter().map(|(_, account)| account).collect()
 }
 
 /// A sample line.

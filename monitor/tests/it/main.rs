@@ -43,6 +43,8 @@ mod probe;
 #[cfg(test)]
 mod prometheus;
 #[cfg(test)]
+mod push;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod schema;

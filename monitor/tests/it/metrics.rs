@@ -6,13 +6,13 @@ use std::path::Path;
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode, header};
-use monitor::metrics::encode;
 use monitor::metrics::negotiate::Format;
+use monitor::metrics::{Page, encode};
 use monitor::snapshot::Snapshot;
 use monitor::snapshot::listening::Listening;
 use tower::ServiceExt;
 
-use crate::exposition::{page, sample, samples};
+use crate::exposition::{page, pushed, sample, samples};
 use crate::support::{Daemon, hooked_snapshot, request, snapshot};
 
 /// Line by line, so that a difference is one line of output and not the page.
@@ -162,6 +162,20 @@ fn drops_over_listeners_are_the_total_of_the_api() {
     let samples = samples(&encode(page(snapshot), Format::Classic).unwrap());
     let drops = samples.iter().filter(|sample| sample.name == "reset_monitor_listener_drops_total");
     assert_eq!(drops.map(|sample| sample.value).sum::<f64>().to_string(), total.to_string());
+}
+
+#[test]
+fn an_alertmanager_has_series_where_one_is_told_and_none_elsewhere() {
+    let pushed = pushed(&["http://am-0:9093", "http://am-1:9093"]);
+    let plain = encode(page(snapshot()), Format::Classic).unwrap();
+    assert!(!plain.contains("reset_monitor_alertmanager_"));
+    let text = encode(Page { pushed, ..page(snapshot()) }, Format::Classic).unwrap();
+    for line in [
+        "reset_monitor_alertmanager_alerts_sent_total{alertmanager=\"am-0:9093\"} 0",
+        "reset_monitor_alertmanager_failures_total{alertmanager=\"am-1:9093\"} 0",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} is not in {text}");
+    }
 }
 
 #[test]

@@ -133,6 +133,7 @@ fn one_event_from_the_ring_to_the_metrics_page() {
         snapshot: Arc::new(snapshot),
         signals: Arc::from([]),
         alerts: Arc::default(),
+        pushed: Arc::default(),
         version: "0".into(),
         kernel: "test".into(),
         process: None,

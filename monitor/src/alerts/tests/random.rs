@@ -84,3 +84,39 @@ fn step(
         of.truncate(40);
     }
 }
+
+/// Without any time to hold an alert fires on a window that is not exact: then on nothing but what is sure.
+#[test]
+fn what_fires_at_once_has_its_volume_and_its_share_whatever_was_before() {
+    let (mut fired, mut rules) = (0, Rules::default());
+    for rule in &mut rules.all {
+        rule.lasting = Duration::ZERO;
+    }
+    for seed in 1..=200 {
+        let mut random = generator(seed);
+        let mut run = Run::with(rules.clone(), host(peer(0)));
+        // Bursts of traffic, and resets after hours without any.
+        let mut added: VecDeque<(u64, u64)> = VecDeque::new();
+        for step in 0..300 {
+            let exchanges = if random(12) == 0 { random(4_000) } else { 0 };
+            let reset = if step > 250 && random(4) == 0 { random(4) } else { 0 };
+            run.ticks_while(1, |host| {
+                host.peers[0].exchanges += exchanges;
+                host.peers[0].reset += reset;
+            });
+            added.push_front((reset, exchanges));
+            added.truncate(40);
+            let (resets, volume) = added.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+            let Some(row) = run.row(Alert::ResetRatioHigh) else { continue };
+            // Not while it is held.
+            if row.fired == Some(run.now) {
+                assert!(
+                    resets >= 3 && volume >= 100 && resets * 1_000 > volume,
+                    "seed {seed}: {resets} of {volume}"
+                );
+                fired += 1;
+            }
+        }
+    }
+    assert!(fired > 20, "{fired} histories reached an alert");
+}
