@@ -33,7 +33,7 @@ pub struct PushFile {
 
 /// `[[push.alertmanagers]]`.
 #[derive(Clone, Debug, serde::Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with `url`, as [[push.alertmanagers]] begins it")]
 struct AlertmanagerFile {
     url: String,
     ca_file: Option<PathBuf>,
@@ -238,6 +238,12 @@ mod tests {
         for typed in [[].as_slice(), &[""]] {
             assert_eq!(settings("", typed), Ok(PushSettings::default()), "{typed:?}");
         }
+    }
+
+    #[test]
+    fn a_url_alone_is_no_instance_in_the_file() {
+        let error = settings("alertmanagers = [\"http://am-0:9093\"]\n", &[]).unwrap_err();
+        assert!(error.contains("expected a table with `url`, as [[push.alertmanagers]]"), "{error}");
     }
 
     #[test]

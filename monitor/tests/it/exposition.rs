@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use monitor::cause::Cause;
+use monitor::event::Direction;
 use monitor::metrics::negotiate::Format;
 use monitor::metrics::process::ProcessRow;
 use monitor::metrics::{Page, encode};
 use monitor::push::settings::PushFile;
 use monitor::push::{Account, pushers};
-use monitor::snapshot::Snapshot;
+use monitor::snapshot::{ResetDetails, Snapshot};
 
 use crate::alerts::report;
 use crate::support::{hooked_snapshot, signals};
@@ -44,6 +47,14 @@ pub(crate) fn pushed(urls: &[&str]) -> Arc<[Arc<Account>]> {
     let urls: Vec<String> = urls.iter().copied().map(str::to_owned).collect();
     let settings = PushFile::default().settings(&urls).unwrap();
     pushers(&settings, "node-7").into_iter().map(|(_, account)| account).collect()
+}
+
+/// Of two resets, one with an idle time.
+pub(crate) fn details() -> ResetDetails {
+    let mut details = ResetDetails::default();
+    details.observe(Direction::Sent, Cause::LingerAbort, 7, None);
+    details.observe(Direction::Received, Cause::Other, 9, Some(Duration::from_mins(1)));
+    details
 }
 
 /// A sample line.

@@ -26,7 +26,7 @@ use monitor::snapshot::listening::{
 };
 use monitor::snapshot::{
     CauseCounts, Fill, IdleHistogram, NamespaceRow, OpenSeries, PeerLabel, PeerRow, PeerSeries, PortSeries,
-    ProgramRow, ResetDetails, Scope, SignalRow, SignalStatus, Snapshot, WalkRow,
+    ProgramRow, Scope, SignalRow, SignalStatus, Snapshot, WalkRow,
 };
 use monitor::verdict::{Confidence, Fact, Verdict};
 use monitor_common::counters::{KINDS, Kind};
@@ -35,7 +35,7 @@ use monitor_common::record::Stage;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
-use crate::timeouts;
+use crate::{exposition, timeouts};
 use tower::ServiceExt;
 
 /// A router, and the ends that the daemon would hold.
@@ -237,7 +237,7 @@ pub(crate) fn snapshot() -> Snapshot {
             label: row.label,
             counts: row.counts,
             causes: row.causes.as_deref().copied().unwrap_or_default(),
-            details: matches!(row.label.scope, Scope::Address(_)).then(|| Box::new(details())),
+            details: matches!(row.label.scope, Scope::Address(_)).then(|| Box::new(exposition::details())),
         })
         .collect();
     let ports = vec![
@@ -451,14 +451,6 @@ fn idle_times() -> IdleHistogram {
 }
 
 /// A peer with `size` as the measure of its counts.
-/// Of two resets, one with an idle time.
-fn details() -> ResetDetails {
-    let mut details = ResetDetails::default();
-    details.observe(Direction::Sent, Cause::LingerAbort, 7, None);
-    details.observe(Direction::Received, Cause::Other, 9, Some(Duration::from_secs(60)));
-    details
-}
-
 fn row(scope: Scope, port: Option<u16>, role: Role, netns: Option<u32>, size: u64) -> PeerRow {
     let mut causes = CauseCounts { sent: [0; CAUSES], received: [0; CAUSES] };
     causes.sent[Cause::LingerAbort as usize] = size;

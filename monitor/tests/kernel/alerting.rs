@@ -42,8 +42,9 @@ fn play() -> Result<()> {
     namespace.enter(|| {
         let files = Scratch::create()?;
         let manager = Alertmanager::start(&files)?;
-        let config = configured(&files, &manager)?;
-        let daemon = Daemon::start(&["--config", &config, "--published-peers", "10000"])?;
+        let config = configured(&files)?;
+        let options = ["--config", &config, "--published-peers", "10000", "--alertmanager", &manager.url];
+        let daemon = Daemon::start(&options)?;
         let prometheus = Prometheus::start(&files, daemon.api.address(), &manager)?;
         let services = (1..=4).map(service).collect::<Result<Vec<_>>>()?;
         let [rare, limit, often, chosen] = &services[..] else { anyhow::bail!("four services") };
@@ -69,17 +70,12 @@ fn play() -> Result<()> {
     })
 }
 
-fn configured(files: &Scratch, manager: &Alertmanager) -> Result<String> {
+fn configured(files: &Scratch) -> Result<String> {
     let path = files.file("reset-monitor.toml")?;
     let ratio = |name: &str| format!("[alerts.{name}]\nwindow = \"{WINDOW}s\"\nfor = \"{FOR}s\"\n");
     fs::write(
         &path,
-        format!(
-            "[alerts]\nevery = \"1s\"\nhold = \"{HOLD}s\"\n{}{}[push]\nalertmanagers = [\"{}\"]\n",
-            ratio(RATIO),
-            ratio(BY_CONNECTION),
-            manager.url,
-        ),
+        format!("[alerts]\nevery = \"1s\"\nhold = \"{HOLD}s\"\n{}{}", ratio(RATIO), ratio(BY_CONNECTION)),
     )?;
     Ok(path)
 }
@@ -190,7 +186,8 @@ fn of_daemon(api: &Api, name: &str) -> Result<Vec<Value>> {
 
 /// Of a service, by role.
 fn with_port(mut alerts: Vec<Value>, port: u16) -> Vec<Value> {
-    alerts.retain(|alert| alert["labels"]["port"] == port.to_string());
+    let port = port.to_string();
+    alerts.retain(|alert| alert["labels"]["port"].as_str() == Some(&port));
     alerts.sort_by_key(|alert| alert["labels"]["role"].to_string());
     alerts
 }
