@@ -1,5 +1,7 @@
 //! `deploy/grafana`: a dashboard that Grafana imports, whose panels say what they show and what to do, and ask for nothing but what is there.
 
+mod faults;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
@@ -8,16 +10,14 @@ use monitor::cause::Cause;
 use monitor::cli::Cli;
 use serde_json::{Value, json};
 
+use self::faults::{
+    faults_of_dashboard, faults_of_layout, faults_of_names, faults_of_panels, faults_of_queries, list,
+    panels, text, written,
+};
 use crate::dashboard_queries::{DASHBOARD, queries};
 use crate::exposition::{families, full_page};
 use crate::promql::{Known, selectors};
 use crate::promtool::{check_queries, root};
-
-/// Panels that are part of Grafana 9 to 12 themselves.
-const KINDS: [&str; 4] = ["heatmap", "stat", "table", "timeseries"];
-const COLUMNS: u64 = 24;
-/// Longer windows than a panel's own, each for a reason: docs/metrics.md takes the least of this one.
-const WINDOWS: [&str; 3] = ["$__rate_interval", "$__range", "15m"];
 
 fn dashboard() -> Value {
     serde_json::from_str(DASHBOARD).unwrap()
@@ -27,218 +27,13 @@ fn known() -> Known {
     Known::new(&fs::read_to_string(root().join("deploy/prometheus/recording.yml")).unwrap())
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-/// Rows, and panels wherever they are.
-fn all(dashboard: &Value) -> Vec<&Value> {
-    list(&dashboard["panels"]).flat_map(|panel| [panel].into_iter().chain(list(&panel["panels"]))).collect()
-}
-
-fn panels(dashboard: &Value) -> Vec<&Value> {
-    all(dashboard).into_iter().filter(|panel| panel["type"] != "row").collect()
-}
-
-/// The values of a key, however deep.
-fn values<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
-    match value {
-        Value::Object(map) => {
-            found.extend(map.get(key));
-            map.values().for_each(|inner| values(inner, key, found));
-        }
-        Value::Array(items) => items.iter().for_each(|inner| values(inner, key, found)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-/// The queries as they are written, those that fill the variables among them.
-fn written(dashboard: &Value) -> Vec<&str> {
-    let mut found = Vec::new();
-    values(dashboard, "expr", &mut found);
-    found.into_iter().map(text).collect()
-}
-
-/// What of the dashboard itself is not as promised.
-fn faults_of_dashboard(dashboard: &Value) -> Vec<String> {
-    let mut faults = Vec::new();
-    for (key, wanted) in [
-        ("/uid", json!("reset-monitor")),
-        ("/schemaVersion", json!(36)),
-        ("/editable", json!(true)),
-        ("/refresh", json!("30s")),
-        ("/time", json!({"from": "now-6h", "to": "now"})),
-    ] {
-        if dashboard.pointer(key) != Some(&wanted) {
-            faults.push(format!("{key} is not {wanted}"));
-        }
-    }
-    for key in ["id", "__inputs", "__requires"] {
-        if dashboard.get(key).is_some() {
-            faults.push(format!("{key} is of one installation"));
-        }
-    }
-    if !list(&dashboard["tags"]).any(|tag| tag == "reset-monitor") {
-        faults.push("tags".to_owned());
-    }
-    if dashboard.to_string().contains("://") {
-        faults.push("an address".to_owned());
-    }
-    let mut sources = Vec::new();
-    values(dashboard, "datasource", &mut sources);
-    for source in sources {
-        if *source != json!({"type": "prometheus", "uid": "${datasource}"}) {
-            faults.push(format!("datasource {source}"));
-        }
-    }
-    let variables: Vec<Value> = list(&dashboard["templating"]["list"])
-        .map(|of| {
-            json!([
-                of["name"],
-                of["type"],
-                of["multi"],
-                of["includeAll"],
-                of["allValue"],
-                of["current"]["value"]
-            ])
-        })
-        .collect();
-    let all = json!(["$__all"]);
-    if variables
-        != [
-            json!(["datasource", "datasource", false, false, null, null]),
-            json!(["job", "query", false, false, null, "reset-monitor"]),
-            json!(["instance", "query", true, true, ".*", all]),
-            json!(["peer", "query", true, true, ".*", all]),
-        ]
-    {
-        faults.push(format!("variables {variables:?}"));
-    }
-    faults
-}
-
-/// What panels lack.
-fn faults_of_panels(dashboard: &Value) -> Vec<String> {
-    let mut faults = Vec::new();
-    for panel in panels(dashboard) {
-        let title = text(&panel["title"]);
-        let mut need = |holds: bool, what: &str| {
-            if !holds {
-                faults.push(format!("`{title}`: {what}"));
-            }
-        };
-        need(!title.is_empty(), "title");
-        let about = text(&panel["description"]).split_once("\n\nTo do: ");
-        need(about.is_some_and(|(what, to_do)| what.len() > 30 && to_do.len() > 20), "description");
-        need(!text(&panel["fieldConfig"]["defaults"]["unit"]).is_empty(), "unit");
-        // A heatmap's own unit is that of a cell.
-        need(panel["type"] != "heatmap" || panel["options"]["yAxis"]["unit"] == "s", "unit of the axis");
-        need(panel["datasource"].is_object(), "datasource");
-        need(KINDS.contains(&text(&panel["type"])), "kind");
-        need(list(&panel["targets"]).next().is_some(), "query");
-        let names: BTreeSet<&str> = list(&panel["targets"]).map(|target| text(&target["refId"])).collect();
-        need(names.len() == list(&panel["targets"]).count(), "names of queries");
-        for target in list(&panel["targets"]) {
-            need(target["datasource"].is_object() && target["expr"].is_string(), "datasource of a query");
-            need(
-                (target["instant"] == true) == ["stat", "table"].contains(&text(&panel["type"])),
-                "now or over time",
-            );
-        }
-    }
-    let titles: BTreeSet<&str> = panels(dashboard).iter().map(|panel| text(&panel["title"])).collect();
-    if titles.len() != panels(dashboard).len() {
-        faults.push("two panels of one title".to_owned());
-    }
-    faults
-}
-
-/// Where panels lie, as left, top, right and bottom.
-fn place(panel: &Value) -> [u64; 4] {
-    let [x, y, w, h] = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().unwrap_or_default());
-    [x, y, x + w, y + h]
-}
-
-/// Identities that are not unique, and places that overlap or lie outside.
-fn faults_of_layout(dashboard: &Value) -> Vec<String> {
-    let all = all(dashboard);
-    let mut faults = Vec::new();
-    for (number, one) in all.iter().enumerate() {
-        let title = text(&one["title"]);
-        let [left, top, right, bottom] = place(one);
-        if right > COLUMNS || right == left || bottom == top {
-            faults.push(format!("`{title}` lies outside"));
-        }
-        if one["id"].as_u64().is_none() {
-            faults.push(format!("`{title}` has no id"));
-        }
-        for other in &all[number + 1..] {
-            let [other_left, other_top, other_right, other_bottom] = place(other);
-            let beside = right <= other_left || other_right <= left;
-            if !beside && top < other_bottom && other_top < bottom {
-                faults.push(format!("`{title}` lies over `{}`", text(&other["title"])));
-            }
-            if one["id"] == other["id"] {
-                faults.push(format!("`{title}` has the id of `{}`", text(&other["title"])));
-            }
-        }
-    }
-    faults
-}
-
-/// What queries ask for that is not there, or without what the variables and docs/metrics.md say.
-fn faults_of_queries(dashboard: &Value, known: &Known) -> Vec<String> {
-    let families = families(&full_page());
-    let mut variables = Vec::new();
-    values(&dashboard["templating"], "definition", &mut variables);
-    let variables: Vec<&str> = variables.into_iter().map(text).collect();
-    let mut faults = Vec::new();
-    for query in written(dashboard).iter().chain(&variables) {
-        faults.extend(known.unknown(query));
-        let mut fault = |what: &str| faults.push(format!("{what} in {query}"));
-        let selectors = selectors(query);
-        for (name, matchers) in &selectors {
-            let has = |matcher: &str| matchers.contains(&matcher);
-            if !known.has(name) {
-                fault(&format!("no {name}"));
-            }
-            if !has("job=~\"$job\"") || !(has("instance=~\"$instance\"") || variables.contains(query)) {
-                fault(&format!("no job or host of {name}"));
-            }
-            let base = ["_bucket", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
-            let family = families.iter().find(|family| family.name == base.unwrap_or(name));
-            let by_peer = family.is_some_and(|family| family.labels.contains_key("peer"));
-            let counts = family.is_some_and(|family| family.kind != "gauge");
-            if by_peer && counts && !has("peer!=\"retired\"") {
-                fault(&format!("retired peers of {name}"));
-            }
-            let of_peers = by_peer || name.starts_with("peer:");
-            if of_peers && !has("peer=~\"$peer\"") && !variables.contains(query) {
-                fault(&format!("no peer of {name}"));
-            }
-        }
-        let braces = query.matches('{').count();
-        if braces != selectors.len() || (braces == 0 && !variables.contains(query)) {
-            fault("a name without braces, or the reverse,");
-        }
-        let windows = query.split('[').skip(1).map(|rest| rest.split(']').next().unwrap_or_default());
-        for window in windows.filter(|window| !WINDOWS.contains(window)) {
-            fault(&format!("window {window}"));
-        }
-    }
-    faults
-}
-
 #[test]
 fn the_dashboard_is_as_promised() {
     let dashboard = dashboard();
     assert_eq!(faults_of_dashboard(&dashboard), [""; 0]);
     assert_eq!(faults_of_panels(&dashboard), [""; 0]);
     assert_eq!(faults_of_layout(&dashboard), [""; 0]);
+    assert_eq!(faults_of_names(&dashboard, &known()), [""; 0]);
     assert_eq!(faults_of_queries(&dashboard, &known()), [""; 0]);
     let rows: Vec<&str> = list(&dashboard["panels"])
         .filter(|panel| panel["type"] == "row")
@@ -263,6 +58,8 @@ fn what_is_not_as_promised_is_noticed() {
         ("/panels/1/datasource/uid", json!("a"), "datasource {"),
         ("/panels/1/targets/0/datasource", json!(null), "datasource null"),
         ("/templating/list/1/current/value", json!("a"), "variables"),
+        ("/templating/list/2/definition", json!("label_values(up, job)"), "definition of \"instance\""),
+        ("/templating/list/2/query/query", json!("label_values(up, instance)"), "definition of"),
         ("/templating/list/2/multi", json!(false), "variables"),
         ("/templating/list/3/allValue", json!(null), "variables"),
         ("/panels/1/title", json!(""), "``: title"),
@@ -282,12 +79,23 @@ fn what_is_not_as_promised_is_noticed() {
         ("/panels/1/gridPos/w", json!(0), "lies outside"),
         ("/panels/1/gridPos/x", json!(23), "lies outside"),
         ("/panels/2/gridPos/h", json!(7), "lies over"),
+        ("/panels/1/targets/0/legendFormat", json!("{{instance}} {{pod}}"), ": pod"),
+        ("/panels/2/transformations", json!([]), "column Value #A"),
+        ("/panels/2/transformations/1/options/excludeByName", json!({"Value #A": true}), "column Time"),
+        (
+            "/panels/2/transformations/1/options/excludeByName",
+            json!({"Value #A": true, "Time": true}),
+            "column Value",
+        ),
+        ("/panels/2/fieldConfig/overrides", json!([{"matcher": {"options": "a"}}]), "no column \"a\""),
+        ("/panels/2/options/sortBy", json!([{"displayName": "a"}]), "no order by \"a\""),
     ] {
         let mut dashboard = dashboard();
         *dashboard.pointer_mut(place).unwrap() = value.clone();
         let mut faults = faults_of_dashboard(&dashboard);
         faults.extend(faults_of_panels(&dashboard));
         faults.extend(faults_of_layout(&dashboard));
+        faults.extend(faults_of_names(&dashboard, &known));
         assert!(faults.iter().any(|found| found.contains(fault)), "{place} {value}: {faults:?}");
     }
     for key in ["id", "__inputs", "__requires"] {

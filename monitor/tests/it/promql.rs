@@ -65,6 +65,11 @@ impl Known {
         self.metrics.contains_key(name) || self.recorded.contains(name)
     }
 
+    /// Whether anything has that label.
+    pub(crate) fn has_label(&self, label: &str) -> bool {
+        self.all_labels().contains(label)
+    }
+
     fn labels_of(&self, word: &str) -> Option<BTreeSet<&str>> {
         let of_metric = self.metrics.get(word).map(|labels| labels.iter().map(String::as_str).collect());
         of_metric.or_else(|| self.recorded.contains(word).then(|| self.all_labels()))
