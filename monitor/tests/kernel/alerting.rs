@@ -190,7 +190,8 @@ fn of_daemon(api: &Api, name: &str) -> Result<Vec<Value>> {
 
 /// Of a service, by role.
 fn with_port(mut alerts: Vec<Value>, port: u16) -> Vec<Value> {
-    alerts.retain(|alert| alert["labels"]["port"] == port.to_string());
+    let port = Value::from(port.to_string());
+    alerts.retain(|alert| alert["labels"]["port"] == port);
     alerts.sort_by_key(|alert| alert["labels"]["role"].to_string());
     alerts
 }

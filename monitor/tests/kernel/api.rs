@@ -96,11 +96,6 @@ impl Api {
         self.json("/api/v1/peers?limit=200000")
     }
 
-    /// Where it listens.
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// What is firing or about to, and what is over.
     pub(crate) fn alerts(&self) -> Result<AlertsView> {
         self.json("/api/v1/alerts")

@@ -9,8 +9,6 @@ use serde_json::Value;
 
 use crate::daemon::Scratch;
 use crate::lab::Program;
-use crate::oracle;
-use crate::wait;
 
 /// How long rules look back, and for how long something must hold, in seconds: what is minutes for users. What is made within a few
 /// seconds is seen in part as it comes and goes, which may not last.
