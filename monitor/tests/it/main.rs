@@ -4,6 +4,9 @@
 #![recursion_limit = "256"]
 
 #[cfg(test)]
+#[path = "../grafana/queries.rs"]
+mod dashboard_queries;
+#[cfg(test)]
 mod exposition;
 #[cfg(test)]
 mod promql;
@@ -28,6 +31,8 @@ mod diagnosis;
 mod events;
 #[cfg(test)]
 mod explain;
+#[cfg(test)]
+mod grafana;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]

@@ -6,6 +6,8 @@ use crate::exposition::{families, full_page};
 
 /// Labels of a target: what Prometheus and the scrape configurations of `deploy/prometheus` add.
 const OF_TARGET: [&str; 3] = ["job", "instance", "node_address"];
+/// Labels of Prometheus' own series about alerts, besides those of what the alert is about.
+const OF_ALERTS: [&str; 3] = ["alertname", "alertstate", "severity"];
 /// Labels that rules make.
 const MADE: [&str; 5] = ["direction", "sender", "seen_by", "client", "server"];
 
@@ -32,6 +34,8 @@ impl Known {
             }
         }
         metrics.insert("up".to_owned(), OF_TARGET.map(str::to_owned).into());
+        let of_alerts = OF_TARGET.into_iter().chain(OF_ALERTS).map(str::to_owned);
+        metrics.insert("ALERTS".to_owned(), of_alerts.collect());
         let recorded = rules.lines().filter_map(|line| line.trim().strip_prefix("- record: "));
         Self { metrics, recorded: recorded.map(str::to_owned).collect() }
     }
@@ -56,6 +60,16 @@ impl Known {
         unknown
     }
 
+    /// Whether there is a metric or a recorded series of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.metrics.contains_key(name) || self.recorded.contains(name)
+    }
+
+    /// Whether anything has that label.
+    pub(crate) fn has_label(&self, label: &str) -> bool {
+        self.all_labels().contains(label)
+    }
+
     fn labels_of(&self, word: &str) -> Option<BTreeSet<&str>> {
         let of_metric = self.metrics.get(word).map(|labels| labels.iter().map(String::as_str).collect());
         of_metric.or_else(|| self.recorded.contains(word).then(|| self.all_labels()))
@@ -69,6 +83,19 @@ impl Known {
 /// Whether a word can only be one of our metrics, or a recorded one.
 fn is_ours(word: &str) -> bool {
     word.starts_with("reset_monitor_") || word.contains(":reset_monitor_")
+}
+
+/// What a query asks for, however it is called: names in front of braces, and the matchers within.
+pub(crate) fn selectors(query: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut found = Vec::new();
+    for (name, rest) in words(query) {
+        let Some((inside, _)) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')) else {
+            continue;
+        };
+        // Values have no comma in them.
+        found.push((name, inside.split(',').map(str::trim).collect()));
+    }
+    found
 }
 
 /// Words as metrics are spelled, each with what follows it.
