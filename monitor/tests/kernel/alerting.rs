@@ -3,22 +3,27 @@
 //!
 //! What is minutes for users is seconds here: in the daemon by its configuration, in the rules by their numbers.
 
+#[path = "../grafana/queries.rs"]
+mod queries;
 mod stack;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
+use socket2::Protocol;
 
 use self::stack::{Alertmanager, FOR, HOLD, Prometheus, WINDOW};
 use crate::WithOwn;
 use crate::api::Api;
 use crate::daemon::{Daemon, Scratch};
 use crate::netns::Namespace;
-use crate::sockets::{Left, Place, Service, abort, send, wait_for_reset};
+use crate::oracle::counter;
+use crate::sockets::{Left, Place, Service, abort, send, unique_port, wait_for_reset};
 use crate::wait;
 
 pub(crate) const TRIALS: &[WithOwn] = &[(
@@ -32,9 +37,11 @@ const REQUESTS: usize = 10_000;
 const OF_ONE: usize = 100;
 /// So many of them were reset: 0.05 %, 0.1 %, and 0.3 %.
 const RESETS: [usize; 3] = [5, 10, 30];
+const BOTH: &[&str] = &["client", "server"];
 const RATIO: &str = "ResetRatioHigh";
-/// May agree to within this many seconds: two scrapes or evaluations of either, on a busy machine.
-const AGREE: i64 = 8;
+/// A server closes after so much quiet, and so often.
+const PATIENCE: Duration = Duration::from_secs(3);
+const MOMENTS: usize = 4;
 const BY_CONNECTION: &str = "ConnectionResetRatioHigh";
 
 fn play() -> Result<()> {
@@ -46,27 +53,52 @@ fn play() -> Result<()> {
         let options = ["--config", &config, "--published-peers", "10000", "--alertmanager", &manager.url];
         let daemon = Daemon::start(&options)?;
         let prometheus = Prometheus::start(&files, daemon.api.address(), &manager)?;
-        let services = (1..=4).map(service).collect::<Result<Vec<_>>>()?;
-        let [rare, limit, often, chosen] = &services[..] else { anyhow::bail!("four services") };
+        let services = (1..=6).map(service).collect::<Result<Vec<_>>>()?;
+        let [rare, limit, often, chosen, health, misaligned] = &services[..] else {
+            bail!("not six services")
+        };
         // Known to both before anything happens.
         for service in &services {
             service.pair()?.finish();
-            let series = format!("reset_monitor_connections_closed_total{{port=\"{}\"}}", service.place.port);
-            wait::until("Prometheus to know a pair", || {
-                let found = prometheus.query(&series)?;
-                Ok(if found.len() == 2 { Ok(()) } else { Err(format!("{found:?}")) })
-            })?;
+            let port = service.place.port;
+            until_known(
+                &prometheus,
+                &format!("reset_monitor_connections_closed_total{{port=\"{port}\"}}"),
+                2,
+            )?;
         }
+        // A second time, or it would be a series that never grew.
+        let nobody = misaligned.place.with_port(unique_port());
+        refused(nobody)?;
+        until_known(
+            &prometheus,
+            &format!("reset_monitor_refused_sent_total{{port=\"{}\"}}", nobody.port),
+            1,
+        )?;
+        refused(nobody)?;
+        gives_up_first(misaligned)?;
+        overflows(misaligned)?;
         for (service, resets) in [rare, limit, often].into_iter().zip(RESETS) {
             used(service, resets)?;
         }
-        chosen_resets(chosen)?;
+        aborted(chosen)?;
+        probed(health)?;
         fires_once(&daemon.api, &prometheus, &manager, often)?;
-        for service in [rare, limit, chosen] {
-            silent(&daemon.api, &prometheus, service, RATIO)?;
+        for (service, roles) in [(rare, BOTH), (limit, BOTH), (health, BOTH), (chosen, &BOTH[..1])] {
+            silent(&daemon.api, &prometheus, service, roles, RATIO)?;
         }
-        silent(&daemon.api, &prometheus, chosen, BY_CONNECTION)?;
+        for (service, roles) in [(health, BOTH), (chosen, &BOTH[..1])] {
+            silent(&daemon.api, &prometheus, service, roles, BY_CONNECTION)?;
+        }
+        dashboard_is_filled(&prometheus)?;
         resolves(&daemon.api, &prometheus, &manager, often)
+    })
+}
+
+fn until_known(prometheus: &Prometheus, query: &str, series: usize) -> Result<()> {
+    wait::until("Prometheus to know something", || {
+        let found = prometheus.query(query)?;
+        Ok(if found.len() == series { Ok(()) } else { Err(format!("{query}: {found:?}")) })
     })
 }
 
@@ -108,17 +140,52 @@ fn used(service: &Service, resets: usize) -> Result<()> {
     Ok(())
 }
 
-/// Connections that are ended by resets on purpose, and probes that ask nothing.
-fn chosen_resets(service: &Service) -> Result<()> {
-    for _ in 0..OF_ONE {
+/// Connections that their clients end by resets on purpose. Whoever gets one of those cannot know.
+fn aborted(service: &Service) -> Result<()> {
+    for _ in 0..2 * OF_ONE {
         let pair = service.pair()?;
         pair.exchange(1)?;
         abort(pair.client)?;
-        drop(pair.server);
-        let probe = service.pair()?;
-        abort(probe.client)?;
     }
     Ok(())
+}
+
+/// Connections that ask nothing, as probes of health do.
+fn probed(service: &Service) -> Result<()> {
+    for _ in 0..2 * OF_ONE {
+        abort(service.pair()?.client)?;
+    }
+    Ok(())
+}
+
+/// A server that closes what its clients would keep.
+fn gives_up_first(service: &Service) -> Result<()> {
+    let mut clients = Vec::new();
+    for _ in 0..MOMENTS {
+        let pair = service.pair()?;
+        pair.exchange(1)?;
+        wait::quiet_for(PATIENCE);
+        clients.push(pair.close_server()?);
+    }
+    Ok(())
+}
+
+/// Where nobody listens.
+fn refused(nobody: Place) -> Result<()> {
+    ensure!(nobody.connect().is_err(), "somebody listens");
+    Ok(())
+}
+
+/// An accept queue that is full.
+fn overflows(service: &Service) -> Result<()> {
+    let place = service.place.with_port(unique_port());
+    let _service = place.listen_with(0)?;
+    let before = counter("ListenOverflows")?;
+    let _first = place.connect()?;
+    let second = place.client_socket(Protocol::TCP, 0)?;
+    second.set_nonblocking(true)?;
+    ensure!(second.connect(&place.target().into()).is_err(), "connected at once");
+    wait::until_true("an overflow", || Ok(counter("ListenOverflows")? > before))
 }
 
 /// Both ends, as both tell them, at the same time; and Alertmanager has each once from each of both.
@@ -129,13 +196,14 @@ fn fires_once(api: &Api, prometheus: &Prometheus, manager: &Alertmanager, servic
         let theirs = with_port(prometheus.alerts(RATIO)?, port);
         let both = [ours, theirs]
             .map(|alerts| alerts.into_iter().filter(|alert| alert["state"] == "firing").collect::<Vec<_>>());
-        let are_there = both.iter().all(|alerts| roles(alerts) == ["client", "server"]);
+        let are_there = both.iter().all(|alerts| roles(alerts) == BOTH);
         Ok(if are_there { Ok(both) } else { Err(format!("{both:?}")) })
     })?;
     for (one, other) in ours.iter().zip(&theirs) {
         let [one, other] = [moment(&one["since"])?, moment(&other["activeAt"])?];
         let apart = one.duration_since(other).as_secs().abs();
-        ensure!(apart <= AGREE, "since {one} here and since {other} in Prometheus");
+        // Both saw the same window.
+        ensure!(apart <= i64::from(WINDOW), "since {one} here and since {other} in Prometheus");
     }
     let alerts = wait::until("Alertmanager to have them", || {
         let alerts = with_port(manager.alerts(RATIO)?, port);
@@ -146,18 +214,17 @@ fn fires_once(api: &Api, prometheus: &Prometheus, manager: &Alertmanager, servic
     Ok(())
 }
 
-/// It has never fired, here or there.
-fn silent(api: &Api, prometheus: &Prometheus, service: &Service, name: &str) -> Result<()> {
+/// It has never fired for these roles, here or there.
+fn silent(api: &Api, prometheus: &Prometheus, service: &Service, roles: &[&str], name: &str) -> Result<()> {
     let port = service.place.port;
-    let fired: Vec<_> = with_port(of_daemon(api, name)?, port)
-        .into_iter()
-        .filter(|alert| !alert["fired"].is_null())
-        .collect();
-    ensure!(fired.is_empty(), "fired: {fired:?}");
-    let ever =
-        format!("count_over_time(ALERTS{{alertname=\"{name}\",alertstate=\"firing\",port=\"{port}\"}}[10m])");
-    let fired = prometheus.query(&ever)?;
-    ensure!(fired.is_empty(), "fired in Prometheus: {fired:?}");
+    for role in roles {
+        let mut ours = with_port(of_daemon(api, name)?, port);
+        ours.retain(|alert| alert["labels"]["role"] == *role && !alert["fired"].is_null());
+        ensure!(ours.is_empty(), "fired: {ours:?}");
+        let of = format!("alertname=\"{name}\",alertstate=\"firing\",port=\"{port}\",role=\"{role}\"");
+        let theirs = prometheus.query(&format!("count_over_time(ALERTS{{{of}}}[10m])"))?;
+        ensure!(theirs.is_empty(), "fired in Prometheus: {theirs:?}");
+    }
     Ok(())
 }
 
@@ -198,4 +265,29 @@ fn roles(alerts: &[Value]) -> Vec<&str> {
 
 fn moment(time: &Value) -> Result<Timestamp> {
     Ok(time.as_str().context("no time")?.parse()?)
+}
+
+/// What did not happen, or is not seen by every kernel.
+const ABSENT: [&str; 9] = [
+    "reset_monitor_peer_idle_timeout_seconds{role=\"server\",side=\"peer\"",
+    "instance:reset_monitor_restarted:1m",
+    "reset_monitor_conntrack_",
+    "reset_monitor_listen",
+    "reset_monitor_stray_sent_total",
+    "reset_monitor_stray_received_total",
+    "reset_monitor_reject_sent_total",
+    "reset_monitor_program_missed_runs_total",
+    "reset_monitor_closed_memory_coverage_seconds",
+];
+
+/// Every other query of the dashboard has something to show.
+fn dashboard_is_filled(prometheus: &Prometheus) -> Result<()> {
+    let mut empty = Vec::new();
+    for (title, query) in queries::queries(queries::DASHBOARD)? {
+        if prometheus.query(&query)?.is_empty() && !ABSENT.iter().any(|name| query.contains(name)) {
+            empty.push(format!("{title}: {query}"));
+        }
+    }
+    ensure!(empty.is_empty(), "nothing to show:\n{}", empty.join("\n"));
+    Ok(())
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::daemon::Scratch;
 use crate::lab::Program;
+use crate::wait;
 
 /// How long rules look back, and for how long something must hold, in seconds: what is minutes for users. What is made within a few
 /// seconds is seen in part as it comes and goes, which may not last.
@@ -103,7 +104,12 @@ impl Prometheus {
             ],
         )?;
         program.until_listening(port)?;
-        Ok(Self { url: format!("http://127.0.0.1:{port}"), _program: program })
+        let url = format!("http://127.0.0.1:{port}");
+        wait::until_true("Prometheus to be ready", || {
+            let ready = Command::new("curl").args(["-sSf", &format!("{url}/-/ready")]).output();
+            Ok(ready.context("cannot run curl")?.status.success())
+        })?;
+        Ok(Self { url, _program: program })
     }
 
     /// The samples of an expression, now.
