@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use clap::Parser as _;
+use monitor::alerts::catalog::Alert;
 use monitor::cli::{Cli, Command, RunArgs};
 use monitor::config::{Config, ConfigError};
 
@@ -30,6 +31,10 @@ fn made_of(choices: &mut Choices<'_>) -> String {
     let mut table = toml::Table::new();
     while !choices.is_empty() {
         let key = choices.one_of(keys()).clone();
+        if key == "alerts" {
+            table.insert(key, alerts(choices).into());
+            continue;
+        }
         let value = match choices.byte() % 8 {
             0..=3 => choices.number().into(),
             4 => choices.one_of(&["127.0.0.1:1", "[::]:0", "0.0.0.0:65535", "localhost:1"]).to_owned().into(),
@@ -40,6 +45,35 @@ fn made_of(choices: &mut Choices<'_>) -> String {
         table.insert(key, value);
     }
     toml::to_string(&table).expect("a table can be written")
+}
+
+/// Numbers of a few alerts, for all and for some peers.
+fn alerts(choices: &mut Choices<'_>) -> toml::Table {
+    let mut alerts = toml::Table::new();
+    let mut overrides = Vec::new();
+    for _ in 0..choices.byte() % 8 {
+        let name = choices.one_of(&Alert::ALL).name();
+        let mut rule = toml::Table::new();
+        for _ in 0..choices.byte() % 4 {
+            let key = *choices.one_of(&["enabled", "threshold", "min_resets", "min_volume", "window", "for"]);
+            let value = match choices.byte() % 4 {
+                0 => choices.number().into(),
+                1 => (f64::from(choices.byte()) / 255.0).into(),
+                2 => (*choices.one_of(&["0s", "15s", "5m", "1h", "2h30m", "-1s"])).into(),
+                _ => choices.byte().is_multiple_of(2).into(),
+            };
+            rule.insert(key.to_owned(), value);
+        }
+        if choices.byte().is_multiple_of(2) {
+            let peer = *choices.one_of(&["10.0.0.0/8", "10.1.2.3:5432", ":22", "[::1]:80", "other", "web"]);
+            rule.extend([("peer".to_owned(), peer.into()), ("alert".to_owned(), name.into())]);
+            overrides.push(toml::Value::from(rule));
+        } else {
+            alerts.insert(name.to_owned(), rule.into());
+        }
+    }
+    alerts.insert("overrides".to_owned(), overrides.into());
+    alerts
 }
 
 /// Every word of the error that lists the keys: them, and a few that are none.
@@ -59,7 +93,12 @@ fn text(text: &str) {
             usable(config);
             same_in_other_words(config, text);
         }
-        Err(error @ (ConfigError::Parse { .. } | ConfigError::Range { .. })) => {
+        Err(
+            error @ (ConfigError::Parse { .. }
+            | ConfigError::Alerts { .. }
+            | ConfigError::Push { .. }
+            | ConfigError::Range { .. }),
+        ) => {
             let message = error.to_string();
             assert!(!message.contains('\n') && !message.is_empty(), "{message:?}");
         }
@@ -74,6 +113,10 @@ fn text(text: &str) {
             assert!(config.enter_namespaces);
         }
         Err(ConfigError::Parse { .. }) => assert!(matches!(resolved, Err(ConfigError::Parse { .. }))),
+        Err(ConfigError::Push { .. }) => {
+            assert!(matches!(resolved, Err(ConfigError::Push { .. })));
+        }
+        Err(ConfigError::Alerts { .. }) => assert!(matches!(resolved, Err(ConfigError::Alerts { .. }))),
         // Some other key.
         Err(ConfigError::Range { name, .. }) => assert!(resolved.is_err() && name != "client-peers"),
         Err(error @ ConfigError::Read { .. }) => panic!("nothing was read: {error}"),
@@ -86,6 +129,9 @@ fn usable(config: &Config) {
     assert!(budgets.slots() > budgets.other_slot() && budgets.other_slot() > 0);
     assert!(config.sizes.ring_bytes.is_power_of_two() && config.sizes.ring_bytes >= 4096);
     assert_eq!(config.limits().budgets, budgets);
+    for rule in &config.alerts.all {
+        assert!(rule.threshold.is_finite() && (rule.window.is_zero() || rule.window >= config.alerts.every));
+    }
 }
 
 /// How a file is spelt and laid out means nothing.
@@ -116,6 +162,7 @@ fn typed(flags: &[&str]) -> RunArgs {
         | Command::Explain(_)
         | Command::Peers(_)
         | Command::Timeouts(_)
+        | Command::Alerts(_)
         | Command::Probe(_)
         | Command::Listeners(_)
         | Command::Record(_)

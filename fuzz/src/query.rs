@@ -21,7 +21,7 @@ use monitor_common::peer::Role;
 use crate::choices::{Choices, words};
 use crate::daemon::{ADDRESSES, Answer, Daemon, PORTS};
 
-const ENDPOINTS: [&str; 7] = [
+const ENDPOINTS: [&str; 8] = [
     "/api/v1/events",
     "/api/v1/peers",
     "/api/v1/events/stream",
@@ -29,6 +29,7 @@ const ENDPOINTS: [&str; 7] = [
     "/api/v1/signals",
     "/api/v1/explain",
     "/api/v1/listeners",
+    "/api/v1/alerts",
 ];
 const HEADERS: [HeaderName; 5] = [
     header::HOST,

@@ -29,8 +29,9 @@ use self::coverage::Coverage;
 use self::idle::IdleTimes;
 use self::listening::Listening;
 use self::live::OpenPeers;
-use self::peers::{Peers, Sums};
+use self::peers::{Peers, Story, Sums};
 pub use self::ports::PortTable;
+use crate::alerts::{PairReading, PeerReading};
 use crate::counts::{PeerCounts, PortCounts, Stories};
 use crate::event::{Direction, Told};
 use crate::kernel::truth::{Budgets, SlotReading, TotalsReading};
@@ -129,13 +130,14 @@ impl Aggregator {
     /// Takes in one final verdict.
     pub fn judge(&mut self, told: &Told) {
         self.timeouts.observe(told);
-        let Told { id: _, event, verdict, burst: _ } = told;
+        let Told { id, event, verdict, burst: _ } = told;
         let Some(verdict) = verdict else { return };
         let cause = verdict.cause;
         self.idle.observe(event, cause);
         match (event.kind, event.slot) {
             (Kind::ResetSent | Kind::ResetReceived, Some(slot)) => {
-                self.peers.observe(slot, Direction::of(event.kind), cause);
+                let (direction, idle) = (Direction::of(event.kind), event.idle.map(|idle| idle.time));
+                self.peers.observe(slot, Story { id: *id, direction, cause, idle });
             }
             // Refusals, strays and rejections are no resets of a peer; they have counters of their own.
             (Kind::ResetSent | Kind::ResetReceived, None)
@@ -249,6 +251,19 @@ impl Aggregator {
             programs,
             listening,
         }
+    }
+
+    /// Every slot as alerts look at it, as of the last snapshot.
+    pub fn watched<'a>(
+        &'a self,
+        slots: impl Iterator<Item = SlotReading> + 'a,
+    ) -> impl Iterator<Item = PeerReading> + 'a {
+        slots.map(|reading| self.peers.watched(&reading))
+    }
+
+    /// Every pair of which both timeouts are known, likewise.
+    pub fn pairs(&mut self, now: Duration) -> Vec<PairReading> {
+        self.timeouts.margins(now)
     }
 
     /// Slots whose peers may be retired now: for the pipeline to unlink, and to hand back to [`Aggregator::retire`]

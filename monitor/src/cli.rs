@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::command::alerts::AlertsArgs;
 use crate::command::events::{self, EventsArgs};
 use crate::command::explain::ExplainArgs;
 use crate::command::listeners::ListenersArgs;
@@ -42,6 +43,9 @@ pub enum Command {
     /// Show who keeps a quiet connection for how long, and whether the client gives up first
     #[command(after_help = crate::command::timeouts::AFTER_HELP)]
     Timeouts(TimeoutsArgs),
+    /// Show alerts: what is firing or about to, what is over, and what to do about it
+    #[command(after_help = crate::command::alerts::AFTER_HELP)]
+    Alerts(AlertsArgs),
     /// Measure after how long a peer ends a quiet connection, or what a request meets after so much quiet
     #[command(help_template = probe::HELP, after_help = probe::AFTER_HELP)]
     Probe(ProbeArgs),
@@ -108,6 +112,14 @@ pub struct RunArgs {
         value_parser = clap::builder::BoolishValueParser::new()
     )]
     pub enter_namespaces: Option<bool>,
+    /// Alertmanager to tell of alerts, such as `http://alertmanager:9093`; repeatable, each is told everything [default: none]
+    #[arg(
+        long = "alertmanager",
+        env = "RESET_MONITOR_ALERTMANAGERS",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub alertmanagers: Vec<String>,
     /// Kinds of hooks to use; all but auto are for tests
     #[arg(long, env = "RESET_MONITOR_BACKEND", value_enum, default_value_t)]
     pub backend: Backend,

@@ -1,5 +1,6 @@
 //! One function per subcommand, and what their failures mean to the shell.
 
+pub mod alerts;
 pub mod check;
 pub mod client;
 pub mod events;

@@ -7,9 +7,12 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::aggregate::Limits;
+use crate::alerts::rules::Rules;
+use crate::alerts::settings::{AlertsError, AlertsFile};
 use crate::cli::RunArgs;
 use crate::kernel::load::Sizes;
 use crate::kernel::truth::Budgets;
+use crate::push::settings::{PushError, PushFile, PushSettings};
 
 /// Loopback: who wants more must say so.
 const DEFAULT_LISTEN: &str = "127.0.0.1:9777";
@@ -38,7 +41,7 @@ pub const DEFAULT_SIZES: Sizes = Sizes {
 };
 
 /// Everything `run` needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where to serve HTTP.
     pub listen: SocketAddr,
@@ -54,10 +57,14 @@ pub struct Config {
     pub retire_after: Duration,
     /// Whether open connections of other network namespaces are looked at, too.
     pub enter_namespaces: bool,
+    /// What alerts go by. In the file only: a table of numbers is no flag.
+    pub alerts: Rules,
+    /// Which Alertmanagers are told of them.
+    pub push: PushSettings,
 }
 
 /// The file's form. Unknown keys are errors.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 struct FileConfig {
     listen: Option<SocketAddr>,
@@ -72,6 +79,10 @@ struct FileConfig {
     closed_memory: Option<u32>,
     retire_after: Option<u32>,
     enter_namespaces: Option<bool>,
+    #[serde(default)]
+    alerts: AlertsFile,
+    #[serde(default)]
+    push: PushFile,
 }
 
 /// The configuration cannot be used.
@@ -93,6 +104,22 @@ pub enum ConfigError {
         /// Where and what, on one line.
         message: String,
     },
+    /// A number of an alert cannot be meant.
+    #[error("configuration {}: {source}", .path.display())]
+    Alerts {
+        /// Which file.
+        path: PathBuf,
+        /// Where and what, and what is possible.
+        source: AlertsError,
+    },
+    /// An Alertmanager cannot be told so.
+    #[error("{}{source}", .path.as_ref().map_or_else(String::new, |path| format!("configuration {}: ", path.display())))]
+    Push {
+        /// Which file, if there is one.
+        path: Option<PathBuf>,
+        /// Where and what, and what is possible.
+        source: PushError,
+    },
     /// A number is out of its range.
     #[error("{name} is {value}: it must be {wanted}")]
     Range {
@@ -108,22 +135,32 @@ pub enum ConfigError {
 impl Config {
     /// Resolves; reads the file that `--config` names, if it does. Flags and environment are one by now: clap prefers flags.
     pub fn resolve(args: &RunArgs) -> Result<Self, ConfigError> {
-        match &args.config {
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-                Self::resolve_text(args, path, &text)
-            }
-            None => Self::merge(args, FileConfig::default()),
-        }
+        let Some(path) = &args.config else {
+            let push = PushFile::default().settings(&args.alertmanagers);
+            let push = push.map_err(|source| ConfigError::Push { path: None, source })?;
+            return Self::merge(args, FileConfig::default(), Rules::default(), push);
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        Self::resolve_text(args, path, &text)
     }
 
     /// The same with the file's text at hand; `path` is for messages.
     pub fn resolve_text(args: &RunArgs, path: &Path, text: &str) -> Result<Self, ConfigError> {
-        Self::merge(args, FileConfig::parse(path, text)?)
+        let mut file = FileConfig::parse(path, text)?;
+        let alerts = std::mem::take(&mut file.alerts).rules();
+        let alerts = alerts.map_err(|source| ConfigError::Alerts { path: path.to_owned(), source })?;
+        let push = std::mem::take(&mut file.push).settings(&args.alertmanagers);
+        let push = push.map_err(|source| ConfigError::Push { path: Some(path.to_owned()), source })?;
+        Self::merge(args, file, alerts, push)
     }
 
-    fn merge(args: &RunArgs, file: FileConfig) -> Result<Self, ConfigError> {
+    fn merge(
+        args: &RunArgs,
+        file: FileConfig,
+        alerts: Rules,
+        push: PushSettings,
+    ) -> Result<Self, ConfigError> {
         let pick = |flag: Option<u32>, key: Option<u32>, default| flag.or(key).unwrap_or(default);
         let config = Self {
             listen: args.listen.or(file.listen).unwrap_or_else(default_listen),
@@ -148,6 +185,8 @@ impl Config {
             ),
             // One thread keeps a capability for it that can do nearly everything: who wants that must say so.
             enter_namespaces: args.enter_namespaces.or(file.enter_namespaces).unwrap_or(false),
+            alerts,
+            push,
         };
         config.check()
     }
@@ -212,6 +251,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
+    use crate::alerts::catalog::Alert;
     use crate::cli::{Cli, Command};
 
     fn args(line: &[&str]) -> RunArgs {
@@ -223,6 +263,7 @@ mod tests {
             | Command::Peers(_)
             | Command::Explain(_)
             | Command::Timeouts(_)
+            | Command::Alerts(_)
             | Command::Probe(_)
             | Command::Listeners(_)
             | Command::Record(_)
@@ -287,6 +328,30 @@ mod tests {
         for (name, text, wanted) in [
             ("unknown", "listen = \"127.0.0.1:1\"\nlissten = 1\n", "line 2: unknown field"),
             ("bad", "listen = [\n", "line 1"),
+        ] {
+            let file = Written::new(name, text);
+            let message = Config::resolve(&file.args(&[])).unwrap_err().to_string();
+            assert!(
+                message.contains(wanted) && message.contains(name) && !message.contains('\n'),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_of_alerts_come_from_the_file_and_what_cannot_be_meant_names_file_and_key() {
+        let file = Written::new("alerts", "[alerts]\nevery = \"5s\"\n[alerts.ResetBurst]\nthreshold = 7\n");
+        let alerts = Config::resolve(&file.args(&[])).unwrap().alerts;
+        assert_eq!(
+            (alerts.every.as_secs(), alerts.of(Alert::ResetBurst).threshold.to_string()),
+            (5, "7".to_owned())
+        );
+        assert_eq!(Config::resolve(&args(&[])).unwrap().alerts, Rules::default());
+        for (name, text, wanted) in [
+            ("alert-range", "[alerts.ResetBurst]\nthreshold = 0\n", "alerts.ResetBurst.threshold: it is 0"),
+            ("alert-name", "listen = \"[::1]:1\"\n[alerts.Burst]\n", "line 2: unknown field `Burst`"),
+            ("alert-key", "[alerts.ResetBurst]\n\nwindo = \"1m\"\n", "line 3: unknown field `windo`"),
+            ("alert-time", "[alerts.ResetBurst]\nfor = \"soon\"\n", "line 2: `soon` is no time"),
         ] {
             let file = Written::new(name, text);
             let message = Config::resolve(&file.args(&[])).unwrap_err().to_string();

@@ -11,6 +11,7 @@
 //! | `/api/v1/peers` | [`crate::view::PeersView`]; `limit`, `offset`, `role`, `peer`, `port`, `netns`, `sort` |
 //! | `/api/v1/listeners` | [`crate::view::listeners::ListenersView`]; `limit`, `port` |
 //! | `/api/v1/timeouts` | [`crate::view::timeouts::TimeoutsView`]; `limit`, `peer`, `port`, `role`, `netns` |
+//! | `/api/v1/alerts` | [`crate::view::alerts::AlertsView`]; `limit`, `state`, `alert`, `peer`, `port` |
 //! | `/api/v1/explain` | [`crate::view::explain::ExplainView`]; `peer`, `port` (one of them or both), `role`, `netns`, `limit` |
 //! | `/api/v1/signals` | [`crate::view::SignalsView`] |
 //! | `/api/v1/events` | [`crate::view::EventsView`]; `limit`, `after`, `before`, `since`, `until`, `peer`, `port`, `direction`, `cause`, `kind`, `idle_closes` |
@@ -36,6 +37,7 @@ pub mod filter;
 pub mod schema;
 pub mod server;
 
+mod alerts;
 mod api;
 mod error;
 mod events;
@@ -130,6 +132,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/peers", get(api::peers))
         .route("/api/v1/listeners", get(listeners::listeners))
         .route("/api/v1/timeouts", get(timeouts::timeouts))
+        .route("/api/v1/alerts", get(alerts::alerts))
         .route("/api/v1/explain", get(explain::explain))
         .route("/api/v1/signals", get(api::signals))
         .route("/api/v1/events", get(events::events))

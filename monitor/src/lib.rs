@@ -26,12 +26,14 @@ pub mod verdict;
 
 // What it means.
 pub mod advice;
+pub mod alerts;
 pub mod diagnosis;
 
 // What readers get.
 pub mod http;
 pub mod metrics;
 pub mod owners;
+pub mod push;
 pub mod view;
 
 // Start-up: what was typed, what it means, what this kernel can do.

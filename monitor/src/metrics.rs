@@ -13,11 +13,14 @@ use prometheus_client::registry::Registry;
 
 use self::negotiate::Format;
 use self::process::ProcessRow;
+use crate::alerts::report::Report;
+use crate::push::Account;
 use crate::snapshot::{SignalRow, Snapshot};
 
 pub mod negotiate;
 pub mod process;
 
+mod alerts;
 mod classic;
 mod daemon;
 mod family;
@@ -40,6 +43,10 @@ pub struct Page {
     pub snapshot: Arc<Snapshot>,
     /// How each signal is served.
     pub signals: Arc<[SignalRow]>,
+    /// Alerts, as of their last evaluation.
+    pub alerts: Arc<Report>,
+    /// What was told to each Alertmanager.
+    pub pushed: Arc<[Arc<Account>]>,
     /// Version of the daemon.
     pub version: String,
     /// Release of the running kernel.
@@ -62,7 +69,12 @@ pub fn encode(page: Page, format: Format) -> Result<String, fmt::Error> {
         process.register_collector(Box::new(row));
     }
     let mut ours = Registry::with_prefix(PREFIX);
-    ours.register_collector(Box::new(page));
+    let exemplars = match format {
+        // It has none.
+        Format::Classic => false,
+        Format::OpenMetrics100 | Format::OpenMetrics001 => true,
+    };
+    ours.register_collector(Box::new(Families { page, exemplars }));
 
     let mut text = String::with_capacity(lines * LINE_BYTES);
     encode_registry(&mut text, &ours)?;
@@ -76,15 +88,25 @@ pub fn encode(page: Page, format: Format) -> Result<String, fmt::Error> {
     }
 }
 
-impl Collector for Page {
+/// A page, and whether it names events.
+#[derive(Debug)]
+struct Families {
+    page: Page,
+    exemplars: bool,
+}
+
+impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let encoder = &mut encoder;
-        peers::encode(encoder, &self.snapshot.series)?;
-        timeouts::encode(encoder, &self.snapshot.timeout_series)?;
-        live::encode(encoder, &self.snapshot)?;
-        ports::encode(encoder, &self.snapshot.ports, self.snapshot.hooked)?;
-        stories::encode(encoder, &self.snapshot)?;
-        listening::encode(encoder, &self.snapshot.listening)?;
-        daemon::encode(encoder, self)
+        let Self { page, exemplars } = self;
+        let (encoder, snapshot) = (&mut encoder, &page.snapshot);
+        peers::encode(encoder, &snapshot.series, *exemplars)?;
+        timeouts::encode(encoder, &snapshot.timeout_series)?;
+        live::encode(encoder, snapshot)?;
+        ports::encode(encoder, &snapshot.ports, snapshot.hooked)?;
+        stories::encode(encoder, snapshot)?;
+        listening::encode(encoder, &snapshot.listening)?;
+        alerts::encode(encoder, &page.alerts)?;
+        alerts::encode_pushed(encoder, &page.pushed)?;
+        daemon::encode(encoder, page)
     }
 }

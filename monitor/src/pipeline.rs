@@ -4,6 +4,7 @@
 //! Everything that can wake it is in one `select!`: a record, the clock, a verdict that has waited long enough, a reader's
 //! request for fresh counts, shutdown.
 
+mod alerting;
 mod walks;
 
 use std::sync::Arc;
@@ -13,8 +14,10 @@ use jiff::Timestamp;
 use monitor_common::counters::{Kind, PeerCounter};
 use tokio::sync::{mpsc, watch};
 
+use self::alerting::Alerting;
 use self::walks::{Kind as WalkKind, Walks};
 use crate::aggregate::{Aggregator, Limits, Rest};
+use crate::alerts::rules::Rules;
 use crate::clock::{self, Timebase, WallClock};
 use crate::decode::{DecodeError, decode, peek_time_ns};
 use crate::enrich::Enricher;
@@ -62,6 +65,8 @@ pub struct Settings {
     pub enricher: Enricher,
     /// Jiffies per second of the running kernel.
     pub hz: u32,
+    /// What alerts go by.
+    pub alerts: Rules,
 }
 
 /// The loop's state.
@@ -77,6 +82,7 @@ pub struct Pipeline {
     listening: Listening,
     walks: Walks,
     aggregator: Aggregator,
+    alerts: Alerting,
     publisher: Publisher,
     requests: mpsc::Receiver<RefreshRequest>,
     started: Timestamp,
@@ -108,7 +114,7 @@ impl Pipeline {
         settings: Settings,
     ) -> Result<(Self, Published), PipelineError> {
         let Loaded { mut programs, ring, truth } = loaded;
-        let Settings { limits, enricher, hz } = settings;
+        let Settings { limits, enricher, hz, alerts } = settings;
         let (started, started_monotonic) = (clock::now(), clock::monotonic());
         let signals = programs.signals();
         listening.set_hooked(Hooked::of(&signals));
@@ -125,6 +131,8 @@ impl Pipeline {
         );
         let first = aggregator.snapshot(truth.slots(), truth.ports(), started_monotonic, rest, false);
         let (publisher, published, requests) = channel(Arc::new(first), signals);
+        let alerts = Alerting::new(alerts, started_monotonic);
+        publisher.alerts(alerts.report(WallClock::now()));
         let pipeline = Self {
             source: Source::new(ring)?,
             programs,
@@ -135,6 +143,7 @@ impl Pipeline {
             listening,
             walks: Walks::default(),
             aggregator,
+            alerts,
             publisher,
             requests,
             started,
@@ -215,8 +224,18 @@ impl Pipeline {
         self.settle_held();
         if tick {
             self.attach_awaited();
+        }
+        let alerts_due = self.alerts.is_due();
+        if tick || alerts_due {
             let snapshot = self.read(false);
+            if alerts_due {
+                let (signals, now) = (self.signals(), clock::monotonic());
+                self.alerts.evaluate(&snapshot, &mut self.aggregator, &self.truth, &signals, now);
+                self.publisher.alerts(self.alerts.report(self.stages.timebase().wall));
+            }
             self.publisher.snapshot(Arc::new(snapshot));
+        }
+        if tick {
             self.retire();
         }
         Ok(())
@@ -370,6 +389,7 @@ impl Pipeline {
         self.unlinked = waiting;
         for (slot, _) in over {
             self.aggregator.retire(slot, self.truth.slot_counts(slot));
+            self.alerts.forget(slot);
             if let Err(error) = self.truth.recycle(slot) {
                 tracing::warn!(slot, %error, "a peer's slot could not be put back; one peer less has its own counts");
             }

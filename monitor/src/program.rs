@@ -37,6 +37,7 @@ pub fn main() -> ExitCode {
         Command::Peers(args) => command::block_on(command::peers::run(args)),
         Command::Explain(args) => command::block_on(command::explain::run(args)),
         Command::Timeouts(args) => command::block_on(command::timeouts::run(args)),
+        Command::Alerts(args) => command::block_on(command::alerts::run(args)),
         Command::Probe(args) => command::client::block_on(command::probe::run(args)),
         Command::Listeners(args) => command::block_on(command::listeners::run(args)),
         Command::Record(args) => command::record::record(args),

@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use self::history::{History, Kept, News};
+use crate::alerts::report::Report;
 use crate::event::Told;
 use crate::owners::Owners;
+use crate::push::Account;
 use crate::snapshot::{SignalRow, Snapshot};
 
 pub mod history;
@@ -47,6 +49,7 @@ pub struct Publisher {
     history: Arc<Mutex<History>>,
     news: watch::Sender<()>,
     signals: watch::Sender<Arc<[SignalRow]>>,
+    alerts: watch::Sender<Arc<Report>>,
     /// Asked about each event; `None` where nothing is looked up.
     owners: Option<Owners>,
 }
@@ -59,7 +62,9 @@ pub struct Published {
     history: Arc<Mutex<History>>,
     news: watch::Receiver<()>,
     refresh: mpsc::Sender<RefreshRequest>,
+    pushed: Arc<[Arc<Account>]>,
     signals: watch::Receiver<Arc<[SignalRow]>>,
+    alerts: watch::Receiver<Arc<Report>>,
     owners: Option<Owners>,
 }
 
@@ -74,16 +79,19 @@ pub fn channel(
     let history = Arc::new(Mutex::new(History::default()));
     let (news, news_reader) = watch::channel(());
     let (signals, signals_reader) = watch::channel(signals);
+    let (alerts, alerts_reader) = watch::channel(Arc::default());
     let published = Published {
         snapshot: snapshot_reader,
         events: events.clone(),
         history: Arc::clone(&history),
         news: news_reader,
         refresh,
+        pushed: Arc::default(),
         signals: signals_reader,
+        alerts: alerts_reader,
         owners: None,
     };
-    (Publisher { snapshot, events, history, news, signals, owners: None }, published, requests)
+    (Publisher { snapshot, events, history, news, signals, alerts, owners: None }, published, requests)
 }
 
 impl Publisher {
@@ -130,6 +138,11 @@ impl Publisher {
         self.signals.send_replace(signals);
     }
 
+    /// Replaces what is known of alerts.
+    pub fn alerts(&self, alerts: Arc<Report>) {
+        self.alerts.send_replace(alerts);
+    }
+
     /// Replaces the snapshot.
     pub fn snapshot(&self, snapshot: Arc<Snapshot>) {
         self.snapshot.send_replace(snapshot);
@@ -156,6 +169,27 @@ impl Published {
     /// How each signal is served.
     pub fn signals(&self) -> Arc<[SignalRow]> {
         Arc::clone(&self.signals.borrow())
+    }
+
+    /// Alerts, as of the last evaluation.
+    pub fn alerts(&self) -> Arc<Report> {
+        Arc::clone(&self.alerts.borrow())
+    }
+
+    /// The same, and each one from now on.
+    pub fn watch_alerts(&self) -> watch::Receiver<Arc<Report>> {
+        self.alerts.clone()
+    }
+
+    /// With what is told to Alertmanagers.
+    #[must_use]
+    pub fn with_pushed(self, pushed: Arc<[Arc<Account>]>) -> Self {
+        Self { pushed, ..self }
+    }
+
+    /// What was told to each Alertmanager.
+    pub fn pushed(&self) -> Arc<[Arc<Account>]> {
+        Arc::clone(&self.pushed)
     }
 
     /// A snapshot of now; the latest one, which has no rows of peers, when the pipeline is too busy or has ended.

@@ -136,6 +136,15 @@ impl IdleHistogram {
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
+
+    /// Takes in all of another one.
+    pub fn join(&mut self, other: &Self) {
+        let Self { buckets, sum } = other;
+        for (mine, theirs) in self.buckets.iter_mut().zip(buckets) {
+            *mine += theirs;
+        }
+        self.sum += sum;
+    }
 }
 
 /// One peer of one namespace, for the API.
@@ -153,8 +162,44 @@ pub struct PeerRow {
     pub open: Option<Open>,
 }
 
+/// What the resets of a peer were like, since it has had series of its own.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ResetDetails {
+    /// How long its connections had been quiet before.
+    pub idle: IdleHistogram,
+    /// Numbers of the last events received, by cause; 0 for none.
+    pub last_received: [u64; CAUSES],
+    /// The same of those sent.
+    pub last_sent: [u64; CAUSES],
+}
+
+impl ResetDetails {
+    /// Takes in a reset, by its event's number.
+    pub fn observe(&mut self, direction: Direction, cause: Cause, event: u64, idle: Option<Duration>) {
+        let last = match direction {
+            Direction::Received => &mut self.last_received,
+            Direction::Sent => &mut self.last_sent,
+        };
+        last[cause as usize] = event;
+        if let Some(idle) = idle {
+            self.idle.observe(idle);
+        }
+    }
+
+    /// Takes in all of another one.
+    pub fn join(&mut self, other: &Self) {
+        let Self { idle, last_received, last_sent } = other;
+        self.idle.join(idle);
+        for (last, theirs) in [(&mut self.last_received, last_received), (&mut self.last_sent, last_sent)] {
+            for (mine, theirs) in last.iter_mut().zip(theirs) {
+                *mine = (*mine).max(*theirs);
+            }
+        }
+    }
+}
+
 /// One series set of the metrics page: a peer among the top K, `other`, or `retired`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PeerSeries {
     /// The labels.
     pub label: PeerLabel,
@@ -162,6 +207,8 @@ pub struct PeerSeries {
     pub counts: PeerCounts,
     /// Why.
     pub causes: CauseCounts,
+    /// What its resets were like; `None` without any, and for `other` and `retired`.
+    pub details: Option<Box<ResetDetails>>,
 }
 
 /// Open connections of a peer, or of all that have no series of their own.

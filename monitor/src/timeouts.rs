@@ -9,6 +9,7 @@ pub mod alignment;
 pub mod chain;
 pub mod estimate;
 mod held;
+mod margins;
 mod samples;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -22,7 +23,9 @@ use monitor_common::peer::{Role, Side};
 
 use self::alignment::{Alignment, Verdict, align};
 use self::estimate::Estimate;
+use self::margins::Margins;
 use self::samples::Samples;
+use crate::alerts::PairReading;
 use crate::bounded::Bounded;
 use crate::cause::Cause;
 use crate::event::{Event, Told};
@@ -161,12 +164,13 @@ pub struct Timeouts {
     ports: Bounded<Service, Sides>,
     /// Open connections as of the last walk, of peers and of ports of ours.
     live: Option<(Arc<Walk>, HashMap<Service, Open>)>,
+    margins: Margins,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         let [servers, clients] = [PEERS; 2].map(Bounded::of_at_most);
-        Self { servers, clients, ports: Bounded::of_at_most(PORTS), live: None }
+        Self { servers, clients, ports: Bounded::of_at_most(PORTS), live: None, margins: Margins::default() }
     }
 }
 
@@ -193,7 +197,7 @@ impl Timeouts {
     pub fn hold(&mut self, walk: &Arc<Walk>) {
         let live = &walk.live;
         let whole = live.ports();
-        let Self { servers, clients, ports, live: _ } = self;
+        let Self { servers, clients, ports, live: _, margins: _ } = self;
         for (service, open) in live.services() {
             let known = match service.role {
                 Role::Client => servers.get_mut(service),
@@ -210,7 +214,7 @@ impl Timeouts {
     /// Everything that is known `now`, in no order, and while there is room, what is open and nothing else is known of.
     pub fn rows(&mut self, now: Duration) -> Vec<TimeoutRow> {
         let mut rows = self.rows_of(|_| true, now);
-        let Self { servers, clients, ports, live } = self;
+        let Self { servers, clients, ports, live, margins: _ } = self;
         if let Some((walk, whole)) = live {
             let is_new = |service: &Service| {
                 let known = match (service.peer, service.role) {
@@ -257,8 +261,14 @@ impl Timeouts {
         series.collect()
     }
 
+    /// How much longer servers wait than clients, of every peer of which both are known; of very many, as of a few turns ago.
+    pub fn margins(&mut self, now: Duration) -> Vec<PairReading> {
+        let Self { servers, clients, ports: _, live: _, margins } = self;
+        margins.turn([servers, clients], now)
+    }
+
     fn rows_of(&mut self, is_wanted: impl Fn(&Service) -> bool, now: Duration) -> Vec<TimeoutRow> {
-        let Self { servers, clients, ports, live } = self;
+        let Self { servers, clients, ports, live, margins: _ } = self;
         let open = |service: &Service| {
             let (walk, ports) = live.as_ref()?;
             match service.peer {

@@ -3,11 +3,13 @@
 //! Internal types stay free to change; these do not. The command-line clients read what the API writes through the
 //! same types. Unknown is `null`. Times are RFC 3339 in UTC, durations are seconds.
 
+pub mod alerts;
 pub mod check;
 pub mod event;
 pub mod explain;
 pub mod listeners;
 pub mod owners;
+pub mod push;
 pub mod timeouts;
 
 use std::collections::BTreeMap;

@@ -1,10 +1,14 @@
 //! Which peer each slot is, how long it has been quiet, and when it gives up its place.
 
-use std::collections::BTreeMap;
+mod tenant;
+mod watched;
+
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use monitor_common::peer::{PeerKey, Role, SCOPE_ADDRESS, SCOPE_OTHER, SCOPE_V4_NETWORK};
 
+use self::tenant::{Tenant, second};
 use super::series::{BothRoles, SeriesTable};
 use crate::cause::{CAUSES, Cause};
 use crate::counts::PeerCounts;
@@ -12,33 +16,11 @@ use crate::decode::address;
 use crate::event::Direction;
 use crate::kernel::truth::{Budgets, SlotReading, key_role};
 use crate::live::{Live, Walk};
-use crate::snapshot::{CauseCounts, PeerLabel, PeerRow, PeerSeries, Scope};
+use crate::snapshot::{CauseCounts, PeerLabel, PeerRow, PeerSeries, ResetDetails, Scope};
 use crate::timeouts::Service;
 
 /// At most this many are retired at a time for want of series; as many follow at the next tick.
 const SERIES_BATCH: usize = 16;
-
-/// A slot in use. A hundred thousand of these are 6 MB, so what the key tells is not kept again.
-#[derive(Debug)]
-struct Tenant {
-    key: PeerKey,
-    /// Sum of its counts at the last reading: a change of any of them shows.
-    activity: u64,
-    /// Monotonic second in which it last changed.
-    changed: u32,
-    /// Place in the series table.
-    series: Option<u16>,
-    /// It had open connections at the last reading.
-    open: bool,
-    /// When a walk found some of it last, as monotonic second, be they older than we are; `None` when it found none since.
-    walked: Option<u32>,
-    /// Exchanges that the kernel had counted when the last walk began.
-    closed: u64,
-    /// Exchanges as published, those of open connections among them. They never go down.
-    exchanges: u64,
-    /// Its key is gone; it waits for its last counts.
-    leaving: bool,
-}
 
 /// Slots in use per budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,10 +51,23 @@ pub(super) struct Peers {
     used: Used,
     /// Stories by slot and code, see [`code`]. Few peers have any, and those have few causes.
     stories: BTreeMap<(u32, u8), u64>,
+    /// What resets of slots were like that are newer than the last reading, by slot: they may get series at the next one.
+    newcomers: HashMap<u32, ResetDetails>,
     series: SeriesTable,
     retired: BothRoles,
     /// Exchanges of retired peers that the kernel had not counted.
     retired_ahead: u64,
+}
+
+/// A reset with its final cause.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Story {
+    /// Its event's number.
+    pub(super) id: u64,
+    pub(super) direction: Direction,
+    pub(super) cause: Cause,
+    /// How long its connection had been quiet before, if that is known.
+    pub(super) idle: Option<Duration>,
 }
 
 /// Sums of one reading.
@@ -92,6 +87,7 @@ impl Peers {
             tenants: Vec::new(),
             used: Used::default(),
             stories: BTreeMap::new(),
+            newcomers: HashMap::new(),
             series: SeriesTable::new(published),
             retired: BothRoles::default(),
             retired_ahead: 0,
@@ -131,16 +127,24 @@ impl Peers {
     }
 
     /// Adds a story to the slot in which the kernel counted, and to the series it belongs to if that is known already.
-    pub(super) fn observe(&mut self, slot: u32, direction: Direction, cause: Cause) {
+    pub(super) fn observe(&mut self, slot: u32, story: Story) {
+        let Story { id, direction, cause, idle } = story;
         *self.stories.entry((slot, code(direction, cause))).or_default() += 1;
         let one = CauseCounts::one(direction, cause);
         if let Some(role) = self.other_role(slot) {
             self.series.add_other_causes(role, &one);
         } else if let Some(tenant) = self.tenant(slot) {
             match tenant.series {
-                Some(place) => self.series.add_causes(place, &one),
+                Some(place) => {
+                    self.series.add_causes(place, &one);
+                    if let Some(details) = self.series.details(place) {
+                        details.observe(direction, cause, id, idle);
+                    }
+                }
                 None => self.series.add_other_causes(key_role(&tenant.key), &one),
             }
+        } else {
+            self.newcomers.entry(slot).or_default().observe(direction, cause, id, idle);
         }
     }
 
@@ -179,6 +183,7 @@ impl Peers {
             }
         }
         self.publish(candidates);
+        self.settle_newcomers();
         if let (Some(rows), Some(live)) = (rows.as_deref_mut(), live) {
             rest_is_other(rows, live);
         }
@@ -272,6 +277,16 @@ impl Peers {
             }
             if let Some(tenant) = self.tenants.get_mut(slot as usize).and_then(Option::as_mut) {
                 tenant.series = Some(place);
+            }
+        }
+    }
+
+    /// Those that got no series now are part of `other`, of which no details are told.
+    fn settle_newcomers(&mut self) {
+        for (slot, newcomer) in std::mem::take(&mut self.newcomers) {
+            let place = self.tenant(slot).and_then(|tenant| tenant.series);
+            if let Some(details) = place.and_then(|place| self.series.details(place)) {
+                details.join(&newcomer);
             }
         }
     }
@@ -415,17 +430,6 @@ impl Peers {
             &mut self.used.networks
         }
     }
-}
-
-impl Tenant {
-    fn is_quiet(&self, now: Duration, quiet: Duration) -> bool {
-        let changed = Duration::from_secs(self.changed.into());
-        !self.leaving && !self.open && self.walked.is_none() && now.saturating_sub(changed) >= quiet
-    }
-}
-
-fn second(now: Duration) -> u32 {
-    u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
 }
 
 /// Both directions' causes in one byte.

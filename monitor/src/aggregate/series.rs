@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use monitor_common::peer::Role;
 
 use crate::counts::PeerCounts;
-use crate::snapshot::{CauseCounts, PeerLabel, PeerSeries, Scope};
+use crate::snapshot::{CauseCounts, PeerLabel, PeerSeries, ResetDetails, Scope};
 
 /// A sum for each role.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +48,8 @@ struct Series {
     causes: CauseCounts,
     /// Shown as `other` before the label had series; it stays there.
     behind: (PeerCounts, CauseCounts),
+    /// What its resets were like.
+    details: Option<Box<ResetDetails>>,
 }
 
 /// All series.
@@ -109,6 +111,7 @@ impl SeriesTable {
             now: PeerCounts::default(),
             causes: CauseCounts::default(),
             behind: (PeerCounts::default(), CauseCounts::default()),
+            details: None,
         };
         if free == self.places.len() {
             self.places.push(None);
@@ -136,6 +139,11 @@ impl SeriesTable {
         if let Some(series) = self.at(place) {
             series.causes = series.causes.plus(causes);
         }
+    }
+
+    /// What the resets of this label were like, to be added to.
+    pub(super) fn details(&mut self, place: u16) -> Option<&mut ResetDetails> {
+        self.at(place).map(|series| &mut **series.details.get_or_insert_default())
     }
 
     /// Leaves a slot's counts of this reading in `other`, where they and its causes were shown so far.
@@ -184,12 +192,13 @@ impl SeriesTable {
         let own = self.places.iter().flatten().map(|series| {
             let counts = series.now.since(series.behind.0);
             let causes = series.causes.since(&series.behind.1).with_untold(&counts);
-            PeerSeries { label: series.label, counts, causes }
+            PeerSeries { label: series.label, counts, causes, details: series.details.clone() }
         });
         let sum = |scope, role, counts: PeerCounts, causes: CauseCounts| PeerSeries {
             label: PeerLabel { scope, port: None, role },
             counts,
             causes: causes.with_untold(&counts),
+            details: None,
         };
         let other = Role::ALL.map(|role| {
             sum(Scope::Other, role, self.other_now[BothRoles::place(role)], self.other_kept.get(role).1)

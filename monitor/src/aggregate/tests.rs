@@ -8,11 +8,13 @@ use monitor_common::peer::{Role, SCOPE_ADDRESS, SCOPE_OTHER};
 use super::*;
 use crate::cause::Cause;
 use crate::event::Event;
+use crate::idle::{Basis, Idle};
 use crate::kernel::truth::Budgets;
-use crate::snapshot::{PeerLabel, PeerSeries, Scope};
+use crate::snapshot::{PeerLabel, PeerSeries, ResetDetails, Scope};
 use crate::verdict::{Confidence, Verdict};
 
 mod live;
+mod watched;
 
 const BUDGETS: Budgets = Budgets { client: 8, server: 8, refused: 2, networks: 2 };
 
@@ -64,7 +66,7 @@ fn read(aggregator: &mut Aggregator, slots: &[SlotReading], seconds: u64) -> Sna
 }
 
 fn closed(snapshot: &Snapshot) -> HashMap<PeerLabel, u64> {
-    snapshot.series.iter().map(|PeerSeries { label, counts, causes: _ }| (*label, counts.closed)).collect()
+    snapshot.series.iter().map(|PeerSeries { label, counts, .. }| (*label, counts.closed)).collect()
 }
 
 fn sum_of_series(snapshot: &Snapshot) -> u64 {
@@ -154,6 +156,57 @@ fn causes_follow_their_peer_and_untold_resets_are_unclassified() {
     assert_eq!(snapshot.stories.of(Kind::ResetSent).decoded, 1);
 }
 
+/// A received reset of the peer in a slot, after so many seconds of quiet.
+fn told_after(slot: u32, id: u64, seconds: u64) -> Told {
+    let idle = Idle { time: Duration::from_secs(seconds), basis: Basis::BeforeReset, at_least: false };
+    let event = Event { slot: Some(slot), idle: Some(idle), ..Event::of_kind(Kind::ResetReceived) };
+    let verdict = Some(Verdict::of(Cause::IdleReuse, Confidence::Likely, &[], None));
+    Told { id, event, verdict, burst: None }
+}
+
+fn details_of(snapshot: &Snapshot, label: PeerLabel) -> Option<&ResetDetails> {
+    let series = snapshot.series.iter().find(|series| series.label == label);
+    series.and_then(|series| series.details.as_deref())
+}
+
+#[test]
+fn a_series_has_the_idle_times_and_last_events_since_it_began() {
+    let mut aggregator = aggregator(1);
+    // Before its first reading; the other one gets no series then, and so no details.
+    aggregator.judge(&told_after(0, 1, 60));
+    aggregator.judge(&told_after(1, 2, 5));
+    let mut slots = vec![slot(0, 1, 1, 50), slot(1, 2, 1, 5)];
+    let snapshot = read(&mut aggregator, &slots, 0);
+    assert_eq!(details_of(&snapshot, label(2)), None);
+    let details = details_of(&snapshot, label(1)).unwrap();
+    assert_eq!((details.idle.count(), details.last_received[Cause::IdleReuse as usize]), (1, 1));
+    aggregator.judge(&told_after(0, 3, 61));
+    aggregator.judge(&told_after(1, 4, 5));
+    let snapshot = read(&mut aggregator, &slots, 1);
+    let details = details_of(&snapshot, label(1)).unwrap();
+    assert_eq!((details.idle.sum, details.last_received[Cause::IdleReuse as usize]), (121.0, 3));
+    // Its place goes to the other one, which begins anew.
+    aggregator.retire(0, slots.remove(0).counts);
+    drop(read(&mut aggregator, &slots, 2));
+    aggregator.judge(&told_after(1, 5, 5));
+    let snapshot = read(&mut aggregator, &slots, 3);
+    assert_eq!(details_of(&snapshot, label(2)).unwrap().idle.count(), 1);
+}
+
+#[test]
+fn details_of_a_peer_in_two_namespaces_are_one_and_stay_with_the_last() {
+    let mut aggregator = aggregator(1);
+    for (id, slot) in [(1, 0), (2, 1)] {
+        aggregator.judge(&told_after(slot, id, 60));
+    }
+    let slots = [slot(0, 1, 1, 5), slot(1, 1, 2, 6)];
+    drop(read(&mut aggregator, &slots, 0));
+    aggregator.retire(0, slots[0].counts);
+    let snapshot = read(&mut aggregator, &slots[1..], 1);
+    let details = details_of(&snapshot, label(1)).unwrap();
+    assert_eq!((details.idle.count(), details.last_received[Cause::IdleReuse as usize]), (2, 2));
+}
+
 #[test]
 fn only_quiet_peers_without_open_connections_are_retired_and_only_under_pressure() {
     let mut aggregator = aggregator(100);
@@ -228,7 +281,7 @@ fn whatever_happens_sums_are_exact_and_no_published_number_goes_down() {
         let expected = slots.iter().map(|reading| reading.counts.closed).sum::<u64>() + gone;
         assert_eq!(snapshot.total.closed, expected, "rows at step {step}");
         assert_eq!(sum_of_series(&snapshot), expected, "series at step {step}");
-        for PeerSeries { label, counts, causes } in &snapshot.series {
+        for PeerSeries { label, counts, causes, details: _ } in &snapshot.series {
             let by_cause = causes.sent.iter().sum::<u64>();
             assert_eq!(by_cause, counts.resets_sent, "resets of {label:?} by cause at step {step}");
         }

@@ -10,6 +10,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
 
 use crate::aggregate::Limits;
+use crate::alerts::rules::Rules;
 use crate::command::events::{EventPrinter, EventsArgs, Reader};
 use crate::config::DEFAULT_SIZES;
 use crate::enrich::Enricher;
@@ -68,7 +69,7 @@ async fn follow(
 ) -> anyhow::Result<Option<Written>> {
     let Attached { facts, loaded, listening } = attached;
     let enricher = Enricher::new(&facts.reset_reasons);
-    let settings = Settings { limits: LIMITS, enricher, hz: facts.hz };
+    let settings = Settings { limits: LIMITS, enricher, hz: facts.hz, alerts: Rules::default() };
     let (pipeline, published) = Pipeline::new(loaded, listening, settings)?;
     let (stop, stopping) = watch::channel(false);
     // What is printed beside a recording is what a replay prints, which can look nothing up.

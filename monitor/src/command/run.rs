@@ -17,6 +17,7 @@ use crate::kernel::walker::Walker;
 use crate::lock::InstanceLock;
 use crate::owners::Owners;
 use crate::pipeline::{Pipeline, Settings};
+use crate::push;
 use crate::snapshot::{SignalRow, SignalStatus};
 
 /// Runs until a signal asks to end.
@@ -71,18 +72,26 @@ async fn serve(
     let Attached { facts, loaded, listening } = attached;
     #[cfg(feature = "debug-log")]
     let (loaded, debug_lines) = crate::kernel::debug_log::take(loaded)?;
-    let settings =
-        Settings { limits: config.limits(), enricher: Enricher::new(&facts.reset_reasons), hz: facts.hz };
+    let settings = Settings {
+        limits: config.limits(),
+        enricher: Enricher::new(&facts.reset_reasons),
+        hz: facts.hz,
+        alerts: config.alerts.clone(),
+    };
     let (pipeline, published) = Pipeline::new(loaded, listening, settings)?;
     let (owners, questions) = Owners::new();
     let (pipeline, published) =
         (pipeline.with_walker(walker).with_owners(owners.clone()), published.with_owners(owners.clone()));
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let (pushers, accounts): (Vec<_>, Vec<_>) = push::pushers(&config.push, &host).into_iter().unzip();
+    let published = published.with_pushed(accounts.into());
     let (stop, stopping) = watch::channel(false);
     let http_settings = http::Settings {
         allowed_hosts: config.allowed_hosts.clone(),
         kernel: facts.release,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
+    let reports = published.watch_alerts();
     let state = http::AppState::new(published, http_settings, stopping.clone());
     let listener = tokio::net::TcpListener::from_std(listener).context("register the listening socket")?;
     let address = listener.local_addr().context("read the listening address")?;
@@ -104,6 +113,13 @@ async fn serve(
         crate::kernel::owners::run(questions, owners, owners_stop).await?;
         Ok("the search for owners of sockets")
     });
+    for pusher in pushers {
+        let (reports, stop) = (reports.clone(), stopping.clone());
+        tasks.spawn(async move {
+            pusher.run(reports, stop).await;
+            Ok("the task that tells an Alertmanager")
+        });
+    }
     let pipeline_stop = stopping.clone();
     tasks.spawn(async move {
         pipeline.run(pipeline_stop).await?;

@@ -1,5 +1,6 @@
 //! Internal types to the JSON contract. The only place that knows both, so that `--local` and remote look alike.
 
+pub mod alerts;
 pub mod explain;
 pub mod listeners;
 pub mod owners;

@@ -15,6 +15,7 @@ use crate::snapshot::PeerRow;
 use crate::timeouts::TimeoutRow;
 use crate::view::EventView;
 
+pub mod alerts;
 pub mod listeners;
 pub mod pattern;
 pub mod target;

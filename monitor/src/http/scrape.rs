@@ -19,6 +19,8 @@ pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
     let page = Page {
         snapshot: state.fresh().await,
         signals: state.published.signals(),
+        alerts: state.published.alerts(),
+        pushed: state.published.pushed(),
         version: state.settings.version.clone(),
         kernel: state.settings.kernel.clone(),
         process: ProcessRow::read(state.process),

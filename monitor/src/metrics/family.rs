@@ -4,9 +4,14 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeGaugeValue, EncodeMetric, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::exemplar::CounterWithExemplar;
 use prometheus_client::registry::Unit;
+
+use crate::snapshot::{IDLE_BOUNDS, IdleHistogram};
 
 /// Names and values of a line's labels.
 pub(super) type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
@@ -46,6 +51,20 @@ impl<'a> Counter<'a> {
     pub(super) fn line<const N: usize>(&mut self, labels: &Labels<'_, N>, value: u64) -> fmt::Result {
         self.0.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
+
+    /// With the number of the event that counted last, as an exemplar.
+    pub(super) fn line_of_event<const N: usize>(
+        &mut self,
+        labels: &Labels<'_, N>,
+        value: u64,
+        event: u64,
+    ) -> fmt::Result {
+        // prometheus-client has no other way to make an exemplar.
+        let counter = CounterWithExemplar::<[(&'static str, u64); 1]>::default();
+        counter.inc_by(value.saturating_sub(1), None, None);
+        counter.inc_by(1, Some([("event_id", event)]), None);
+        counter.encode(self.0.encode_family(labels)?)
+    }
 }
 
 impl<'a> Histogram<'a> {
@@ -67,6 +86,19 @@ impl<'a> Histogram<'a> {
     ) -> fmt::Result {
         let count = buckets.iter().map(|(_, count)| count).sum();
         self.0.encode_family(labels)?.encode_histogram::<NoLabelSet>(sum, count, buckets, None)
+    }
+}
+
+impl Histogram<'_> {
+    /// Idle times.
+    pub(super) fn times<const N: usize>(
+        &mut self,
+        labels: &Labels<'_, N>,
+        times: &IdleHistogram,
+    ) -> fmt::Result {
+        let bounds = IDLE_BOUNDS.map(f64::from).into_iter().chain([f64::INFINITY]);
+        let buckets: Vec<_> = bounds.zip(times.buckets.iter().copied()).collect();
+        self.line(labels, times.sum, &buckets)
     }
 }
 

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::registry::Unit;
 
-use super::family::Counter;
+use super::family::{Counter, Histogram};
 use crate::cause::{CAUSES, Cause};
 use crate::counts::PeerCounts;
 use crate::event::role_name;
-use crate::snapshot::PeerSeries;
+use crate::snapshot::{PeerSeries, ResetDetails};
 
 /// A counter of [`PeerCounts`] without a label for the cause.
 struct PeerFamily {
@@ -55,6 +56,7 @@ struct CauseFamily {
     name: &'static str,
     help: &'static str,
     counts: fn(&PeerSeries) -> &[u64; CAUSES],
+    last: fn(&ResetDetails) -> &[u64; CAUSES],
 }
 
 const BY_CAUSE: [CauseFamily; 2] = [
@@ -62,11 +64,13 @@ const BY_CAUSE: [CauseFamily; 2] = [
         name: "resets_received",
         help: "Resets received on established connections with the peer, by cause.",
         counts: |series| &series.causes.received,
+        last: |details| &details.last_received,
     },
     CauseFamily {
         name: "resets_sent",
         help: "Resets sent on connections with the peer, by cause.",
         counts: |series| &series.causes.sent,
+        last: |details| &details.last_sent,
     },
 ];
 
@@ -78,17 +82,24 @@ struct Row<'a> {
     role: &'static str,
 }
 
-pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, series: &[PeerSeries]) -> fmt::Result {
+/// `exemplars` names the event that counted last.
+pub(super) fn encode(
+    encoder: &mut DescriptorEncoder<'_>,
+    series: &[PeerSeries],
+    exemplars: bool,
+) -> fmt::Result {
     let rows: Vec<Row<'_>> = series.iter().map(row).collect();
-    for CauseFamily { name, help, counts } in &BY_CAUSE {
+    for CauseFamily { name, help, counts, last } in &BY_CAUSE {
         let mut family = Counter::new(encoder, name, help)?;
         for Row { series, peer, port, role } in &rows {
             // A cause appears with its first reset: most peers see two or three of them in their life.
+            let last = series.details.as_deref().filter(|_| exemplars).map(last);
             for (cause, count) in Cause::ALL.iter().zip(counts(series)).filter(|(_, count)| **count > 0) {
-                family.line(
-                    &[("peer", peer), ("port", port), ("role", role), ("cause", cause.name())],
-                    *count,
-                )?;
+                let labels = [("peer", &**peer), ("port", &**port), ("role", role), ("cause", cause.name())];
+                match last.map_or(0, |last| last[*cause as usize]) {
+                    0 => family.line(&labels, *count)?,
+                    event => family.line_of_event(&labels, *count, event)?,
+                }
             }
         }
     }
@@ -96,6 +107,17 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, series: &[PeerSeries])
         let mut family = Counter::new(encoder, name, help)?;
         for Row { series, peer, port, role } in &rows {
             family.line(&[("peer", peer), ("port", port), ("role", role)], value(&series.counts))?;
+        }
+    }
+    let mut idle = Histogram::new(
+        encoder,
+        "peer_idle_before_reset",
+        &Unit::Seconds,
+        "How long connections with the peer had been quiet before the exchange that hit a reset, since the peer has had series of its own.",
+    )?;
+    for Row { series, peer, port, role } in &rows {
+        if let Some(details) = series.details.as_deref().filter(|details| details.idle.count() > 0) {
+            idle.times(&[("peer", peer), ("port", port), ("role", role)], &details.idle)?;
         }
     }
     Ok(())

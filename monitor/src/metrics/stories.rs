@@ -8,7 +8,7 @@ use prometheus_client::registry::Unit;
 
 use super::family::{Counter, Gauge, Histogram};
 use crate::counts::StoryCounts;
-use crate::snapshot::{IDLE_BOUNDS, Snapshot};
+use crate::snapshot::Snapshot;
 
 /// A counter of [`StoryCounts`].
 struct StoryFamily {
@@ -60,11 +60,8 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -
         &Unit::Seconds,
         "How long connections had been quiet before the exchange that hit a reset, by cause.",
     )?;
-    let bounds = IDLE_BOUNDS.map(f64::from);
-    for (cause, histogram) in &snapshot.idle {
-        let buckets: Vec<_> =
-            bounds.into_iter().chain([f64::INFINITY]).zip(histogram.buckets.iter().copied()).collect();
-        idle.line(&[("cause", cause.name())], histogram.sum, &buckets)?;
+    for (cause, times) in &snapshot.idle {
+        idle.times(&[("cause", cause.name())], times)?;
     }
     if let Some(seconds) = snapshot.closed_memory_seconds {
         Gauge::single(

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::SideFacts;
-use super::estimate::{Estimate, Moment, clusters, tolerance};
+use super::estimate::{Estimate, LEAST, Moment, clusters, tolerance};
 use super::held::Held;
 
 /// Moments kept, and as many in which quiet was let pass: the last ones, since settings change.
@@ -63,6 +63,11 @@ impl Samples {
     /// Its open connections are quiet: [`CONTRADICTIONS`] of them for so long at least, and the longest.
     pub(super) fn hold(&mut self, at: Duration, several: Duration, longest: Duration) {
         self.held.saw(at, several, longest);
+    }
+
+    /// Whether it has closed often enough for a timeout to be known: cheaper than to see whether one is.
+    pub(super) fn may_have_estimates(&self) -> bool {
+        self.kept.len() + self.now.len() >= LEAST
     }
 
     /// What follows from it.

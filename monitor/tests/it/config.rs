@@ -1,6 +1,11 @@
 //! Configuration as a user meets it: the binary itself, stopped by a value that is out of range before it touches anything.
 
+use std::path::Path;
 use std::process::{Command, Output};
+
+use clap::Parser as _;
+use monitor::cli::{Cli, Command as Subcommand};
+use monitor::config::Config;
 
 /// A file in the system's temporary directory that is gone with the test.
 struct Written(std::path::PathBuf);
@@ -42,6 +47,25 @@ fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
 }
 
 #[test]
+fn numbers_of_alerts_and_addresses_to_push_to_that_cannot_be_meant_end_the_start_by_name() {
+    for (name, text, wanted) in [
+        ("alerts", "[alerts.ResetBurst]\nthreshold = 0\n", "alerts.ResetBurst.threshold: it is 0"),
+        (
+            "push",
+            "[[push.alertmanagers]]\nurl = \"am-0\"\n",
+            "push.alertmanagers, number 1.url: `am-0` is not",
+        ),
+    ] {
+        let file = write(name, text);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reset-monitor"));
+        let (code, message) = run(command.args(["run", "--config"]).arg(&file.0));
+        assert_eq!(code, Some(2), "{message}");
+        assert!(message.contains(wanted) && message.contains(file.0.to_str().unwrap()), "{message}");
+        assert_eq!(message.trim_end().lines().count(), 1, "{message}");
+    }
+}
+
+#[test]
 fn bad_usage_is_one_line_with_what_is_wrong() {
     for (words, wanted) in [
         (vec!["run", "--lisen", "x"], "--lisen"),
@@ -51,6 +75,9 @@ fn bad_usage_is_one_line_with_what_is_wrong() {
         (vec!["explain"], "PEER"),
         (vec!["explain", "web.example:80"], "host names are not looked up"),
         (vec!["explain", "10.0.0.5", "--software", "iis"], "iis"),
+        (vec!["alerts", "--state", "open"], "one of firing, pending, resolved"),
+        (vec!["alerts", "--alert", "Burst"], "ResetRatioHigh"),
+        (vec!["run", "--alertmanager", "nowhere"], "--alertmanager: `nowhere` is not a URL such as"),
         (vec!["fly"], "fly"),
     ] {
         let (code, message) = run(Command::new(env!("CARGO_BIN_EXE_reset-monitor")).args(&words));
@@ -64,4 +91,25 @@ fn without_a_word_it_says_what_can_be_typed() {
     let (code, message) = run(&mut Command::new(env!("CARGO_BIN_EXE_reset-monitor")));
     assert_eq!(code, Some(2));
     assert!(message.contains("Usage: reset-monitor <COMMAND>") && message.contains("check"), "{message}");
+}
+
+/// Text of a document between a line "```toml" and the next "```".
+fn examples(document: &str) -> Vec<String> {
+    let blocks = document.split("\n```toml\n").skip(1);
+    blocks.map(|block| block.split("\n```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn examples_in_the_documentation_are_configurations() {
+    let examples = examples(include_str!("../../../README.md"));
+    assert!(examples.len() >= 2);
+    let whole = examples.join("\n");
+    for text in examples.iter().chain([&whole]) {
+        let Cli { command: Subcommand::Run(args) } = Cli::try_parse_from(["reset-monitor", "run"]).unwrap()
+        else {
+            panic!("`run` is another command");
+        };
+        Config::resolve_text(&args, Path::new("README.md"), text)
+            .unwrap_or_else(|error| panic!("{error}\n{text}"));
+    }
 }

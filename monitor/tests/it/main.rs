@@ -4,10 +4,23 @@
 #![recursion_limit = "256"]
 
 #[cfg(test)]
+#[path = "../grafana/queries.rs"]
+mod dashboard_queries;
+#[cfg(test)]
+mod exposition;
+#[cfg(test)]
+mod promql;
+#[cfg(test)]
+mod promtool;
+#[cfg(test)]
 mod support;
 
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod api;
+#[cfg(test)]
+mod budget;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
@@ -19,7 +32,11 @@ mod events;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod grafana;
+#[cfg(test)]
 mod metrics;
+#[cfg(test)]
+mod metrics_page;
 #[cfg(test)]
 mod one_event;
 #[cfg(test)]
@@ -28,6 +45,10 @@ mod owners;
 mod page;
 #[cfg(test)]
 mod probe;
+#[cfg(test)]
+mod prometheus;
+#[cfg(test)]
+mod push;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]

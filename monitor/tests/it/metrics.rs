@@ -1,91 +1,28 @@
 //! The metrics page: its text in both formats, and that its numbers add up.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode, header};
 use monitor::metrics::negotiate::Format;
-use monitor::metrics::process::ProcessRow;
 use monitor::metrics::{Page, encode};
 use monitor::snapshot::Snapshot;
 use monitor::snapshot::listening::Listening;
 use tower::ServiceExt;
 
-use crate::support::{Daemon, hooked_snapshot, request, signals, snapshot};
-
-fn page(snapshot: Snapshot) -> Page {
-    Page {
-        snapshot: Arc::new(snapshot),
-        signals: signals().into(),
-        version: "0.1.0".to_owned(),
-        kernel: "6.18.1-test".to_owned(),
-        process: Some(ProcessRow {
-            start_seconds: Some(1_795_000_000.25),
-            cpu_seconds: 1.5,
-            resident_bytes: 1 << 24,
-            virtual_bytes: 1 << 30,
-            open_fds: Some(12),
-            max_fds: None,
-        }),
-    }
-}
-
-/// A sample line.
-#[derive(Debug)]
-struct Sample {
-    name: String,
-    labels: BTreeMap<String, String>,
-    value: f64,
-}
-
-/// Every sample of a page. Panics on anything that is not well-formed.
-fn samples(text: &str) -> Vec<Sample> {
-    text.lines().filter(|line| !line.starts_with('#')).map(sample).collect()
-}
-
-fn sample(line: &str) -> Sample {
-    let end = line.find(['{', ' ']).unwrap();
-    let (name, mut rest) = line.split_at(end);
-    assert!(
-        name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
-        "{line}"
-    );
-    let mut labels = BTreeMap::new();
-    if let Some(inner) = rest.strip_prefix('{') {
-        rest = inner;
-        while !rest.starts_with('}') {
-            let (key, after) = rest.split_once("=\"").unwrap();
-            let (value, after) = unescape(after);
-            assert!(labels.insert(key.to_owned(), value).is_none(), "{line}");
-            rest = after.strip_prefix(',').unwrap_or(after);
-        }
-        rest = rest.strip_prefix('}').unwrap();
-    }
-    Sample { name: name.to_owned(), labels, value: rest.strip_prefix(' ').unwrap().parse().unwrap() }
-}
-
-/// A label value up to its closing quote, and what follows.
-fn unescape(text: &str) -> (String, &str) {
-    let mut value = String::new();
-    let mut characters = text.char_indices();
-    while let Some((index, character)) = characters.next() {
-        match character {
-            '"' => return (value, &text[index + 1..]),
-            '\\' => value.push(match characters.next().unwrap().1 {
-                'n' => '\n',
-                other @ ('\\' | '"') => other,
-                other => panic!("unknown escape {other}"),
-            }),
-            plain => value.push(plain),
-        }
-    }
-    panic!("no closing quote in {text}");
-}
+use crate::exposition::{page, pushed, sample, samples};
+use crate::support::{Daemon, hooked_snapshot, request, snapshot};
 
 /// Line by line, so that a difference is one line of output and not the page.
 #[track_caller]
-fn assert_golden(text: &str, golden: &str) {
+fn assert_golden(text: &str, name: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden").join(name);
+    if std::env::var_os("WRITE_GOLDEN").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap();
     for (number, (ours, wanted)) in text.lines().zip(golden.lines()).enumerate() {
         assert_eq!(ours, wanted, "line {}", number + 1);
     }
@@ -95,13 +32,13 @@ fn assert_golden(text: &str, golden: &str) {
 #[test]
 fn the_text_format_is_as_promised() {
     let text = encode(page(snapshot()), Format::Classic).unwrap();
-    assert_golden(&text, include_str!("golden/metrics.txt"));
+    assert_golden(&text, "metrics.txt");
 }
 
 #[test]
 fn the_openmetrics_format_is_as_promised() {
     let text = encode(page(snapshot()), Format::OpenMetrics100).unwrap();
-    assert_golden(&text, include_str!("golden/metrics.openmetrics.txt"));
+    assert_golden(&text, "metrics.openmetrics.txt");
 }
 
 #[test]
@@ -225,6 +162,20 @@ fn drops_over_listeners_are_the_total_of_the_api() {
     let samples = samples(&encode(page(snapshot), Format::Classic).unwrap());
     let drops = samples.iter().filter(|sample| sample.name == "reset_monitor_listener_drops_total");
     assert_eq!(drops.map(|sample| sample.value).sum::<f64>().to_string(), total.to_string());
+}
+
+#[test]
+fn an_alertmanager_has_series_where_one_is_told_and_none_elsewhere() {
+    let pushed = pushed(&["http://am-0:9093", "http://am-1:9093"]);
+    let plain = encode(page(snapshot()), Format::Classic).unwrap();
+    assert!(!plain.contains("reset_monitor_alertmanager_"));
+    let text = encode(Page { pushed, ..page(snapshot()) }, Format::Classic).unwrap();
+    for line in [
+        "reset_monitor_alertmanager_alerts_sent_total{alertmanager=\"am-0:9093\"} 0",
+        "reset_monitor_alertmanager_failures_total{alertmanager=\"am-1:9093\"} 0",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} is not in {text}");
+    }
 }
 
 #[test]

@@ -132,6 +132,8 @@ fn one_event_from_the_ring_to_the_metrics_page() {
     let page = Page {
         snapshot: Arc::new(snapshot),
         signals: Arc::from([]),
+        alerts: Arc::default(),
+        pushed: Arc::default(),
         version: "0".into(),
         kernel: "test".into(),
         process: None,

@@ -35,7 +35,7 @@ use monitor_common::record::Stage;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
-use crate::timeouts;
+use crate::{exposition, timeouts};
 use tower::ServiceExt;
 
 /// A router, and the ends that the daemon would hold.
@@ -237,6 +237,7 @@ pub(crate) fn snapshot() -> Snapshot {
             label: row.label,
             counts: row.counts,
             causes: row.causes.as_deref().copied().unwrap_or_default(),
+            details: matches!(row.label.scope, Scope::Address(_)).then(|| Box::new(exposition::details())),
         })
         .collect();
     let ports = vec![
@@ -471,21 +472,17 @@ fn row(scope: Scope, port: Option<u16>, role: Role, netns: Option<u32>, size: u6
 }
 
 pub(crate) fn signals() -> Vec<SignalRow> {
+    let row = |signal, hook: &str, status, why: &str, advice: &str| SignalRow {
+        signal,
+        hook: hook.to_owned(),
+        status,
+        why: why.to_owned(),
+        advice: advice.to_owned(),
+    };
+    let missing = ("no such \"hook\" here", "use 6.1 or newer");
     vec![
-        SignalRow {
-            signal: "reset_sent",
-            hook: "tcp_send_reset".to_owned(),
-            status: SignalStatus::Works,
-            why: String::new(),
-            advice: String::new(),
-        },
-        SignalRow {
-            signal: "reset_received",
-            hook: "none".to_owned(),
-            status: SignalStatus::Missing,
-            why: "no such \"hook\" here".to_owned(),
-            advice: "use 6.1 or newer".to_owned(),
-        },
+        row("reset_sent", "tcp_send_reset", SignalStatus::Works, "", ""),
+        row("reset_received", "none", SignalStatus::Missing, missing.0, missing.1),
     ]
 }
 

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
+use monitor::view::alerts::AlertsView;
 use monitor::view::listeners::ListenersView;
 use monitor::view::timeouts::TimeoutsView;
 use monitor::view::{EventsView, PeersView, SignalsView, StatusView};
@@ -93,6 +94,11 @@ impl Api {
     /// All peers.
     pub(crate) fn peers(&self) -> Result<PeersView> {
         self.json("/api/v1/peers?limit=200000")
+    }
+
+    /// What is firing or about to, and what is over.
+    pub(crate) fn alerts(&self) -> Result<AlertsView> {
+        self.json("/api/v1/alerts")
     }
 
     /// Listeners and what else fills up.

@@ -29,6 +29,8 @@ mod unheard;
 mod upload;
 mod used;
 
+pub(crate) use self::program::Program;
+
 use anyhow::Result;
 
 use crate::api::Api;

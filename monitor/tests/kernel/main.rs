@@ -7,6 +7,7 @@
 mod lab;
 mod scenarios;
 
+mod alerting;
 mod backends;
 mod budget;
 mod checks;
@@ -156,7 +157,8 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
         selection.add(Some(Need::OneKernel), beside_others(name, shared(daemon, run)));
     }
     let anywhere =
-        [lifecycle::TRIALS, checks::TRIALS_OF_ONE_KERNEL, listeners::TRIALS_OF_ONE_KERNEL].concat();
+        [alerting::TRIALS, lifecycle::TRIALS, checks::TRIALS_OF_ONE_KERNEL, listeners::TRIALS_OF_ONE_KERNEL]
+            .concat();
     for (name, run) in anywhere {
         selection.add(Some(Need::OneKernel), beside_others(name, run));
     }

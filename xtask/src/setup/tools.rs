@@ -17,13 +17,16 @@ use crate::cache::{Cache, remove as remove_directory};
 use crate::process::{capture, find_program, note, prefixed, step};
 
 /// Program, package, what it is for.
-const PROGRAMS: [(&str, &str, &str); 11] = [
+const PROGRAMS: [(&str, &str, &str); 14] = [
     ("ip", "iproute2", "network namespaces"),
     ("ss", "iproute2", "the kernel's own view of sockets"),
     ("openssl", "openssl", "a certificate for connections over TLS"),
     ("tcpdump", "tcpdump", "a second witness of resets"),
-    // Only for this program: installing the package would start a server.
+    // Only for these programs: installing the packages would start servers.
     ("promtool", "prometheus", "checks metrics and alert rules"),
+    ("prometheus", "prometheus", "scrapes the daemon and evaluates the rules that are shipped"),
+    ("prometheus-alertmanager", "prometheus-alertmanager", "what alerts are sent to"),
+    ("amtool", "prometheus-alertmanager", "asks it what has come"),
     ("nginx", "nginx", "a server of the lab"),
     ("haproxy", "haproxy", "a proxy of the lab"),
     ("curl", "curl", "a client of the lab"),

@@ -94,7 +94,7 @@ fn exchanges_never_go_down_whatever_walks_find_and_sums_hold() {
         let [_, series, total, ahead] = exchanges(&snapshot, 1);
         assert_eq!(series, total);
         assert_eq!(total, counted.iter().sum::<u64>() + ahead + retired);
-        for PeerSeries { label, counts, causes: _ } in &snapshot.series {
+        for PeerSeries { label, counts, .. } in &snapshot.series {
             let known = before.insert(*label, counts.exchanges).unwrap_or(0);
             assert!(counts.exchanges >= known, "{label:?} fell from {known} to {}", counts.exchanges);
         }

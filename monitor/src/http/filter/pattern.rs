@@ -28,7 +28,7 @@ impl PeerPattern {
     }
 
     /// Whether a row of counts belongs to what is asked for.
-    pub(super) fn has_scope(self, scope: Scope) -> bool {
+    pub(crate) fn has_scope(self, scope: Scope) -> bool {
         match scope {
             Scope::Address(address) => self.has_address(address),
             Scope::Network(network, bits) => match self.0 {

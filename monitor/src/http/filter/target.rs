@@ -1,6 +1,7 @@
 //! What to explain, as it is typed: a peer, a peer and its port, or a port of ours.
 
 use super::PeerPattern;
+use crate::snapshot::PeerLabel;
 
 /// A peer, a port, or both; never neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +10,15 @@ pub struct Target {
     pub peer: Option<PeerPattern>,
     /// Service port.
     pub port: Option<u16>,
+}
+
+impl Target {
+    /// Whether a peer is meant by it.
+    pub(crate) fn has(&self, label: &PeerLabel) -> bool {
+        let Self { peer, port } = *self;
+        peer.is_none_or(|peer| peer.has_scope(label.scope))
+            && port.is_none_or(|port| label.port == Some(port))
+    }
 }
 
 /// The text is not a [`Target`].

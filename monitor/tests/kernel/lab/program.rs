@@ -16,7 +16,7 @@ use crate::wait;
 
 /// A running program, with whatever it has started.
 #[derive(Debug)]
-pub(super) struct Program {
+pub(crate) struct Program {
     process: Watched,
     name: String,
     is_family: bool,
@@ -24,7 +24,7 @@ pub(super) struct Program {
 
 impl Program {
     /// Starts one that is a single process, in the calling thread's namespace. It ends with the thread at the latest.
-    pub(super) fn start(program: &str, arguments: &[&str]) -> Result<Self> {
+    pub(crate) fn start(program: &str, arguments: &[&str]) -> Result<Self> {
         let mut command = dying_with_parent(program)?;
         let process = Watched::spawn(command.args(arguments))?;
         Ok(Self { process, name: program.to_owned(), is_family: false })
@@ -39,7 +39,7 @@ impl Program {
     }
 
     /// Waits until it listens there.
-    pub(super) fn until_listening(&mut self, port: u16) -> Result<()> {
+    pub(crate) fn until_listening(&mut self, port: u16) -> Result<()> {
         let listens = wait::until("a program to listen", || {
             Ok(if oracle::listening(port)?.is_empty() { Err("no listener".to_owned()) } else { Ok(()) })
         });

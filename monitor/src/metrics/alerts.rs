@@ -1,0 +1,56 @@
+//! How many alerts are pending and firing, by name, and what was not kept.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::family::{Counter, Gauge};
+use crate::alerts::book::State;
+use crate::alerts::catalog::Alert;
+use crate::alerts::report::Report;
+use crate::push::Account;
+
+pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, report: &Report) -> fmt::Result {
+    let mut alerts = Gauge::new(
+        encoder,
+        "alerts",
+        "Alerts of the daemon itself that are pending or firing; of whom, /api/v1/alerts tells.",
+    )?;
+    for alert in Alert::ALL {
+        for state in [State::Pending, State::Firing] {
+            let count = report.count(alert, state) as u64;
+            alerts.line(&[("alert", alert.name()), ("state", state.name())], count)?;
+        }
+    }
+    Counter::single(
+        encoder,
+        "alerts_not_kept",
+        "Alerts that found no place among those of their name, once for each evaluation.",
+        report.not_kept,
+    )?;
+    Counter::single(
+        encoder,
+        "alerts_peers_left_out",
+        "Peers with resets whose alerts were not evaluated, because too many others had more resets.",
+        report.left_out,
+    )
+}
+
+/// Nothing where no Alertmanager is told.
+pub(super) fn encode_pushed(encoder: &mut DescriptorEncoder<'_>, pushed: &[Arc<Account>]) -> fmt::Result {
+    if pushed.is_empty() {
+        return Ok(());
+    }
+    let help = "Alerts that an Alertmanager took, those sent again among them.";
+    let mut sent = Counter::new(encoder, "alertmanager_alerts_sent", help)?;
+    for account in pushed {
+        sent.line(&[("alertmanager", &account.name)], account.sent())?;
+    }
+    let help = "Requests that an Alertmanager did not answer or did not take.";
+    let mut failures = Counter::new(encoder, "alertmanager_failures", help)?;
+    for account in pushed {
+        failures.line(&[("alertmanager", &account.name)], account.failures())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! One POST to one Alertmanager, within bounds of time and size. A connection each: they are a minute apart.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderValue, Method, Request, StatusCode, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
+use tokio::time::{error::Elapsed, timeout};
+use tokio_rustls::TlsConnector;
+
+use super::settings::{Address, Auth};
+use crate::terminal::printable;
+use crate::view::push::PostedAlertView;
+
+/// The API's path.
+const PATH: &str = "/api/v2/alerts";
+/// Of an answer, that is read at most: it is for a log.
+const ANSWER_BYTES: usize = 4_096;
+/// Of what it says, that is logged.
+const LONGEST_QUOTE: usize = 200;
+/// Of a file with a secret.
+const LONGEST_SECRET: u64 = 64 * 1_024;
+
+/// Why an instance does not have what it was to be told.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// It does not want it, and would not a moment later either.
+    #[error("it answered {status}: {said}")]
+    Refused { status: StatusCode, said: String },
+    /// It cannot, now.
+    #[error("it answered {status}: {said}")]
+    Unable { status: StatusCode, said: String },
+    /// It said nothing.
+    #[error("no answer after {seconds} s")]
+    Silent { seconds: f64 },
+    /// It cannot be reached, or breaks off.
+    #[error("{0}")]
+    Reach(String),
+    /// A file cannot be used.
+    #[error("{}: {why}", .path.display())]
+    File { path: PathBuf, why: String },
+}
+
+/// How one instance is reached.
+#[derive(Debug)]
+pub(super) struct Client {
+    address: Address,
+    timeout: Duration,
+    /// Made when it is needed first.
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Client {
+    pub(super) const fn new(address: Address, timeout: Duration) -> Self {
+        Self { address, timeout, tls: None }
+    }
+
+    /// Tells it these.
+    pub(super) async fn post(&mut self, alerts: &[PostedAlertView]) -> Result<(), Failure> {
+        let seconds = self.timeout.as_secs_f64();
+        match timeout(self.timeout, self.try_post(alerts)).await {
+            Ok(done) => done,
+            Err(Elapsed { .. }) => Err(Failure::Silent { seconds }),
+        }
+    }
+
+    async fn try_post(&mut self, alerts: &[PostedAlertView]) -> Result<(), Failure> {
+        let request = self.request(alerts).await?;
+        let host = self.address.authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let tcp = TcpStream::connect((host.as_str(), self.address.port())).await.map_err(reach)?;
+        if !self.address.encrypted {
+            return exchange(tcp, request).await;
+        }
+        let Ok(name) = ServerName::try_from(host.clone()) else {
+            return Err(Failure::Reach(format!("`{host}` is no name that a certificate can have")));
+        };
+        let config = self.tls().await?;
+        let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(reach)?;
+        exchange(stream, request).await
+    }
+
+    async fn request(&self, alerts: &[PostedAlertView]) -> Result<Request<Full<Bytes>>, Failure> {
+        let body = serde_json::to_vec(alerts).map_err(reach)?;
+        let Address { encrypted: _, authority, prefix, ca_file: _, auth } = &self.address;
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("{prefix}{PATH}"))
+            .header(header::HOST, authority.as_str())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::USER_AGENT, concat!("reset-monitor/", env!("CARGO_PKG_VERSION")))
+            .header(header::CONNECTION, "close");
+        let secret = match auth {
+            Auth::None => None,
+            Auth::Bearer(file) => Some((file, format!("Bearer {}", read_secret(file).await?))),
+            Auth::Basic(name, file) => {
+                let pair = format!("{name}:{}", read_secret(file).await?);
+                Some((file, format!("Basic {}", base64(pair.as_bytes()))))
+            }
+        };
+        if let Some((file, secret)) = secret {
+            let Ok(mut value) = HeaderValue::try_from(secret) else {
+                let why = "what it has cannot be sent: it must be one line of text".to_owned();
+                return Err(Failure::File { path: file.clone(), why });
+            };
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        request.body(Full::from(body)).map_err(reach)
+    }
+
+    async fn tls(&mut self) -> Result<Arc<ClientConfig>, Failure> {
+        if let Some(config) = &self.tls {
+            return Ok(Arc::clone(config));
+        }
+        let file = self.address.ca_file.clone();
+        let config = spawn_blocking(move || tls(file.as_deref())).await.map_err(reach)??;
+        Ok(Arc::clone(self.tls.insert(config)))
+    }
+}
+
+/// One request and its answer.
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: Request<Full<Bytes>>,
+) -> Result<(), Failure> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(reach)?;
+    let ask = async move {
+        let answer = sender.send_request(request).await.map_err(reach)?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let said = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
+        let said = said.map(Collected::to_bytes).unwrap_or_default();
+        let said: String = String::from_utf8_lossy(&said).chars().take(LONGEST_QUOTE).collect();
+        let said = printable(said.trim()).into_owned();
+        let is_final = status.is_client_error()
+            && status != StatusCode::TOO_MANY_REQUESTS
+            && status != StatusCode::REQUEST_TIMEOUT;
+        Err(if is_final { Failure::Refused { status, said } } else { Failure::Unable { status, said } })
+    };
+    // The connection ends with the request, whose failure tells more than its own.
+    let (answer, _ended) = tokio::join!(ask, connection);
+    answer
+}
+
+/// The first line of a file.
+async fn read_secret(file: &Path) -> Result<String, Failure> {
+    let path = file.to_owned();
+    let read = move || {
+        let wrong = |why: String| Failure::File { path: path.clone(), why };
+        let size = std::fs::metadata(&path).map_err(|error| wrong(error.to_string()))?.len();
+        if size > LONGEST_SECRET {
+            return Err(wrong("it is too long for a secret".to_owned()));
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
+        Ok(text.trim().to_owned())
+    };
+    spawn_blocking(read).await.map_err(reach)?
+}
+
+/// Whom to believe: who is in the file, or whom this host believes.
+fn tls(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
+    let mut roots = RootCertStore::empty();
+    if let Some(file) = ca_file {
+        let wrong = |why: String| Failure::File { path: file.to_owned(), why };
+        let text = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+        for certificate in CertificateDer::pem_slice_iter(&text) {
+            let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+            roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+        }
+        if roots.is_empty() {
+            return Err(wrong("there is no certificate in it; it must be PEM".to_owned()));
+        }
+    } else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Ok(Arc::new(builder.map_err(reach)?.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// The innermost reason: the outer ones name layers of libraries.
+fn reach(error: impl std::error::Error + 'static) -> Failure {
+    let mut inner: &(dyn std::error::Error + 'static) = &error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    let text = match inner.downcast_ref::<io::Error>() {
+        Some(error) => error.kind().to_string(),
+        None => inner.to_string(),
+    };
+    Failure::Reach(printable(&text).into_owned())
+}
+
+/// RFC 4648, for one header.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let at = |place: usize| u32::from(three.get(place).copied().unwrap_or(0));
+        let bits = at(0) << 16 | at(1) << 8 | at(2);
+        for place in 0..4 {
+            if place > three.len() {
+                text.push('=');
+            } else {
+                text.push(char::from(LETTERS[(bits >> (18 - 6 * place) & 63) as usize]));
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::base64;
+
+    #[test]
+    fn base64_is_as_the_rfc_has_it() {
+        for (text, encoded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(text.as_bytes()), encoded);
+        }
+        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
+    }
+}
