@@ -31,6 +31,7 @@ use crate::clock::WallClock;
 use crate::counts::Stories;
 use crate::snapshot::listening::Listening;
 use crate::snapshot::{PeerLabel, SignalRow};
+use crate::timeouts::Service;
 
 /// Counts of one peer, as they are published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +57,8 @@ pub struct PeerReading {
 /// Who gives up first, of one pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PairReading {
-    /// Inode number of its namespace.
-    pub netns: u32,
-    /// The other end.
-    pub label: PeerLabel,
+    /// A service that we connect to, or a port of ours with all its clients.
+    pub service: Service,
     /// The server's timeout less the client's, in milliseconds.
     pub margin_ms: i64,
 }

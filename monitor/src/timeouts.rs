@@ -21,7 +21,7 @@ use std::time::Duration;
 use monitor_common::counters::Kind;
 use monitor_common::peer::{Role, Side};
 
-use self::alignment::{Alignment, Verdict, align};
+use self::alignment::{Alignment, Verdict, align, current_margin};
 use self::estimate::Estimate;
 use self::margins::Margins;
 use self::samples::Samples;
@@ -144,7 +144,7 @@ pub struct TimeoutSeries {
     pub local: Option<Duration>,
     /// The peer's, likewise.
     pub peer: Option<Duration>,
-    /// The server's less the client's, in milliseconds.
+    /// The server's less the client's, in milliseconds; `None` also when neither has closed a quiet connection of late.
     pub margin_ms: Option<i64>,
 }
 
@@ -256,15 +256,16 @@ impl Timeouts {
             label,
             local: first(&row.local),
             peer: first(&row.peer),
-            margin_ms: row.alignment.margin_ms,
+            margin_ms: current_margin(&row.alignment, [&row.local, &row.peer], now),
         });
         series.collect()
     }
 
-    /// How much longer servers wait than clients, of every peer of which both are known; of very many, as of a few turns ago.
+    /// How much longer servers wait than clients, of every service and every port of ours of which both are known; of very many, as of a few
+    /// turns ago.
     pub fn margins(&mut self, now: Duration) -> Vec<PairReading> {
-        let Self { servers, clients, ports: _, live: _, margins } = self;
-        margins.turn([servers, clients], now)
+        let Self { servers, clients: _, ports, live: _, margins } = self;
+        margins.turn([servers, ports], now)
     }
 
     fn rows_of(&mut self, is_wanted: impl Fn(&Service) -> bool, now: Duration) -> Vec<TimeoutRow> {

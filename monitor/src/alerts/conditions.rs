@@ -39,8 +39,8 @@ impl Engine {
 
     pub(super) fn check_pairs(&mut self, pairs: &[PairReading], tick: u32, now: Duration) {
         let alert = Alert::KeepAliveMisaligned;
-        for &PairReading { netns, label, margin_ms } in pairs {
-            let subject = Subject::Peer { netns: Some(netns), label };
+        for &PairReading { service, margin_ms } in pairs {
+            let subject = Subject::of(service);
             let measure = Measure::Margin { milliseconds: margin_ms };
             if let Some(rule) = self.rules.on(alert, &subject)
                 && measure.value() < rule.threshold

@@ -106,11 +106,15 @@ impl Rules {
     /// The rule of an alert for somebody; `None` when it is off.
     pub(super) fn on(&self, alert: Alert, subject: &Subject) -> Option<Rule> {
         let mut rule = *self.of(alert);
-        if let Subject::Peer { netns: _, label } = subject {
-            for Override { target, alert: of, change } in &self.overrides {
-                if *of == alert && target.has(label) {
-                    rule = change.apply(rule);
-                }
+        let is_meant = |target: &Target| match subject {
+            Subject::Peer { netns: _, label } => target.has(label),
+            // All of its clients are meant, or none.
+            Subject::Port { netns: _, port } => target.peer.is_none() && target.port == Some(*port),
+            Subject::Listener { .. } | Subject::Signal(_) | Subject::Host => false,
+        };
+        for Override { target, alert: of, change } in &self.overrides {
+            if *of == alert && is_meant(target) {
+                rule = change.apply(rule);
             }
         }
         rule.enabled.then_some(rule)
@@ -161,6 +165,8 @@ mod tests {
         assert_eq!(of("10.1.0.1", 5433), Some(("0.1".to_owned(), 9)));
         assert_eq!(of("192.0.2.1", 5432), Some(("0.001".to_owned(), 3)));
         assert_eq!(of("10.1.0.1", 22), None, "off");
+        assert_eq!(rules.on(Alert::ResetRatioHigh, &Subject::Port { netns: 1, port: 22 }), None);
+        assert!(rules.on(Alert::ResetRatioHigh, &Subject::Port { netns: 1, port: 5432 }).is_some());
         let other = rules.on(Alert::ResetBurst, &peer("10.1.0.1", 22)).unwrap();
         assert_eq!(other, Alert::ResetBurst.default_rule(), "other alerts are as they were");
     }

@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 
+use monitor_common::peer::Role;
+
 use super::catalog::Alert;
 use crate::event::role_name;
-use crate::snapshot::PeerLabel;
+use crate::snapshot::{PeerLabel, Scope};
+use crate::timeouts::Service;
 
 /// A listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +40,13 @@ pub enum Subject {
         /// The rest.
         label: PeerLabel,
     },
+    /// A port of ours with all its clients.
+    Port {
+        /// Inode number of its namespace.
+        netns: u32,
+        /// Which.
+        port: u16,
+    },
     /// A listener.
     Listener {
         /// Inode number of its namespace; `None` for several.
@@ -51,6 +61,18 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// Of a service: its peer, or without one the port.
+    pub fn of(service: Service) -> Self {
+        let Service { netns, peer, port, role } = service;
+        match peer {
+            Some(peer) => {
+                let label = PeerLabel { scope: Scope::Address(peer), port: Some(port), role };
+                Self::Peer { netns: Some(netns), label }
+            }
+            None => Self::Port { netns, port },
+        }
+    }
+
     /// The labels, besides those that every alert has. Spelt as on the metrics page.
     pub fn labels(&self) -> Vec<(&'static str, String)> {
         let netns = |netns: &Option<u32>| netns.map(|netns| ("netns", netns.to_string()));
@@ -63,6 +85,11 @@ impl Subject {
                 labels.extend(netns(within));
                 labels
             }
+            Self::Port { netns, port } => vec![
+                ("port", port.to_string()),
+                ("role", role_name(Role::Server).to_owned()),
+                ("netns", netns.to_string()),
+            ],
             Self::Listener { netns: within, listener } => {
                 let mut labels = vec![("listener", listener.to_string())];
                 labels.extend(netns(within));
@@ -87,6 +114,7 @@ impl std::fmt::Display for Subject {
                 }
                 write!(out, " ({})", role_name(*role))
             }
+            Self::Port { netns: _, port } => write!(out, "clients of port {port}"),
             Self::Listener { netns: _, listener } => listener.fmt(out),
             Self::Signal(name) => out.write_str(name),
             Self::Host => out.write_str("this host"),

@@ -16,6 +16,7 @@ use crate::clock::WallClock;
 use crate::counts::Stories;
 use crate::snapshot::listening::{ConntrackRow, ListenerOverflows, Listening, OverflowRow, StageCounts};
 use crate::snapshot::{PeerLabel, Scope, SignalRow, SignalStatus};
+use crate::timeouts::Service;
 
 mod random;
 mod windows;
@@ -179,7 +180,11 @@ fn deliberate_closes_refusals_and_scans_are_in_none_of_these_counts() {
 
 #[test]
 fn a_margin_below_zero_is_misaligned_and_none_is_not() {
-    let pair = |margin_ms| PairReading { netns: 1, label: label(7), margin_ms };
+    let peer = Some("10.0.0.7".parse().unwrap());
+    let pair = |margin_ms| PairReading {
+        service: Service { netns: 1, peer, port: 80, role: Role::Client },
+        margin_ms,
+    };
     for (margin_ms, expected) in [(-1, Some(State::Pending)), (0, None), (5_000, None)] {
         let mut run = Run::new(Host { pairs: vec![pair(margin_ms)], ..Host::default() });
         assert_eq!(run.ticks(1).state(Alert::KeepAliveMisaligned), expected, "{margin_ms}");

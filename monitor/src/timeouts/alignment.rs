@@ -81,6 +81,17 @@ pub(super) fn align(client: &SideFacts, server: &SideFacts, now: Duration) -> Al
     Alignment { verdict, client: Some(client), server: closes, margin_ms }
 }
 
+/// An alert and its metric go by what was seen within this time, or within three of the server's timeouts if that is longer.
+pub(super) const CURRENT: Duration = Duration::from_hours(1);
+
+/// The margin, if one of both has closed a quiet connection of late. A pair that is gone, as that of a container which was replaced,
+/// loses no more requests.
+pub(super) fn current_margin(alignment: &Alignment, sides: [&SideFacts; 2], now: Duration) -> Option<i64> {
+    let last = sides.iter().filter_map(|side| side.moments.last()).max()?;
+    let long = alignment.server.map_or(CURRENT, |server| CURRENT.max(server * 3));
+    alignment.margin_ms.filter(|_| now.saturating_sub(*last) <= long)
+}
+
 /// Whether the server has closed since the client gives up by itself. When a client was changed, it has not.
 fn still_closes(client: &SideFacts, server: &SideFacts, now: Duration) -> bool {
     server.estimates.iter().any(|estimate| {

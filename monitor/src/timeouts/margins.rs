@@ -1,4 +1,5 @@
-//! How much longer servers wait than clients, for alerts: of every pair, a bounded number at a time.
+//! How much longer servers wait than clients, for alerts: of every service that we connect to, and of each port of ours with all its clients
+//! together, of which a web server may have thousands. A bounded number at a time.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
@@ -6,14 +7,13 @@ use std::time::Duration;
 
 use monitor_common::peer::Role;
 
-use super::alignment::align;
+use super::alignment::{align, current_margin};
 use super::{Service, Sides};
 use crate::alerts::PairReading;
 use crate::bounded::Bounded;
-use crate::snapshot::{PeerLabel, Scope};
 
-/// Pairs looked at in one turn. All 4,096 of them, with as many samples as are kept, would take 43 ms, and nothing else is done meanwhile;
-/// these take 5 ms, and on most hosts are all there are.
+/// Pairs looked at in one turn: with as many samples as are kept, 4,096 of them took 43 ms, in which nothing else is done. On most hosts
+/// these are all there are.
 const AT_ONCE: usize = 512;
 
 /// Margins as they were when they were looked at last.
@@ -26,17 +26,17 @@ pub(super) struct Margins {
 impl Margins {
     /// One turn: what is known of all pairs of these, after some have been looked at.
     pub(super) fn turn(&mut self, all: [&mut Bounded<Service, Sides>; 2], now: Duration) -> Vec<PairReading> {
-        let [servers, clients] = all;
-        let pairs = servers.len() + clients.len();
+        let [servers, ports] = all;
+        let pairs = servers.len() + ports.len();
         let slices = pairs.div_ceil(AT_ONCE).max(1) as u64;
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let slice = self.turn % slices;
         self.turn = self.turn.wrapping_add(1);
         self.known.retain(|service, _| match service.role {
             Role::Client => servers.get(service).is_some(),
-            Role::Server => clients.get(service).is_some(),
+            Role::Server => ports.get(service).is_some(),
         });
-        for (service, sides) in [servers, clients].into_iter().flat_map(Bounded::iter_mut) {
+        for (service, sides) in [servers, ports].into_iter().flat_map(Bounded::iter_mut) {
             if hasher.hash_one(service) % slices != slice {
                 continue;
             }
@@ -45,12 +45,9 @@ impl Margins {
                 None => self.known.remove(service),
             };
         }
-        let reading = |(service, &margin_ms): (&Service, &i64)| {
-            let Service { netns, peer, port, role } = *service;
-            let label = PeerLabel { scope: Scope::Address(peer?), port: Some(port), role };
-            Some(PairReading { netns, label, margin_ms })
-        };
-        self.known.iter().filter_map(reading).collect()
+        let reading =
+            |(service, margin_ms): (&Service, &i64)| PairReading { service: *service, margin_ms: *margin_ms };
+        self.known.iter().map(reading).collect()
     }
 }
 
@@ -63,7 +60,8 @@ fn margin(role: Role, sides: &mut Sides, now: Duration) -> Option<i64> {
     if !server.may_have_estimates() {
         return None;
     }
-    align(&client.facts(now), &server.facts(now), now).margin_ms
+    let (client, server) = (client.facts(now), server.facts(now));
+    current_margin(&align(&client, &server, now), [&client, &server], now)
 }
 
 #[cfg(test)]
@@ -73,6 +71,7 @@ mod tests {
 
     use monitor_common::peer::Side;
 
+    use super::super::alignment::CURRENT;
     use super::super::{PEERS, Timeouts, take};
     use super::*;
 
@@ -98,8 +97,46 @@ mod tests {
         let mut many = timeouts(u32::try_from(PEERS).unwrap());
         let known: Vec<usize> = (0..4).map(|_| many.margins(now).len()).collect();
         assert!(known.is_sorted() && known[0] < 2 * AT_ONCE && known[3] == PEERS, "{known:?}");
-        let labels: HashSet<PeerLabel> = many.margins(now).iter().map(|pair| pair.label).collect();
-        assert_eq!(labels.len(), PEERS);
+        let services: HashSet<Service> = many.margins(now).iter().map(|pair| pair.service).collect();
+        assert_eq!(services.len(), PEERS);
+    }
+
+    #[test]
+    fn a_port_of_ours_is_one_pair_with_all_its_clients() {
+        let mut timeouts = Timeouts::default();
+        let port = Service { netns: 1, peer: None, port: 443, role: Role::Server };
+        for client in 0..100 {
+            let peer = Some(Ipv4Addr::from_bits(client).into());
+            for minute in 0..4 {
+                let at = Duration::from_mins(10 + minute);
+                take(
+                    timeouts.clients.entry(Service { peer, ..port }),
+                    Side::Local,
+                    at,
+                    Duration::from_mins(1),
+                );
+                take(timeouts.ports.entry(port), Side::Local, at, Duration::from_mins(1));
+            }
+        }
+        let margins = timeouts.margins(Duration::from_hours(1));
+        let [PairReading { service, margin_ms }] = margins[..] else { panic!("{margins:?}") };
+        assert_eq!(service, port);
+        assert!(margin_ms < 0, "{margin_ms}");
+    }
+
+    #[test]
+    fn a_pair_that_was_not_seen_for_an_hour_has_no_margin() {
+        let mut timeouts = timeouts(1);
+        let last = Duration::from_mins(13);
+        assert_eq!(timeouts.margins(last + CURRENT).len(), 1);
+        assert_eq!(timeouts.margins(last + CURRENT + Duration::from_secs(1)), []);
+        // Of a server that waits for an hour, three are looked back on.
+        let peer = Some(Ipv4Addr::LOCALHOST.into());
+        let sides = timeouts.servers.entry(Service { netns: 1, peer, port: 81, role: Role::Client });
+        for number in 1..5 {
+            take(sides, Side::Peer, Duration::from_hours(1) * number, Duration::from_hours(1));
+        }
+        assert_eq!(timeouts.margins(Duration::from_hours(7)).len(), 1);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use monitor::http::server::serve;
 use monitor::snapshot::listening::{ConntrackRow, Listening};
 use monitor::snapshot::{PeerLabel, Scope, Snapshot};
 use monitor::terminal::Output;
+use monitor::timeouts::Service;
 use monitor::view::ErrorView;
 use monitor::view::alerts::AlertsView;
 use monitor_common::peer::Role;
@@ -42,7 +43,15 @@ fn label(address: &str, port: u16, role: Role) -> PeerLabel {
 /// Evaluates what a host showed at each of these seconds after the start, and how many resets a peer had by then.
 fn evaluate(rules: Rules, moments: &[(u64, u64)]) -> Report {
     let snapshot = Snapshot { listening: listening(), ..hooked_snapshot() };
-    let pairs = vec![PairReading { netns: 1, label: label("10.0.0.1", 8080, Role::Client), margin_ms: -28 }];
+    let pairs = vec![PairReading {
+        service: Service {
+            netns: 1,
+            peer: Some("10.0.0.1".parse().unwrap()),
+            port: 8080,
+            role: Role::Client,
+        },
+        margin_ms: -28,
+    }];
     let mut engine = Engine::new(rules, STARTED);
     for (seconds, reset) in moments {
         let peer = PeerReading {

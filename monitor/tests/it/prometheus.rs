@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use clap::CommandFactory as _;
+use monitor::alerts::catalog::Alert;
 use monitor::cli::Cli;
 use monitor::metrics::encode;
 use monitor::metrics::negotiate::Format;
-use monitor::snapshot::{SignalRow, Snapshot};
+use monitor::snapshot::{SignalRow, SignalStatus, Snapshot};
 
 use crate::exposition::{families, full_page, page, samples};
 use crate::metrics_page::queries;
@@ -17,20 +19,60 @@ use crate::support::{signals, snapshot};
 
 const RULES: [&str; 3] = ["recording.yml", "alerts.yml", "fleet.yml"];
 
-/// The alerts with their severity and how long what they say must hold. All but the last one are the daemon's own as well.
-const ALERTS: [(&str, &str, &str); 11] = [
-    ("ResetRatioHigh", "critical", "10m"),
-    ("ConnectionResetRatioHigh", "warning", "10m"),
-    ("KeepAliveMisaligned", "warning", "5m"),
-    ("IdleReuseResets", "warning", "0m"),
-    ("MiddleboxResets", "warning", "0m"),
-    ("ResetBurst", "critical", "0m"),
-    ("ListenOverflow", "critical", "0m"),
-    ("ConntrackNearlyFull", "critical", "5m"),
-    ("EventsLost", "warning", "0m"),
-    ("SignalMissing", "warning", "5m"),
-    ("ResetMonitorDown", "warning", "5m"),
-];
+/// What only Prometheus can see.
+const DOWN: &str = "ResetMonitorDown";
+
+/// An alert as the rules must have it.
+struct Shipped {
+    name: &'static str,
+    severity: &'static str,
+    /// How long what it says must hold.
+    pending: String,
+    /// What its expression must have.
+    parts: Vec<String>,
+}
+
+/// Those of the daemon's own catalog, in its order, and the one that only Prometheus can see.
+fn shipped() -> Vec<Shipped> {
+    let minutes = |time: Duration| format!("{}m", time.as_secs() / 60);
+    let of = |alert: Alert| {
+        let rule = alert.default_rule();
+        assert_eq!(minutes(rule.hold), "5m", "{}", alert.name());
+        let (from, above) = (format!(">= {}", rule.threshold), format!("> {}", rule.threshold));
+        let increase = format!(":increase{}", minutes(rule.window));
+        let parts = match alert {
+            Alert::ResetRatioHigh | Alert::ConnectionResetRatioHigh => vec![
+                format!(":ratio{} {above}\n", minutes(rule.window)),
+                format!("connections_reset{increase} >= {}\n", rule.min_resets),
+                format!("{increase} >= {}\n", rule.min_volume),
+            ],
+            Alert::IdleReuseResets | Alert::MiddleboxResets | Alert::ResetBurst | Alert::ListenOverflow => {
+                vec![increase, from]
+            }
+            Alert::EventsLost => vec![increase, above],
+            Alert::KeepAliveMisaligned => {
+                vec![
+                    format!("{{role=\"client\"}} < {}\n", rule.threshold),
+                    format!(
+                        "(reset_monitor_keepalive_margin_seconds{{role=\"server\"}}) < {}\n",
+                        rule.threshold
+                    ),
+                ]
+            }
+            Alert::ConntrackNearlyFull => vec![above],
+            Alert::SignalMissing => vec![format!("status=\"{}\"", SignalStatus::Missing.name())],
+        };
+        Shipped {
+            name: alert.name(),
+            severity: alert.severity().name(),
+            pending: minutes(rule.lasting),
+            parts,
+        }
+    };
+    let down =
+        Shipped { name: DOWN, severity: "warning", pending: "5m".to_owned(), parts: vec!["up{".to_owned()] };
+    Alert::ALL.into_iter().map(of).chain([down]).collect()
+}
 
 fn file(name: &str) -> String {
     fs::read_to_string(root().join("deploy/prometheus").join(name)).unwrap()
@@ -75,7 +117,7 @@ fn every_case_of_the_rules_holds() {
 #[test]
 fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
     let text: String = cases().iter().map(|name| file(name)).collect();
-    for (alert, _, _) in ALERTS {
+    for Shipped { name: alert, .. } in shipped() {
         let checks: Vec<&str> = text
             .split("- expr: ")
             .filter(|check| check.contains(&format!("alertname=\"{alert}\",alertstate=\"firing\"")))
@@ -161,9 +203,13 @@ fn alerts_are_the_promised_ones_and_each_says_what_it_is_and_what_to_do() {
     let rules = file("alerts.yml");
     let readme = file("README.md");
     let alerts: Vec<&str> = rules.split("- alert: ").skip(1).collect();
-    assert_eq!(alerts.len(), ALERTS.len());
-    for (rule, (name, severity, pending)) in alerts.into_iter().zip(ALERTS) {
+    assert_eq!(alerts.len(), shipped().len());
+    for (rule, Shipped { name, severity, pending, parts }) in alerts.into_iter().zip(shipped()) {
         assert_eq!(rule.lines().next(), Some(name));
+        let (expression, _) = rule.split_once("        for: ").unwrap();
+        for part in parts {
+            assert!(expression.contains(&part), "{name}: {part} in {expression}");
+        }
         for part in [
             format!("\n        for: {pending}\n"),
             "\n        keep_firing_for: 5m\n".to_owned(),

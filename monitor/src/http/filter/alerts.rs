@@ -40,6 +40,7 @@ impl AlertFilter {
         let Self { state, alert, peer, port } = *self;
         let (scope, its_port) = match row.identity.subject {
             Subject::Peer { netns: _, label } => (Some(label.scope), label.port),
+            Subject::Port { netns: _, port } => (None, Some(port)),
             Subject::Listener { netns: _, listener: Listener::At(address) } => (None, Some(address.port())),
             Subject::Listener { netns: _, listener: Listener::Other | Listener::Unknown }
             | Subject::Signal(_)
