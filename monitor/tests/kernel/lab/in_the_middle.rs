@@ -9,6 +9,7 @@ use super::bench::Bench;
 use super::nginx::{Nginx, Settings};
 use super::program::{Client, QUIET};
 use crate::api::Api;
+use crate::clock::now;
 use crate::ledger::Role;
 use crate::needs::Need;
 use crate::netns::Joined;
@@ -56,6 +57,7 @@ impl Chain<'_, '_> {
     fn play(&mut self) -> Result<()> {
         let mut proxy = self.proxy("60s")?;
         // Everybody in front holds on: the proxy closes its clients, and the server the proxy.
+        let begin = now();
         let clients = PATHS.map(|path| self.served_at(path));
         let told = wait::until("a chain that is misaligned in both hops", || {
             let chain = self.told()?;
@@ -67,6 +69,7 @@ impl Chain<'_, '_> {
         let told = told.context("no chain")?;
         ensure!((told.port, &*told.verdict) == (self.bench.place.port, "misaligned"), "{told:?}");
         ensure!(told.hops[0].peer.is_none() && told.hops[1].port == self.behind.port, "{told:?}");
+        let misaligned = now().saturating_sub(begin);
         drop(clients);
         self.no_more_than(0)?;
         self.race(&proxy)?;
@@ -82,6 +85,7 @@ impl Chain<'_, '_> {
             drop(client);
             Ok(())
         };
+        let aligned_from = now();
         PATHS.iter().try_for_each(|_| load())?;
         wait::until("a chain that is aligned in both hops", || {
             load()?;
@@ -92,6 +96,10 @@ impl Chain<'_, '_> {
             });
             Ok(if is_so { Ok(()) } else { Err(format!("{chain:?}")) })
         })?;
+        // For as long again.
+        while now().saturating_sub(aligned_from) < misaligned {
+            load()?;
+        }
         // The one of the race.
         self.no_more_than(1)
     }

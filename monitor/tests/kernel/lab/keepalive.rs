@@ -13,7 +13,7 @@ use super::nginx::{Nginx, Settings};
 use super::program::Program;
 use super::used::{Use, http, quiets, redis, tls};
 use super::{haproxy, node};
-use crate::clock::Moment;
+use crate::clock::{Moment, now};
 use crate::ledger::Role;
 use crate::needs::Need;
 use crate::wait;
@@ -98,17 +98,25 @@ pub(super) fn redis_server(bench: &Bench<'_>, timeout: u32) -> Result<Program> {
 
 /// Inferred and misaligned before any reset; the race that was to be expected; and what the advice says.
 fn whole_story(bench: &mut Bench<'_>, moments: (usize, Duration), make: Use) -> Result<()> {
-    is_inferred(bench, moments, make)?;
+    let ((), misaligned) = Moment::of(|| is_inferred(bench, moments, make))?;
     let port = make(&bench.place)?.too_late()?;
     bench.reset(port, Role::Server, "idle_reuse");
-    wait::until("the pair to be aligned", || {
+    let load = || -> Result<()> {
         let client = make(&bench.place)?;
         wait::quiet_for(APART);
-        client.give_up()?;
+        client.give_up()
+    };
+    let aligned_from = now();
+    wait::until("the pair to be aligned", || {
+        load()?;
         let rows = rows(bench)?;
         let aligned = rows.iter().all(|row| row.verdict == "aligned" && row.margin_seconds > Some(5.0));
         Ok(if aligned { Ok(()) } else { Err(format!("{rows:?}")) })
     })?;
+    // For as long again.
+    while now().saturating_sub(aligned_from) < misaligned.after.saturating_sub(misaligned.before) {
+        load()?;
+    }
     // That one, and no other since.
     for role in [Role::Client, Role::Server] {
         ensure!(bench.counts(role)?.reset == 1, "resets: {:?}", bench.counts(role)?);
