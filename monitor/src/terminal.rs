@@ -205,6 +205,12 @@ pub fn ends_quietly(printed: io::Result<()>) -> io::Result<()> {
     }
 }
 
+/// What the system says, without the number of the error.
+pub fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;

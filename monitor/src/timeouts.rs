@@ -244,10 +244,13 @@ impl Timeouts {
             };
             labels.contains(&label).then_some(label)
         };
+        let margin_of = |row: &TimeoutRow| current_margin(&row.alignment, [&row.local, &row.peer], now);
         let mut worst = BTreeMap::<PeerLabel, TimeoutRow>::new();
         for row in self.rows_of(|service| label(service).is_some(), now) {
             let Some(label) = label(&row.service) else { continue };
-            if worst.get(&label).is_none_or(|known| row.badness() < known.badness()) {
+            // Of a namespace that is gone only while there is no other.
+            let rank = |row: &TimeoutRow| (margin_of(row).is_none(), row.badness());
+            if worst.get(&label).is_none_or(|known| rank(&row) < rank(known)) {
                 worst.insert(label, row);
             }
         }
@@ -256,7 +259,7 @@ impl Timeouts {
             label,
             local: first(&row.local),
             peer: first(&row.peer),
-            margin_ms: current_margin(&row.alignment, [&row.local, &row.peer], now),
+            margin_ms: margin_of(&row),
         });
         series.collect()
     }

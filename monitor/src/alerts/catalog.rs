@@ -223,7 +223,7 @@ impl Alert {
                 "Run `reset-monitor explain PEER:PORT`: it says which cause dominates, on what evidence, and what to change. `reset-monitor events --peer PEER` shows the single resets. If the peer was just restarted or deployed, let it drain its connections before it ends."
             }
             Self::KeepAliveMisaligned => {
-                "Run `reset-monitor timeouts --peer PEER`: it shows both timeouts and the value to set. Let the client give up first, by five seconds or more: lower the client's idle timeout, or raise the server's. `reset-monitor probe` measures it again."
+                "Run `reset-monitor timeouts --peer PEER`, for clients of a port of ours `--port PORT`: it shows both timeouts and the value to set. Let the client give up first, by five seconds or more: lower the client's idle timeout, or raise the server's. `reset-monitor probe` measures it again."
             }
             Self::IdleReuseResets => {
                 "Run `reset-monitor explain PEER:PORT` for the timeout that was seen and the setting to change. Let the client give up quiet connections five seconds before the server does, and retry idempotent requests once."

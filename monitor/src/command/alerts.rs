@@ -143,7 +143,8 @@ fn cells(alert: &AlertView) -> [Cell; 6] {
         (Some(peer), Some(port)) if peer == port => peer.to_owned(),
         (Some(peer), Some(port)) if peer.contains(':') => format!("[{peer}]:{port}"),
         (Some(peer), Some(port)) => format!("{peer}:{port}"),
-        _ => label("listener").or(label("signal")).unwrap_or_default().to_owned(),
+        (None, Some(port)) => format!(":{port}"),
+        (Some(_) | None, None) => label("listener").or(label("signal")).unwrap_or_default().to_owned(),
     };
     [
         Cell::styled(&**state, style),

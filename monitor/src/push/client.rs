@@ -21,7 +21,7 @@ use tokio::time::{error::Elapsed, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::settings::{Address, Auth};
-use crate::terminal::printable;
+use crate::terminal::{printable, words};
 use crate::view::push::PostedAlertView;
 
 /// The API's path.
@@ -87,8 +87,14 @@ impl Client {
             return Err(Failure::Reach(format!("`{host}` is no name that a certificate can have")));
         };
         let config = self.tls().await?;
-        let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(reach)?;
-        exchange(stream, request).await
+        match TlsConnector::from(config).connect(name, tcp).await {
+            Ok(stream) => exchange(stream, request).await,
+            Err(error) => {
+                // The next try reads the file anew: whom to believe may have changed.
+                self.tls = None;
+                Err(reach(error))
+            }
+        }
     }
 
     async fn request(&self, alerts: &[PostedAlertView]) -> Result<Request<Full<Bytes>>, Failure> {
@@ -186,6 +192,10 @@ fn tls(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
         }
     } else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            let why = "this host believes nobody: install ca-certificates, or set ca_file";
+            return Err(Failure::Reach(why.to_owned()));
+        }
     }
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
@@ -199,7 +209,7 @@ fn reach(error: impl std::error::Error + 'static) -> Failure {
         inner = source;
     }
     let text = match inner.downcast_ref::<io::Error>() {
-        Some(error) => error.kind().to_string(),
+        Some(error) => words(error),
         None => inner.to_string(),
     };
     Failure::Reach(printable(&text).into_owned())

@@ -198,16 +198,17 @@ impl Address {
 
 fn address(url: &str, place: &str) -> Result<Address, PushError> {
     let bad = || wrong(place, format!("`{url}` is not a URL such as http://alertmanager:9093"));
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    if after_scheme.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
+        // The URL itself is not repeated, however else it is wrong: it has a password.
+        return Err(wrong(place, "it has a name or password: use username and password_file instead"));
+    }
     let uri: Uri = url.parse().or(Err(bad()))?;
     let encrypted = uri.scheme() == Some(&Scheme::HTTPS);
     if (!encrypted && uri.scheme() != Some(&Scheme::HTTP)) || uri.query().is_some() {
         return Err(bad());
     }
     let authority = uri.authority().filter(|authority| !authority.host().is_empty()).ok_or_else(bad)?;
-    if authority.as_str().contains('@') {
-        // The URL itself is not repeated: it has a password.
-        return Err(wrong(place, "it has a name or password: use username and password_file instead"));
-    }
     let path = uri.path().trim_end_matches('/');
     let prefix = path.strip_suffix("/api/v2/alerts").unwrap_or(path).to_owned();
     Ok(Address { encrypted, authority: authority.clone(), prefix, ca_file: None, auth: Auth::None })
@@ -272,6 +273,9 @@ mod tests {
             ("", "am-0:9093", "--alertmanager: `am-0:9093` is not a URL such as"),
             ("", "ftp://am-0", "is not a URL such as http://alertmanager:9093"),
             ("", "http://us:secret@am-0", "--alertmanager: it has a name or password: use username"),
+            ("", "https://us:secret@am-0/?x", "--alertmanager: it has a name or password: use username"),
+            ("", "ftp://us:secret@am-0", "--alertmanager: it has a name or password: use username"),
+            ("", "us:secret@am-0:port", "--alertmanager: it has a name or password: use username"),
             ("resend = \"1h\"\n", "", "push.resend: it is 1h, and must be between 1s and 5m"),
             ("[labels]\npeer = \"x\"\n", "", "push.labels: `peer` is a label of alerts"),
             ("[labels]\n\"a b\" = \"x\"\n", "", "push.labels: `a b` is no name of a label"),

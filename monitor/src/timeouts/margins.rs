@@ -72,8 +72,9 @@ mod tests {
     use monitor_common::peer::Side;
 
     use super::super::alignment::CURRENT;
-    use super::super::{PEERS, Timeouts, take};
+    use super::super::{PEERS, TimeoutSeries, Timeouts, take};
     use super::*;
+    use crate::snapshot::{PeerLabel, Scope};
 
     /// Peers of which each closes after a minute, and this host never.
     fn timeouts(peers: u32) -> Timeouts {
@@ -137,6 +138,31 @@ mod tests {
             take(sides, Side::Peer, Duration::from_hours(1) * number, Duration::from_hours(1));
         }
         assert_eq!(timeouts.margins(Duration::from_hours(7)).len(), 1);
+    }
+
+    /// A pod was replaced: what is known of the old one says nothing of the new one.
+    #[test]
+    fn a_series_is_of_the_namespace_that_was_seen_of_late() {
+        let mut timeouts = Timeouts::default();
+        let peer = Some(Ipv4Addr::LOCALHOST.into());
+        for (netns, idle, from) in [(1, 5, Duration::from_mins(1)), (2, 9, Duration::from_hours(3))] {
+            let sides = timeouts.servers.entry(Service { netns, peer, port: 80, role: Role::Client });
+            for number in 0..4 {
+                let at = from + Duration::from_secs(2) * number;
+                take(sides, Side::Peer, at, Duration::from_secs(idle));
+            }
+        }
+        // The older one is the worse one: it was later by more.
+        let older = timeouts.servers.entry(Service { netns: 1, peer, port: 80, role: Role::Client });
+        older.local.let_pass(Duration::from_mins(2), Duration::from_millis(5_200));
+        let scope = Scope::Address(Ipv4Addr::LOCALHOST.into());
+        let label = PeerLabel { scope, port: Some(80), role: Role::Client };
+        let series = timeouts.series(&HashSet::from([label]), Duration::from_hours(3) + CURRENT / 2);
+        let [TimeoutSeries { peer, margin_ms, .. }] = series[..] else { panic!("{series:?}") };
+        assert_eq!(peer, Some(Duration::from_secs(9)));
+        assert!(margin_ms.is_some_and(|margin| margin < 0), "{margin_ms:?}");
+        let gone = timeouts.series(&HashSet::from([label]), Duration::from_hours(9));
+        assert_eq!(gone[0].margin_ms, None);
     }
 
     #[test]

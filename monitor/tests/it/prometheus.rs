@@ -52,9 +52,9 @@ fn shipped() -> Vec<Shipped> {
             Alert::EventsLost => vec![increase, above],
             Alert::KeepAliveMisaligned => {
                 vec![
-                    format!("{{role=\"client\"}} < {}\n", rule.threshold),
+                    format!("{{role=\"client\"}}[2m]) < {}\n", rule.threshold),
                     format!(
-                        "(reset_monitor_keepalive_margin_seconds{{role=\"server\"}}) < {}\n",
+                        "(reset_monitor_keepalive_margin_seconds{{role=\"server\"}}[2m])) < {}\n",
                         rule.threshold
                     ),
                 ]

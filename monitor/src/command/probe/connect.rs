@@ -11,9 +11,10 @@ use tokio::time::{error::Elapsed, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::failure::{Failure, words};
+use super::failure::Failure;
 use super::tap::Tap;
 use super::tls;
+use crate::terminal::words;
 
 /// A goodbye of TLS takes at most so long.
 const GOODBYE: Duration = Duration::from_millis(500);

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::{error::Elapsed, timeout};
 
 use super::connect::Stream;
-use super::failure::{Failure, words};
+use super::failure::Failure;
 use super::http::{Answering, Head};
 use super::outcome::Answer;
 use super::tap::RawEnd;
-use crate::terminal::printable;
+use crate::terminal::{printable, words};
 
 /// Longest answer, in bytes.
 const ANSWER_BYTES: u64 = 16 << 20;

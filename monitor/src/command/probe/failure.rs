@@ -281,12 +281,6 @@ fn hint(kind: io::ErrorKind) -> &'static str {
     }
 }
 
-/// What the system says, without the number of the error.
-pub fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,11 +10,11 @@ use tokio::time::{sleep, timeout};
 use super::connect::Stream;
 use super::connection::stopped;
 use super::exchange::{Ask, Unanswered, exchange};
-use super::failure::{Failure, words};
+use super::failure::Failure;
 use super::outcome::{Answer, End, How, Reuse};
 use super::tap::RawEnd;
 use crate::clock;
-use crate::terminal::printable;
+use crate::terminal::{printable, words};
 
 /// After a FIN, a reset that a request has drawn comes at once, or after a round trip.
 const RESET: Duration = Duration::from_secs(2);

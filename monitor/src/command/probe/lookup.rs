@@ -9,8 +9,9 @@ use rustix::net::{AddressFamily, SocketType, socket};
 use tokio::net::lookup_host;
 use tokio::time::{error::Elapsed, timeout};
 
-use super::failure::{Failure, words};
+use super::failure::Failure;
 use super::target::Target;
+use crate::terminal::words;
 
 /// Which addresses of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use super::failure::{ProbeUsageError, words};
+use super::failure::ProbeUsageError;
 use super::tap::RawEnd;
 use super::target::Target;
-use crate::terminal::printable;
+use crate::terminal::{printable, words};
 
 /// Which certificates are believed.
 #[derive(Clone, Copy, Debug)]
