@@ -1,6 +1,7 @@
 //! Text for terminals: aligned tables, the decision about colour, and nothing that a hostile name could do to a screen.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
 
@@ -203,6 +204,15 @@ pub fn ends_quietly(printed: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
+}
+
+/// The first cause of an error: the outer ones name layers of libraries.
+pub fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.downcast_ref::<io::Error>().map_or_else(|| inner.to_string(), words)
 }
 
 /// What the system says, without the number of the error.

@@ -2,7 +2,6 @@
 //!
 //! Plain HTTP only. What the other end may make us hold is bounded, since it may be anything that listens there.
 
-use std::error::Error;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -18,6 +17,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{error::Elapsed, timeout};
 
 use self::sse::{Messages, StreamError};
+use crate::terminal::innermost;
 use crate::view::ErrorView;
 
 pub mod sse;
@@ -218,15 +218,6 @@ pub fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Re
     // A name that is still being looked up is not worth waiting for.
     runtime.shutdown_background();
     result
-}
-
-/// The first cause of an error: the outer ones of an HTTP library name its own layers.
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut inner = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! One POST to one Alertmanager, within bounds of time and size. A connection each: they are a minute apart.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper::client::conn::http1;
@@ -21,7 +22,7 @@ use tokio::time::{error::Elapsed, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::settings::{Address, Auth};
-use crate::terminal::{printable, words};
+use crate::terminal::{innermost, printable};
 use crate::view::push::PostedAlertView;
 
 /// The API's path.
@@ -112,7 +113,7 @@ impl Client {
             Auth::Bearer(file) => Some((file, format!("Bearer {}", read_secret(file).await?))),
             Auth::Basic(name, file) => {
                 let pair = format!("{name}:{}", read_secret(file).await?);
-                Some((file, format!("Basic {}", base64(pair.as_bytes()))))
+                Some((file, format!("Basic {}", BASE64_STANDARD.encode(pair))))
             }
         };
         if let Some((file, secret)) = secret {
@@ -202,53 +203,6 @@ fn tls(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
     Ok(Arc::new(builder.map_err(reach)?.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// The innermost reason: the outer ones name layers of libraries.
 fn reach(error: impl std::error::Error + 'static) -> Failure {
-    let mut inner: &(dyn std::error::Error + 'static) = &error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    let text = match inner.downcast_ref::<io::Error>() {
-        Some(error) => words(error),
-        None => inner.to_string(),
-    };
-    Failure::Reach(printable(&text).into_owned())
-}
-
-/// RFC 4648, for one header.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let at = |place: usize| u32::from(three.get(place).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for place in 0..4 {
-            if place > three.len() {
-                text.push('=');
-            } else {
-                text.push(char::from(LETTERS[(bits >> (18 - 6 * place) & 63) as usize]));
-            }
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_is_as_the_rfc_has_it() {
-        for (text, encoded) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(text.as_bytes()), encoded);
-        }
-        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
-    }
+    Failure::Reach(printable(&innermost(&error)).into_owned())
 }

@@ -14,7 +14,7 @@ use socket2::SockRef;
 mod errors;
 mod quiet;
 mod stop;
-mod tls;
+pub(crate) mod tls;
 
 /// What may lie between the numbers of both ends.
 const AGREES: f64 = 0.05;

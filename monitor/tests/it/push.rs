@@ -28,13 +28,12 @@ use monitor::push::{Account, pushers};
 use monitor::snapshot::listening::Listening;
 use monitor::snapshot::{SignalRow, SignalStatus};
 use monitor::view::push::PostedAlertView;
-use rustls::ServerConfig;
-use rustls::crypto::ring;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+
+use crate::probe::tls::server_with;
 
 /// Longer than any test runs.
 const NEVER: Duration = Duration::from_hours(1);
@@ -360,14 +359,7 @@ async fn over_tls_it_must_be_whom_we_believe() {
     let key = rcgen::KeyPair::generate().unwrap();
     let cert =
         rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = TlsAcceptor::from(server_with(&cert, &key));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (posts, mut told) = mpsc::channel(64);

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, DnType, KeyPair};
+use rcgen::{Certificate, CertificateParams, DnType, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -26,6 +26,18 @@ impl Authority {
     }
 }
 
+/// A server that has this certificate, and asks its clients for none.
+pub(crate) fn server_with(cert: &Certificate, key: &KeyPair) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    Arc::new(config)
+}
+
 /// A server with a certificate of its own for these names, and the file to believe it by. It says goodbye or not.
 fn server(names: &[&str], goodbye: bool) -> (Server, Authority) {
     let key = KeyPair::generate().unwrap();
@@ -34,14 +46,7 @@ fn server(names: &[&str], goodbye: bool) -> (Server, Authority) {
     // Not the issuer of another one.
     subject.distinguished_name.push(DnType::CommonName, names.concat());
     let cert = subject.self_signed(&key).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
-        .unwrap();
-    let config = Arc::new(config);
+    let config = server_with(&cert, &key);
     let server = Server::start(move |stream| {
         let mut tls = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
         let mut buffer = [0; 4_096];
