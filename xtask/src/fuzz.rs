@@ -57,12 +57,30 @@ pub(crate) struct Args {
     /// How long for each target
     #[arg(long, default_value_t = 60)]
     seconds: u32,
+    /// Try this many inputs for each target, the same ones in each clean clone, however long they take
+    #[arg(long, value_name = "COUNT", conflicts_with = "seconds")]
+    inputs: Option<NonZero<u32>>,
     /// Try only this file, to see what a run found
     #[arg(long, value_name = "FILE", requires = "target", conflicts_with = "keep")]
     input: Option<PathBuf>,
     /// Afterwards make the corpus in the repository the smallest one that reaches all that was reached
     #[arg(long)]
     keep: bool,
+}
+
+impl Args {
+    fn length(&self) -> Length {
+        self.inputs.map_or(Length::Seconds(self.seconds), |count| Length::Inputs(count.get()))
+    }
+}
+
+/// How far a run goes.
+#[derive(Clone, Copy, Debug)]
+enum Length {
+    /// Other inputs each time: to find what nobody has found yet.
+    Seconds(u32),
+    /// The same inputs each time, given the same programs and corpora: to gate a change by what the change does.
+    Inputs(u32),
 }
 
 /// The command.
@@ -79,7 +97,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(input) = &args.input {
         return sessions.first().context("no target")?.try_one(input);
     }
-    let failed = all(&sessions, args.seconds)?;
+    let failed = all(&sessions, args.length())?;
     if !failed.is_empty() {
         bail!("fuzzing broke: {}", failed.join(", "));
     }
@@ -93,13 +111,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Runs the sessions, as many at a time as there are CPUs. The names of those that found something.
-fn all(sessions: &[Session], seconds: u32) -> Result<Vec<&'static str>> {
+fn all(sessions: &[Session], length: Length) -> Result<Vec<&'static str>> {
     let lanes = thread::available_parallelism().map_or(1, NonZero::get).min(sessions.len());
     let next = AtomicUsize::new(0);
     let lane = || -> Result<Vec<&'static str>> {
         let mut failed = Vec::new();
         while let Some(session) = sessions.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if !session.fuzz(seconds)? {
+            if !session.fuzz(length)? {
                 failed.push(session.target.name);
             }
         }

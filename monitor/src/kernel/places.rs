@@ -20,7 +20,7 @@ pub fn places(layout: &Layout) -> Option<Places> {
         common,
         inet,
         tcp: group::<TCPS, _>(&tcp(layout), PART_BYTES)?,
-        skb: group::<SKBS, _>(&skb(layout), SKB_PART_BYTES)?,
+        skb: group::<SKBS, _>(&skb(layout)?, SKB_PART_BYTES)?,
     })
 }
 
@@ -76,21 +76,23 @@ fn tcp(layout: &Layout) -> [Wanted; TCPS] {
     ]
 }
 
-fn skb(layout: &Layout) -> [Wanted; SKBS] {
-    let in_control_block = |field: Field| Field { offset: layout.skb_cb.offset + field.offset, ..field };
+/// `None`: the control block's fields would end beyond what an offset can say.
+fn skb(layout: &Layout) -> Option<[Wanted; SKBS]> {
+    let in_control_block =
+        |field: Field| layout.skb_cb.offset.checked_add(field.offset).map(|offset| Field { offset, ..field });
     // One byte before 6.18, two since; the flags are the low one.
-    let flags = Field { size: layout.cb_tcp_flags.size.min(1), ..in_control_block(layout.cb_tcp_flags) };
-    [
+    let flags = Field { size: layout.cb_tcp_flags.size.min(1), ..in_control_block(layout.cb_tcp_flags)? };
+    Some([
         (Skb::Head as usize, layout.skb_head, 8),
         (Skb::Dev as usize, layout.skb_dev, 8),
-        (Skb::Seq as usize, in_control_block(layout.cb_seq), 4),
-        (Skb::EndSeq as usize, in_control_block(layout.cb_end_seq), 4),
+        (Skb::Seq as usize, in_control_block(layout.cb_seq)?, 4),
+        (Skb::EndSeq as usize, in_control_block(layout.cb_end_seq)?, 4),
         (Skb::Flags as usize, flags, 1),
         (Skb::Iif as usize, layout.skb_iif, 4),
         (Skb::NetworkHeader as usize, layout.network_header, 2),
         (Skb::TransportHeader as usize, layout.transport_header, 2),
         (Skb::Protocol as usize, layout.skb_protocol, 2),
-    ]
+    ])
 }
 
 /// As few parts as possible, from the lowest offset up, each as long as it may be. Fields that the kernel lacks stay at 0.
@@ -153,6 +155,15 @@ mod tests {
         assert_eq!(group::<1, 2>(&[(0, field(8, 8), 4)], 64), None);
         assert_eq!(group::<1, 2>(&[(0, field(8, 128), 128)], 64), None);
         assert_eq!(group::<1, 2>(&[(0, field(10, 4), 4)], 64), None, "or at an odd place");
+    }
+
+    #[test]
+    fn a_control_block_beyond_every_struct_is_refused() {
+        let layout = Layout { skb_cb: field(65_528, 48), cb_seq: field(8, 4), ..Layout::default() };
+        assert_eq!(places(&layout), None);
+        let near = Layout { skb_cb: field(40, 48), cb_seq: field(8, 4), ..Layout::default() };
+        let found = places(&near).unwrap().skb;
+        assert!(found.iter().any(|part| part.offset == 48), "{found:?}");
     }
 
     #[test]

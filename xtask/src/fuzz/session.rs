@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
 
-use super::{Target, directory};
+use super::{Length, Target, directory};
 use crate::process::{capture, note, show, step};
 use crate::workspace;
 
@@ -15,6 +15,8 @@ use crate::workspace;
 const TIMEOUT: &str = "-timeout=60";
 /// Megabytes that a target may need. They need about 100; an allocation by a size from the input needs more.
 const MEMORY: &str = "-rss_limit_mb=2048";
+/// Any number, as long as it is the same one.
+const SEED: &str = "-seed=1";
 /// Lines of a failed run that are shown: the panic, the stack and the input.
 const END: usize = 60;
 
@@ -62,12 +64,21 @@ impl Session {
         command
     }
 
-    /// Fuzzes for that long. Whether nothing broke.
-    pub(super) fn fuzz(&self, seconds: u32) -> Result<bool> {
+    /// Fuzzes that far. Whether nothing broke.
+    pub(super) fn fuzz(&self, length: Length) -> Result<bool> {
         let Self { target, found, kept, broken, log, program: _ } = self;
-        step(&format!("fuzzing `{}` for {seconds} s", target.name));
         let mut command = self.command();
-        command.arg(format!("-max_total_time={seconds}")).arg("-print_final_stats=1");
+        match length {
+            Length::Seconds(seconds) => {
+                step(&format!("fuzzing `{}` for {seconds} s", target.name));
+                command.arg(format!("-max_total_time={seconds}"));
+            }
+            Length::Inputs(count) => {
+                step(&format!("fuzzing `{}` with {count} inputs", target.name));
+                command.arg(format!("-runs={count}")).arg(SEED);
+            }
+        }
+        command.arg("-print_final_stats=1");
         // New input goes into the first directory; the others are only read.
         command.arg(found);
         // A target whose fixtures reach everything has nothing else to keep.
