@@ -19,6 +19,7 @@ use monitor::http::{AppState, Settings, router};
 use monitor::kernel::listening::ListeningReading;
 use monitor::kernel::truth::{Budgets, SlotReading, TotalsReading};
 use monitor::publish::{self, Publisher};
+use monitor::selection::Selection;
 use monitor::snapshot::hooked::Hooked;
 use monitor::snapshot::{PeerRow, Snapshot};
 use monitor_common::counters::KINDS;
@@ -128,7 +129,7 @@ fn snapshot(events: &[Arc<Told>]) -> Snapshot {
         closed_memory: 256,
         ring_bytes: 4096,
     };
-    let mut aggregator = Aggregator::new(limits);
+    let mut aggregator = Aggregator::new(limits, Selection::default());
     for told in events {
         aggregator.judge(told);
     }

@@ -20,6 +20,7 @@ use monitor::enrich::Enricher;
 use monitor::event::{Event, Owner, Told};
 use monitor::http::convert::event_view;
 use monitor::http::filter::EventFilter;
+use monitor::selection::Selection;
 use monitor::settle::{Settled, Settler};
 use monitor::terminal::is_hostile;
 use monitor::view::EventView;
@@ -78,7 +79,7 @@ fn told(event: Event) {
         closed_memory: 1,
         ring_bytes: 1,
     };
-    Aggregator::new(limits).judge(&told);
+    Aggregator::new(limits, Selection::default()).judge(&told);
     as_json(&event_view(&told));
     for output in [EventOutput::Table, EventOutput::Compact, EventOutput::Json] {
         printed(output, &told);

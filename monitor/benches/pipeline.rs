@@ -16,6 +16,7 @@ use monitor::enrich::Enricher;
 use monitor::kernel::listening::ListeningReading;
 use monitor::kernel::truth::{Budgets, TotalsReading};
 use monitor::publish::{Published, Publisher, channel};
+use monitor::selection::Selection;
 use monitor::settle::Settled;
 use monitor::snapshot::hooked::Hooked;
 use monitor::story::Stages;
@@ -63,13 +64,16 @@ struct Pipeline {
 impl Pipeline {
     fn new() -> Self {
         let reasons: Vec<_> = (0..REASONS).map(|code| (code, format!("REASON_{code}"))).collect();
-        let mut aggregator = Aggregator::new(Limits {
-            budgets: Budgets { client: PEERS, server: PEERS, refused: 8, networks: 8 },
-            published_peers: 200,
-            quiet: Duration::from_mins(10),
-            closed_memory: 65_536,
-            ring_bytes: 1 << 20,
-        });
+        let mut aggregator = Aggregator::new(
+            Limits {
+                budgets: Budgets { client: PEERS, server: PEERS, refused: 8, networks: 8 },
+                published_peers: 200,
+                quiet: Duration::from_mins(10),
+                closed_memory: 65_536,
+                ring_bytes: 1 << 20,
+            },
+            Selection::default(),
+        );
         let rest = Rest {
             taken: Timestamp::UNIX_EPOCH,
             started: Timestamp::UNIX_EPOCH,

@@ -40,6 +40,7 @@ use crate::kernel::listening::ListeningReading;
 use crate::kernel::sock_diag::MOST_SOCKETS;
 use crate::live::{MOST_SERVICES, Walk};
 use crate::owners::Fullness;
+use crate::selection::{Selection, SeriesKey};
 use crate::snapshot::hooked::Hooked;
 use crate::snapshot::{self, Fill, NamespaceRow, ProgramRow, Snapshot, WalkRow};
 use crate::story::Account;
@@ -101,10 +102,10 @@ pub struct Aggregator {
 
 impl Aggregator {
     /// Empty.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, selection: Selection) -> Self {
         Self {
             limits,
-            peers: Peers::new(limits.budgets, limits.published_peers, limits.quiet),
+            peers: Peers::new(limits.budgets, limits.published_peers, selection, limits.quiet),
             ports: PortTable::default(),
             idle: IdleTimes::default(),
             coverage: Coverage::default(),
@@ -200,14 +201,15 @@ impl Aggregator {
         kernel_total.exchanges += ahead;
         let timeouts = with_peers.then(|| self.timeouts.rows(now));
         let series = self.peers.series();
-        let labels = series.iter().map(|series| series.label).collect();
+        let keys =
+            series.iter().map(|series| SeriesKey { netns: series.netns, label: series.label }).collect();
         let open_series = live
             .map(|live| {
-                let room = self.limits.published_peers.saturating_sub(self.peers.published());
-                self.open_peers.series(live, || self.peers.walked(live), room)
+                let Self { open_peers, peers, .. } = self;
+                open_peers.series(live, peers.selection(), || peers.walked(live), peers.room())
             })
             .unwrap_or_default();
-        let timeout_series = self.timeouts.series(&labels, now);
+        let timeout_series = self.timeouts.series(&keys, self.peers.selection(), now);
         let port_rows: Vec<_> = ports.collect();
         let ports = self.ports.read(&port_rows);
         let ports_total = port_rows.iter().map(|(_, counts)| *counts).sum();

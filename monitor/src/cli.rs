@@ -15,6 +15,7 @@ use crate::command::record::RecordArgs;
 use crate::command::replay::ReplayArgs;
 use crate::command::timeouts::TimeoutsArgs;
 use crate::kernel::plan::Backend;
+use crate::selection::settings::MetricsArgs;
 
 /// Catches every TCP reset in the kernel, sent and received, and tells per peer how many, who really sent them, and why.
 #[derive(Debug, Parser)]
@@ -89,9 +90,6 @@ pub struct RunArgs {
     /// Networks (/24, /64) that get counts of their own once server-peers is used up [default: 4096]
     #[arg(long, env = "RESET_MONITOR_NETWORKS", value_name = "COUNT")]
     pub networks: Option<u32>,
-    /// Peers with series of their own at /metrics; the rest is peer="other" [default: 200]
-    #[arg(long, env = "RESET_MONITOR_PUBLISHED_PEERS", value_name = "COUNT")]
-    pub published_peers: Option<u32>,
     /// Seconds of quiet after which a peer gives up its place when it is needed [default: 600]
     #[arg(long, env = "RESET_MONITOR_RETIRE_AFTER", value_name = "SECONDS")]
     pub retire_after: Option<u32>,
@@ -129,6 +127,9 @@ pub struct RunArgs {
     /// How to log
     #[arg(long, env = "RESET_MONITOR_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+    /// Which peers have series of their own at /metrics.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
 }
 
 /// Flags of `check`.

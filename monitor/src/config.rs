@@ -13,6 +13,8 @@ use crate::cli::RunArgs;
 use crate::kernel::load::Sizes;
 use crate::kernel::truth::Budgets;
 use crate::push::settings::{PushError, PushFile, PushSettings};
+use crate::selection::Selection;
+use crate::selection::settings::{MetricsFile, SelectionError};
 
 /// Loopback: who wants more must say so.
 const DEFAULT_LISTEN: &str = "127.0.0.1:9777";
@@ -53,6 +55,8 @@ pub struct Config {
     pub sizes: Sizes,
     /// Peers with series of their own.
     pub published_peers: u32,
+    /// Which those may be.
+    pub selection: Selection,
     /// How long a peer must be quiet before it may give up its place.
     pub retire_after: Duration,
     /// Whether open connections of other network namespaces are looked at, too.
@@ -83,6 +87,8 @@ struct FileConfig {
     alerts: AlertsFile,
     #[serde(default)]
     push: PushFile,
+    #[serde(default)]
+    metrics: MetricsFile,
 }
 
 /// The configuration cannot be used.
@@ -120,6 +126,14 @@ pub enum ConfigError {
         /// Where and what, and what is possible.
         source: PushError,
     },
+    /// What is to have series cannot be meant.
+    #[error("{}{source}", .path.as_ref().map_or_else(String::new, |path| format!("configuration {}: ", path.display())))]
+    Selection {
+        /// Which file, if there is one.
+        path: Option<PathBuf>,
+        /// Where and what, and what is possible.
+        source: SelectionError,
+    },
     /// A number is out of its range.
     #[error("{name} is {value}: it must be {wanted}")]
     Range {
@@ -138,7 +152,9 @@ impl Config {
         let Some(path) = &args.config else {
             let push = PushFile::default().settings(&args.alertmanagers);
             let push = push.map_err(|source| ConfigError::Push { path: None, source })?;
-            return Self::merge(args, FileConfig::default(), Rules::default(), push);
+            let selection = MetricsFile::default().selection(&args.metrics);
+            let selection = selection.map_err(|source| ConfigError::Selection { path: None, source })?;
+            return Self::merge(args, FileConfig::default(), Rules::default(), push, selection);
         };
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
@@ -152,7 +168,10 @@ impl Config {
         let alerts = alerts.map_err(|source| ConfigError::Alerts { path: path.to_owned(), source })?;
         let push = std::mem::take(&mut file.push).settings(&args.alertmanagers);
         let push = push.map_err(|source| ConfigError::Push { path: Some(path.to_owned()), source })?;
-        Self::merge(args, file, alerts, push)
+        let selection = std::mem::take(&mut file.metrics).selection(&args.metrics);
+        let selection =
+            selection.map_err(|source| ConfigError::Selection { path: Some(path.to_owned()), source })?;
+        Self::merge(args, file, alerts, push, selection)
     }
 
     fn merge(
@@ -160,6 +179,7 @@ impl Config {
         file: FileConfig,
         alerts: Rules,
         push: PushSettings,
+        selection: Selection,
     ) -> Result<Self, ConfigError> {
         let pick = |flag: Option<u32>, key: Option<u32>, default| flag.or(key).unwrap_or(default);
         let config = Self {
@@ -179,7 +199,11 @@ impl Config {
                 ring_bytes: pick(args.ring_bytes, file.ring_bytes, DEFAULT_RING_BYTES),
                 closed_memory: pick(args.closed_memory, file.closed_memory, DEFAULT_CLOSED_MEMORY),
             },
-            published_peers: pick(args.published_peers, file.published_peers, DEFAULT_PUBLISHED_PEERS),
+            published_peers: pick(
+                args.metrics.published_peers,
+                file.published_peers,
+                DEFAULT_PUBLISHED_PEERS,
+            ),
             retire_after: Duration::from_secs(
                 pick(args.retire_after, file.retire_after, DEFAULT_RETIRE_AFTER_SECONDS).into(),
             ),
@@ -187,6 +211,7 @@ impl Config {
             enter_namespaces: args.enter_namespaces.or(file.enter_namespaces).unwrap_or(false),
             alerts,
             push,
+            selection,
         };
         config.check()
     }

@@ -28,6 +28,7 @@ use axum::routing::get;
 use monitor_common::counters::PORTS;
 use tokio::sync::{Semaphore, watch};
 
+use self::scrape::LastText;
 use crate::metrics::process::ProcessStart;
 use crate::publish::Published;
 use crate::snapshot::Snapshot;
@@ -81,6 +82,7 @@ pub struct AppState {
     settings: Arc<Settings>,
     shutdown: watch::Receiver<bool>,
     scrapes: Arc<Semaphore>,
+    last_text: LastText,
     streams: Arc<Semaphore>,
     rows: Arc<Semaphore>,
     process: ProcessStart,
@@ -94,6 +96,7 @@ impl AppState {
             settings: Arc::new(settings),
             shutdown,
             scrapes: Arc::new(Semaphore::new(PARALLEL_SCRAPES)),
+            last_text: LastText::default(),
             streams: Arc::new(Semaphore::new(PARALLEL_STREAMS)),
             rows: Arc::new(Semaphore::new(ROWS_ON_THE_WAY)),
             process: ProcessStart::read(),

@@ -18,6 +18,7 @@ pub mod past;
 pub mod pipeline;
 pub mod publish;
 pub mod recording;
+pub mod selection;
 pub mod settle;
 pub mod snapshot;
 pub mod source;

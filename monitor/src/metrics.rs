@@ -24,6 +24,7 @@ mod alerts;
 mod classic;
 mod daemon;
 mod family;
+mod labels;
 mod listening;
 mod live;
 mod peers;

@@ -32,6 +32,7 @@ use crate::kernel::walker::{Answer, Question, Walker};
 use crate::owners::Owners;
 use crate::publish::{Published, Publisher, RefreshRequest, channel};
 use crate::recording::{RecordError, Recorder, Written};
+use crate::selection::Selection;
 use crate::settle::Settled;
 use crate::snapshot::hooked::Hooked;
 use crate::snapshot::{SignalRow, Snapshot};
@@ -67,6 +68,8 @@ pub struct Settings {
     pub hz: u32,
     /// What alerts go by.
     pub alerts: Rules,
+    /// Which peers may have series of their own.
+    pub selection: Selection,
 }
 
 /// The loop's state.
@@ -114,12 +117,13 @@ impl Pipeline {
         settings: Settings,
     ) -> Result<(Self, Published), PipelineError> {
         let Loaded { mut programs, ring, truth } = loaded;
-        let Settings { limits, enricher, hz, alerts } = settings;
+        let Settings { limits, enricher, hz, alerts, selection } = settings;
         let (started, started_monotonic) = (clock::now(), clock::monotonic());
         let signals = programs.signals();
         listening.set_hooked(Hooked::of(&signals));
         let mut namespaces = Namespaces::start(&truth, started_monotonic);
-        let mut aggregator = Aggregator::new(limits);
+        let selection = Selection { own: namespaces.own(), ..selection };
+        let mut aggregator = Aggregator::new(limits, selection);
         let rest = rest(
             &truth,
             &mut namespaces,

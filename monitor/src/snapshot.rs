@@ -46,7 +46,7 @@ impl std::fmt::Display for Scope {
     }
 }
 
-/// The labels of a peer's series. Namespaces are merged.
+/// The labels of a peer's series, besides its namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerLabel {
     /// The other end.
@@ -201,6 +201,8 @@ impl ResetDetails {
 /// One series set of the metrics page: a peer among the top K, `other`, or `retired`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeerSeries {
+    /// Namespace; `None` where namespaces are merged, and for `other` and `retired`.
+    pub netns: Option<u32>,
     /// The labels.
     pub label: PeerLabel,
     /// How many.
@@ -214,6 +216,8 @@ pub struct PeerSeries {
 /// Open connections of a peer, or of all that have no series of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenSeries {
+    /// Namespace; `None` where namespaces are merged, and for `other`.
+    pub netns: Option<u32>,
     /// The labels.
     pub label: PeerLabel,
     /// Established connections.

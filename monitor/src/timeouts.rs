@@ -30,7 +30,8 @@ use crate::bounded::Bounded;
 use crate::cause::Cause;
 use crate::event::{Event, Told};
 use crate::live::{Open, Walk};
-use crate::snapshot::{PeerLabel, Scope};
+use crate::selection::{Selection, SeriesKey};
+use crate::snapshot::PeerLabel;
 
 /// Services of peers that we connect to, and as many peers that connect to us. The one that was first noticed longest ago makes room.
 const PEERS: usize = 2_048;
@@ -138,6 +139,8 @@ impl TimeoutRow {
 /// A peer's series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeoutSeries {
+    /// Namespace; `None` where namespaces are merged.
+    pub netns: Option<u32>,
     /// The labels.
     pub label: PeerLabel,
     /// This host's timeout, the one that was seen most often.
@@ -234,28 +237,27 @@ impl Timeouts {
         rows
     }
 
-    /// What is known of these peers, their namespaces merged: of several, the one that is aligned worst.
-    pub fn series(&mut self, labels: &HashSet<PeerLabel>, now: Duration) -> Vec<TimeoutSeries> {
-        let label = |service: &Service| {
-            let label = PeerLabel {
-                scope: Scope::Address(service.peer?),
-                port: Some(service.port),
-                role: service.role,
-            };
-            labels.contains(&label).then_some(label)
-        };
+    /// What is known of these: of several peers that share series, the one that is aligned worst.
+    pub fn series(
+        &mut self,
+        keys: &HashSet<SeriesKey>,
+        selection: &Selection,
+        now: Duration,
+    ) -> Vec<TimeoutSeries> {
+        let key = |service: &Service| selection.of_service(service).filter(|key| keys.contains(key));
         let margin_of = |row: &TimeoutRow| current_margin(&row.alignment, [&row.local, &row.peer], now);
-        let mut worst = BTreeMap::<PeerLabel, TimeoutRow>::new();
-        for row in self.rows_of(|service| label(service).is_some(), now) {
-            let Some(label) = label(&row.service) else { continue };
+        let mut worst = BTreeMap::<SeriesKey, TimeoutRow>::new();
+        for row in self.rows_of(|service| key(service).is_some(), now) {
+            let Some(key) = key(&row.service) else { continue };
             // Of a namespace that is gone only while there is no other.
             let rank = |row: &TimeoutRow| (margin_of(row).is_none(), row.badness());
-            if worst.get(&label).is_none_or(|known| rank(&row) < rank(known)) {
-                worst.insert(label, row);
+            if worst.get(&key).is_none_or(|known| rank(&row) < rank(known)) {
+                worst.insert(key, row);
             }
         }
         let first = |facts: &SideFacts| facts.estimates.first().map(|estimate| estimate.timeout);
-        let series = worst.into_iter().map(|(label, row)| TimeoutSeries {
+        let series = worst.into_iter().map(|(SeriesKey { netns, label }, row)| TimeoutSeries {
+            netns,
             label,
             local: first(&row.local),
             peer: first(&row.peer),

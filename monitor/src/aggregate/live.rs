@@ -7,7 +7,36 @@ use std::sync::Arc;
 use monitor_common::peer::Role;
 
 use crate::live::{Live, Open};
+use crate::selection::{Selection, SeriesKey};
 use crate::snapshot::{OpenSeries, PeerLabel, Scope};
+
+/// How many more may have series.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Of either role.
+    pub(super) all: usize,
+    /// Of those that connect to us.
+    pub(super) servers: usize,
+}
+
+impl Room {
+    fn without(self, chosen: &BTreeSet<SeriesKey>) -> Self {
+        let servers = chosen.iter().filter(|key| key.label.role == Role::Server).count();
+        Self { all: self.all.saturating_sub(chosen.len()), servers: self.servers.saturating_sub(servers) }
+    }
+
+    /// Takes a place, if there is one.
+    const fn take(&mut self, role: Role) -> bool {
+        let is_there = self.all > 0 && (self.servers > 0 || matches!(role, Role::Client));
+        if is_there {
+            self.all -= 1;
+            if matches!(role, Role::Server) {
+                self.servers -= 1;
+            }
+        }
+        is_there
+    }
+}
 
 /// What the metrics page shows of walks.
 #[derive(Debug, Default)]
@@ -15,7 +44,7 @@ pub(super) struct OpenPeers {
     /// Peers without counts that have series nevertheless: all their connections are older than we are. They keep them while they have
     /// connections, so that they do not change between their own series and `other`. As many as there was room for when they got them,
     /// so at most as many as may have counts.
-    chosen: BTreeSet<PeerLabel>,
+    chosen: BTreeSet<SeriesKey>,
     /// Of the last walk. Made once, when it is asked for first: it takes the sums of all services.
     series: Option<Arc<[OpenSeries]>>,
 }
@@ -31,43 +60,51 @@ impl OpenPeers {
     pub(super) fn series(
         &mut self,
         live: &Live,
-        own: impl FnOnce() -> BTreeMap<PeerLabel, bool>,
-        room: usize,
+        selection: &Selection,
+        own: impl FnOnce() -> BTreeMap<SeriesKey, bool>,
+        room: Room,
     ) -> Arc<[OpenSeries]> {
-        let series = self.series.take().unwrap_or_else(|| self.make(live, &own(), room));
+        let series = self.series.take().unwrap_or_else(|| self.make(live, selection, &own(), room));
         self.series = Some(Arc::clone(&series));
         series
     }
 
-    fn make(&mut self, live: &Live, own: &BTreeMap<PeerLabel, bool>, room: usize) -> Arc<[OpenSeries]> {
+    fn make(
+        &mut self,
+        live: &Live,
+        selection: &Selection,
+        own: &BTreeMap<SeriesKey, bool>,
+        room: Room,
+    ) -> Arc<[OpenSeries]> {
         // Where nothing was walked, nothing is known of anyone, `other` among them, nor is anyone's last connection gone.
         if live.namespaces().len() == 0 {
             return Arc::default();
         }
-        let mut sums = HashMap::<PeerLabel, Open>::new();
+        let mut sums = HashMap::<SeriesKey, Open>::new();
         for (service, open) in live.services() {
-            let Some(peer) = service.peer else { continue };
-            let label =
-                PeerLabel { scope: Scope::Address(peer), port: Some(service.port), role: service.role };
-            sums.entry(label).or_default().join(open);
+            if let Some(key) = selection.of_service(service) {
+                sums.entry(key).or_default().join(open);
+            }
         }
         let mut shown = Vec::new();
-        for (label, known) in own {
-            let open = sums.remove(label).unwrap_or_default();
+        for (key, known) in own {
+            let open = sums.remove(key).unwrap_or_default();
             if *known {
-                shown.push(of(*label, open));
+                shown.push(of(*key, open));
             }
         }
         // What is not among the sums may be among those beyond.
-        self.chosen.retain(|label| {
-            !own.contains_key(label) && (sums.contains_key(label) || !live.is_whole(label.role))
+        self.chosen.retain(|key| {
+            !own.contains_key(key) && (sums.contains_key(key) || !live.is_whole(key.label.role))
         });
-        let mut others: Vec<(PeerLabel, Open)> = sums.into_iter().collect();
-        others.sort_unstable_by_key(|(label, open)| (Reverse(open.open), *label));
-        for (label, open) in others {
-            if self.chosen.contains(&label) || (open.open > 0 && self.chosen.len() < room) {
-                self.chosen.insert(label);
-                shown.push(of(label, open));
+        let mut left = room.without(&self.chosen);
+        let mut others: Vec<(SeriesKey, Open)> = sums.into_iter().collect();
+        others.sort_unstable_by_key(|(key, open)| (Reverse(open.open), *key));
+        for (key, open) in others {
+            let is_chosen = self.chosen.contains(&key);
+            if is_chosen || (open.open > 0 && left.take(key.label.role)) {
+                self.chosen.insert(key);
+                shown.push(of(key, open));
             }
         }
         for role in Role::ALL {
@@ -77,13 +114,14 @@ impl OpenPeers {
                 idle = idle.saturating_sub(series.idle);
             }
             let label = PeerLabel { scope: Scope::Other, port: None, role };
-            shown.push(OpenSeries { label, open, idle });
+            shown.push(OpenSeries { netns: None, label, open, idle });
         }
         shown.into()
     }
 }
 
-const fn of(label: PeerLabel, open: Open) -> OpenSeries {
+const fn of(key: SeriesKey, open: Open) -> OpenSeries {
+    let SeriesKey { netns, label } = key;
     let Open { open, idle, .. } = open;
-    OpenSeries { label, open, idle }
+    OpenSeries { netns, label, open, idle }
 }

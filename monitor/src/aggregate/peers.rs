@@ -6,9 +6,10 @@ mod watched;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use monitor_common::peer::{PeerKey, Role, SCOPE_ADDRESS, SCOPE_OTHER, SCOPE_V4_NETWORK};
+use monitor_common::peer::{PeerKey, Role, SCOPE_ADDRESS, SCOPE_OTHER};
 
 use self::tenant::{Tenant, second};
+use super::live::Room;
 use super::series::{BothRoles, SeriesTable};
 use crate::cause::{CAUSES, Cause};
 use crate::counts::PeerCounts;
@@ -16,6 +17,7 @@ use crate::decode::address;
 use crate::event::Direction;
 use crate::kernel::truth::{Budgets, SlotReading, key_role};
 use crate::live::{Live, Walk};
+use crate::selection::{Selection, SeriesKey, label};
 use crate::snapshot::{CauseCounts, PeerLabel, PeerRow, PeerSeries, ResetDetails, Scope};
 use crate::timeouts::Service;
 
@@ -44,6 +46,8 @@ struct Candidate {
 #[derive(Debug)]
 pub(super) struct Peers {
     budgets: Budgets,
+    /// Who may have series.
+    selection: Selection,
     /// A peer may be retired after this long without any count.
     quiet: Duration,
     /// By slot number.
@@ -57,6 +61,17 @@ pub(super) struct Peers {
     retired: BothRoles,
     /// Exchanges of retired peers that the kernel had not counted.
     retired_ahead: u64,
+}
+
+/// What is known of a slot once it was read.
+#[derive(Clone, Copy, Debug)]
+struct Noted {
+    /// It is new.
+    fresh: bool,
+    /// Its place among the series.
+    series: Option<u16>,
+    /// It never gets one.
+    unselected: bool,
 }
 
 /// A reset with its final cause.
@@ -80,9 +95,10 @@ pub(super) struct Sums {
 }
 
 impl Peers {
-    pub(super) fn new(budgets: Budgets, published: usize, quiet: Duration) -> Self {
+    pub(super) fn new(budgets: Budgets, published: usize, selection: Selection, quiet: Duration) -> Self {
         Self {
             budgets,
+            selection,
             quiet,
             tenants: Vec::new(),
             used: Used::default(),
@@ -158,7 +174,8 @@ impl Peers {
         live: Option<&Live>,
     ) -> Sums {
         self.series.start();
-        let room = self.series.has_room();
+        let room = Role::ALL.map(|role| (role, self.series.has_room(role)));
+        let has_room = |role| room.iter().any(|(of, has_room)| *of == role && *has_room);
         let mut total = PeerCounts::default();
         let mut ahead = self.retired_ahead;
         let mut candidates = Vec::new();
@@ -171,10 +188,12 @@ impl Peers {
             total = total.plus(counts);
             if key.scope == SCOPE_OTHER {
                 self.series.add_other(key_role(&key), counts);
-            } else if let Some((fresh, series)) = noted {
+            } else if let Some(Noted { fresh, series, unselected }) = noted {
                 match series {
                     Some(place) => self.series.add(place, counts),
-                    None if room => candidates.push(Candidate { slot, counts, fresh }),
+                    None if !unselected && has_room(key_role(&key)) => {
+                        candidates.push(Candidate { slot, counts, fresh })
+                    }
                     None => self.unpublished(slot, &key, counts, fresh),
                 }
             }
@@ -206,8 +225,8 @@ impl Peers {
         tenant.exchanges
     }
 
-    /// Notes whose slot it is, and whether it did anything. Whether it is new, and its place among the series.
-    fn note(&mut self, reading: &SlotReading, now: Duration) -> (bool, Option<u16>) {
+    /// Notes whose slot it is, and whether it did anything.
+    fn note(&mut self, reading: &SlotReading, now: Duration) -> Noted {
         let SlotReading { slot, key, counts } = *reading;
         let place = slot as usize;
         if place >= self.tenants.len() {
@@ -221,20 +240,23 @@ impl Peers {
                 tenant.changed = second;
                 tenant.open = open;
             }
-            return (false, tenant.series);
+            return Noted { fresh: false, series: tenant.series, unselected: tenant.unselected };
         }
-        // Another namespace's peer of the same label may have series already.
-        let series = self.series.join(&label(&key));
+        let selected = self.selection.of_key(&key);
+        let unselected = selected.is_none();
+        // Another peer of the same labels may have series already.
+        let series = selected.and_then(|selected| self.series.join(&selected));
         if let Some(series) = series {
             self.series.add_causes(series, &self.causes(slot));
         }
         // A walk that is under way may have found connections of it that are counted by now, so nothing is known of before.
         let (changed, closed, exchanges) = (second, 0, counts.exchanges);
+        let (walked, leaving) = (None, false);
         let tenant =
-            Tenant { key, activity, changed, series, open, walked: None, closed, exchanges, leaving: false };
+            Tenant { key, activity, changed, unselected, series, open, walked, closed, exchanges, leaving };
         self.tenants[place] = Some(tenant);
         *self.used_of(slot) += 1;
-        (true, series)
+        Noted { fresh: true, series, unselected }
     }
 
     /// Counts of a slot that is part of `other`.
@@ -253,18 +275,19 @@ impl Peers {
             let resets = counts.reset + counts.resets_received + counts.resets_sent + counts.refused_received;
             (std::cmp::Reverse((resets, counts.closed + counts.opened)), *slot)
         });
-        // Peers of one label in several namespaces share its series, so labels are admitted first and slots join then.
+        // Several peers may share series, so labels are admitted first and slots join then.
         for candidate in &candidates {
-            if !self.series.has_room() {
-                break;
-            }
-            if let Some(tenant) = self.tenant(candidate.slot) {
-                self.series.admit(label(&tenant.key));
+            let Some(tenant) = self.tenant(candidate.slot) else { continue };
+            if self.series.has_room(key_role(&tenant.key))
+                && let Some(selected) = self.selection.of_key(&tenant.key)
+            {
+                self.series.admit(selected);
             }
         }
         for Candidate { slot, counts, fresh } in candidates {
             let Some(key) = self.tenant(slot).map(|tenant| tenant.key) else { continue };
-            let Some(place) = self.series.join(&label(&key)) else {
+            let selected = self.selection.of_key(&key);
+            let Some(place) = selected.and_then(|selected| self.series.join(&selected)) else {
                 self.unpublished(slot, &key, counts, fresh);
                 continue;
             };
@@ -295,17 +318,28 @@ impl Peers {
         self.series.published()
     }
 
-    /// Single peers with series of their own whose namespace was walked: what they have not open is 0. `false` where there may be more
-    /// than is known.
-    pub(super) fn walked(&self, live: &Live) -> BTreeMap<PeerLabel, bool> {
+    /// Series of peers whose namespace was walked: what they have not open is 0. `false` where there may be more than is known.
+    pub(super) fn walked(&self, live: &Live) -> BTreeMap<SeriesKey, bool> {
         let mut walked = BTreeMap::new();
         for tenant in self.tenants.iter().flatten().filter(|tenant| tenant.series.is_some()) {
             let Some(service) = service(&tenant.key) else { continue };
-            if live.has_walked(service.netns) {
-                *walked.entry(label(&tenant.key)).or_insert(true) &= live.of(&service).is_some();
+            if live.has_walked(service.netns)
+                && let Some(selected) = self.selection.of_key(&tenant.key)
+            {
+                *walked.entry(selected).or_insert(true) &= live.of(&service).is_some();
             }
         }
         walked
+    }
+
+    /// How many more may have series of their own.
+    pub(super) fn room(&self) -> Room {
+        self.series.room()
+    }
+
+    /// Who may have series.
+    pub(super) const fn selection(&self) -> &Selection {
+        &self.selection
     }
 
     /// Peers with series of their own.
@@ -326,9 +360,16 @@ impl Peers {
             (budgets.refused_slots(), excess(used.refused, budgets.refused)),
             (budgets.network_slots(), excess(used.networks, budgets.networks)),
         ];
-        let someone_waits =
-            !series.has_room() && tenants.iter().flatten().any(|tenant| tenant.series.is_none());
-        let mut wanted_series = if someone_waits { SERIES_BATCH } else { 0 };
+        let waits = |role| {
+            let waiting = |tenant: &Tenant| {
+                tenant.series.is_none() && !tenant.unselected && key_role(&tenant.key) == role
+            };
+            !series.has_room(role) && tenants.iter().flatten().any(waiting)
+        };
+        let [client_waits, server_waits] = [Role::Client, Role::Server].map(waits);
+        let mut wanted_series = if client_waits || server_waits { SERIES_BATCH } else { 0 };
+        // Where those that connect to us have their half, only one of them can make room for another.
+        let helps = |role| client_waits || role == Role::Server || !series.is_half_servers();
         if wanted_series == 0 && wanted.iter().all(|(_, count)| *count == 0) {
             return Vec::new();
         }
@@ -343,7 +384,7 @@ impl Peers {
             let budget = wanted.iter_mut().find(|(slots, count)| slots.contains(&slot) && *count > 0);
             if let Some((_, count)) = budget {
                 *count -= 1;
-            } else if tenant.series.is_some() && wanted_series > 0 {
+            } else if tenant.series.is_some() && wanted_series > 0 && helps(key_role(&tenant.key)) {
                 wanted_series -= 1;
             } else {
                 continue;
@@ -473,18 +514,4 @@ fn rest_is_other(rows: &mut [PeerRow], live: &Live) {
             other.open = Some(rest);
         }
     }
-}
-
-/// The labels of a slot's key.
-fn label(key: &PeerKey) -> PeerLabel {
-    let role = key_role(key);
-    let address = address(key.addr);
-    let scope = match key.scope {
-        SCOPE_ADDRESS => Scope::Address(address),
-        SCOPE_OTHER => Scope::Other,
-        SCOPE_V4_NETWORK if address.is_ipv4() => Scope::Network(address, key.scope - 96),
-        bits => Scope::Network(address, bits),
-    };
-    let port = (key.scope != SCOPE_OTHER).then_some(key.port);
-    PeerLabel { scope, port, role }
 }

@@ -1,14 +1,17 @@
 //! The metrics page's series: the top peers, `other` and `retired`, such that no published number ever goes down.
 //!
 //! A peer that gets series of its own late leaves what was shown as `other` so far behind, there. One that is retired
-//! takes what it published to `retired`. The same label in two namespaces is one series. Counts are read anew each
+//! takes what it published to `retired`. Labels that two namespaces share, or all of a
+//! network, are one series ([`crate::selection`]). Counts are read anew each
 //! time; causes come with the stories and are added as they come.
 
 use std::collections::HashMap;
 
 use monitor_common::peer::Role;
 
+use super::live::Room;
 use crate::counts::PeerCounts;
+use crate::selection::SeriesKey;
 use crate::snapshot::{CauseCounts, PeerLabel, PeerSeries, ResetDetails, Scope};
 
 /// A sum for each role.
@@ -34,10 +37,10 @@ impl BothRoles {
     }
 }
 
-/// One label's series.
+/// What one set of labels has.
 #[derive(Debug)]
 struct Series {
-    label: PeerLabel,
+    key: SeriesKey,
     /// Slots that share it.
     slots: usize,
     /// From slots of this label that were retired while others lived on.
@@ -57,7 +60,9 @@ struct Series {
 pub(super) struct SeriesTable {
     capacity: usize,
     places: Vec<Option<Series>>,
-    by_label: HashMap<PeerLabel, u16>,
+    by_key: HashMap<SeriesKey, u16>,
+    /// Of peers that connect to us.
+    servers: usize,
     /// What `other` keeps for good: counts of unpublished peers that were retired, and left behind by ended series; and
     /// causes from the beginning.
     other_kept: BothRoles,
@@ -71,7 +76,8 @@ impl SeriesTable {
         Self {
             capacity,
             places: Vec::new(),
-            by_label: HashMap::new(),
+            by_key: HashMap::new(),
+            servers: 0,
             other_kept: BothRoles::default(),
             other_now: [PeerCounts::default(); 2],
             retired: BothRoles::default(),
@@ -83,29 +89,48 @@ impl SeriesTable {
         self.other_now = Role::ALL.map(|role| self.other_kept.get(role).0);
         for series in self.places.iter_mut().flatten() {
             series.now = series.carried;
-            let other = &mut self.other_now[BothRoles::place(series.label.role)];
+            let other = &mut self.other_now[BothRoles::place(series.key.label.role)];
             *other = other.plus(series.behind.0);
         }
     }
 
-    pub(super) fn has_room(&self) -> bool {
-        self.by_label.len() < self.capacity
+    /// Whether another peer of this role may have series. Half of them are kept for those that we connect to: what connects to us
+    /// cannot push out what we depend on.
+    pub(super) fn has_room(&self, role: Role) -> bool {
+        self.by_key.len() < self.capacity && !(role == Role::Server && self.is_half_servers())
+    }
+
+    /// Whether those that connect to us have all the series that they may have.
+    pub(super) const fn is_half_servers(&self) -> bool {
+        self.servers >= self.most_servers()
+    }
+
+    /// How many more may have series.
+    pub(super) fn room(&self) -> Room {
+        Room {
+            all: self.capacity.saturating_sub(self.by_key.len()),
+            servers: self.most_servers().saturating_sub(self.servers),
+        }
+    }
+
+    const fn most_servers(&self) -> usize {
+        self.capacity.div_ceil(2)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.by_label.len()
+        self.by_key.len()
     }
 
     /// Makes series for a label, which has none of its slots in it yet.
-    pub(super) fn admit(&mut self, label: PeerLabel) {
-        if self.by_label.contains_key(&label) {
+    pub(super) fn admit(&mut self, key: SeriesKey) {
+        if self.by_key.contains_key(&key) {
             return;
         }
         let free = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
         // The configuration allows no more places than that.
         let Ok(place) = u16::try_from(free) else { return };
         let series = Series {
-            label,
+            key,
             slots: 0,
             carried: PeerCounts::default(),
             now: PeerCounts::default(),
@@ -117,12 +142,13 @@ impl SeriesTable {
             self.places.push(None);
         }
         self.places[free] = Some(series);
-        self.by_label.insert(label, place);
+        self.by_key.insert(key, place);
+        self.servers += usize::from(key.label.role == Role::Server);
     }
 
     /// Adds a slot to its label's series, if the label has any.
-    pub(super) fn join(&mut self, label: &PeerLabel) -> Option<u16> {
-        let place = *self.by_label.get(label)?;
+    pub(super) fn join(&mut self, key: &SeriesKey) -> Option<u16> {
+        let place = *self.by_key.get(key)?;
         self.at(place)?.slots += 1;
         Some(place)
     }
@@ -179,12 +205,13 @@ impl SeriesTable {
             return;
         }
         let (counts, causes) = (series.carried.since(series.behind.0), series.causes.since(&series.behind.1));
-        let (label, behind) = (series.label, series.behind.0);
+        let (key, behind) = (series.key, series.behind.0);
         self.retired.add(role, counts, &causes);
         // The causes left behind are in `other` already.
         self.other_kept.add(role, behind, &CauseCounts::default());
         self.places[place] = None;
-        self.by_label.remove(&label);
+        self.by_key.remove(&key);
+        self.servers -= usize::from(key.label.role == Role::Server);
     }
 
     /// What the metrics page shows.
@@ -192,9 +219,11 @@ impl SeriesTable {
         let own = self.places.iter().flatten().map(|series| {
             let counts = series.now.since(series.behind.0);
             let causes = series.causes.since(&series.behind.1).with_untold(&counts);
-            PeerSeries { label: series.label, counts, causes, details: series.details.clone() }
+            let SeriesKey { netns, label } = series.key;
+            PeerSeries { netns, label, counts, causes, details: series.details.clone() }
         });
         let sum = |scope, role, counts: PeerCounts, causes: CauseCounts| PeerSeries {
+            netns: None,
             label: PeerLabel { scope, port: None, role },
             counts,
             causes: causes.with_untold(&counts),

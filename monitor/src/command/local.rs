@@ -22,6 +22,7 @@ use crate::owners::Owners;
 use crate::pipeline::{Pipeline, Settings};
 use crate::publish::Update;
 use crate::recording::{Recorder, Written};
+use crate::selection::Selection;
 
 /// Only events are shown, so nothing needs series.
 const LIMITS: Limits = Limits {
@@ -69,7 +70,13 @@ async fn follow(
 ) -> anyhow::Result<Option<Written>> {
     let Attached { facts, loaded, listening } = attached;
     let enricher = Enricher::new(&facts.reset_reasons);
-    let settings = Settings { limits: LIMITS, enricher, hz: facts.hz, alerts: Rules::default() };
+    let settings = Settings {
+        limits: LIMITS,
+        enricher,
+        hz: facts.hz,
+        alerts: Rules::default(),
+        selection: Selection::default(),
+    };
     let (pipeline, published) = Pipeline::new(loaded, listening, settings)?;
     let (stop, stopping) = watch::channel(false);
     // What is printed beside a recording is what a replay prints, which can look nothing up.

@@ -77,6 +77,7 @@ async fn serve(
         enricher: Enricher::new(&facts.reset_reasons),
         hz: facts.hz,
         alerts: config.alerts.clone(),
+        selection: config.selection.clone(),
     };
     let (pipeline, published) = Pipeline::new(loaded, listening, settings)?;
     let (owners, questions) = Owners::new();

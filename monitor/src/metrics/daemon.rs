@@ -25,7 +25,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, page: &Page) -> fmt::R
     let mut info =
         Info::new(encoder, "signal", "How each signal is served on this kernel: its hook and status.")?;
     for SignalRow { signal, hook, status, why: _, advice: _ } in signals.iter() {
-        info.line(&[("signal", signal), ("hook", hook), ("status", status.name())])?;
+        info.line(&[("signal", *signal), ("hook", hook.as_str()), ("status", status.name())])?;
     }
     Info::new(encoder, "build", "Version of the daemon and release of the kernel it runs on.")?
         .line(&[("version", version), ("kernel", kernel)])?;

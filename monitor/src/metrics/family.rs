@@ -5,16 +5,13 @@
 use std::fmt;
 
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeGaugeValue, EncodeMetric, MetricEncoder, NoLabelSet,
+    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet,
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::CounterWithExemplar;
 use prometheus_client::registry::Unit;
 
 use crate::snapshot::{IDLE_BOUNDS, IdleHistogram};
-
-/// Names and values of a line's labels.
-pub(super) type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 
 /// A counter; `_total` is added to its name.
 pub(super) struct Counter<'a>(MetricEncoder<'a>);
@@ -48,14 +45,14 @@ impl<'a> Counter<'a> {
         family.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
-    pub(super) fn line<const N: usize>(&mut self, labels: &Labels<'_, N>, value: u64) -> fmt::Result {
+    pub(super) fn line(&mut self, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
         self.0.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
     /// With the number of the event that counted last, as an exemplar.
-    pub(super) fn line_of_event<const N: usize>(
+    pub(super) fn line_of_event(
         &mut self,
-        labels: &Labels<'_, N>,
+        labels: &impl EncodeLabelSet,
         value: u64,
         event: u64,
     ) -> fmt::Result {
@@ -78,9 +75,9 @@ impl<'a> Histogram<'a> {
     }
 
     /// `buckets` are upper bounds with their own counts, the last bound infinity.
-    pub(super) fn line<const N: usize>(
+    pub(super) fn line(
         &mut self,
-        labels: &Labels<'_, N>,
+        labels: &impl EncodeLabelSet,
         sum: f64,
         buckets: &[(f64, u64)],
     ) -> fmt::Result {
@@ -91,11 +88,7 @@ impl<'a> Histogram<'a> {
 
 impl Histogram<'_> {
     /// Idle times.
-    pub(super) fn times<const N: usize>(
-        &mut self,
-        labels: &Labels<'_, N>,
-        times: &IdleHistogram,
-    ) -> fmt::Result {
+    pub(super) fn times(&mut self, labels: &impl EncodeLabelSet, times: &IdleHistogram) -> fmt::Result {
         let bounds = IDLE_BOUNDS.map(f64::from).into_iter().chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(times.buckets.iter().copied()).collect();
         self.line(labels, times.sum, &buckets)
@@ -132,9 +125,9 @@ impl<'a> Gauge<'a> {
         encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(&value)
     }
 
-    pub(super) fn line<const N: usize>(
+    pub(super) fn line(
         &mut self,
-        labels: &Labels<'_, N>,
+        labels: &impl EncodeLabelSet,
         value: impl EncodeGaugeValue + Copy,
     ) -> fmt::Result {
         self.0.encode_family(labels)?.encode_gauge(&value)
@@ -150,7 +143,7 @@ impl<'a> Info<'a> {
         encoder.encode_descriptor(name, help, None, MetricType::Info).map(Self)
     }
 
-    pub(super) fn line<const N: usize>(&mut self, labels: &Labels<'_, N>) -> fmt::Result {
+    pub(super) fn line(&mut self, labels: &impl EncodeLabelSet) -> fmt::Result {
         self.0.encode_info(labels)
     }
 }

@@ -60,7 +60,7 @@ fn overflows(encoder: &mut DescriptorEncoder<'_>, listening: &Listening) -> fmt:
     for OverflowSeries { address, counts } in series {
         let listener = address.map_or_else(|| "other".to_owned(), |address| address.to_string());
         for (stage, count) in [(Stage::Syn, counts.syn), (Stage::Ack, counts.ack)] {
-            family.line(&[("listener", &listener), ("stage", stage.name())], count)?;
+            family.line(&[("listener", listener.as_str()), ("stage", stage.name())], count)?;
         }
     }
     // Listeners beyond those that the kernel side keeps apart.

@@ -6,7 +6,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Unit;
 
 use super::family::Gauge;
-use crate::event::role_name;
+use super::labels::PeerLabels;
 use crate::snapshot::{OpenSeries, Snapshot, WalkRow};
 
 /// A gauge of [`OpenSeries`].
@@ -31,20 +31,12 @@ const FAMILIES: [OpenFamily; 2] = [
 
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
     let Some(WalkRow { took, cpu, walked, left_out, age }) = snapshot.walk else { return Ok(()) };
-    let rows: Vec<(&OpenSeries, String, String)> = snapshot
-        .open_series
-        .iter()
-        .map(|series| {
-            let peer = series.label.scope.to_string();
-            let port = series.label.port.map_or_else(|| peer.clone(), |port| port.to_string());
-            (series, peer, port)
-        })
-        .collect();
+    let labels = |series: &OpenSeries| PeerLabels::new(&series.label, series.netns);
+    let rows: Vec<_> = snapshot.open_series.iter().map(|series| (series, labels(series))).collect();
     for OpenFamily { name, help, value } in &FAMILIES {
         let mut family = Gauge::new(encoder, name, help)?;
-        for (series, peer, port) in &rows {
-            let role = role_name(series.label.role);
-            family.line(&[("peer", peer.as_str()), ("port", port), ("role", role)], value(series))?;
+        for (series, labels) in &rows {
+            family.line(&labels, value(series))?;
         }
     }
     Gauge::single(

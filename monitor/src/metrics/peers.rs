@@ -6,9 +6,9 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Unit;
 
 use super::family::{Counter, Histogram};
+use super::labels::PeerLabels;
 use crate::cause::{CAUSES, Cause};
 use crate::counts::PeerCounts;
-use crate::event::role_name;
 use crate::snapshot::{PeerSeries, ResetDetails};
 
 /// A counter of [`PeerCounts`] without a label for the cause.
@@ -74,28 +74,21 @@ const BY_CAUSE: [CauseFamily; 2] = [
     },
 ];
 
-/// A series with its label values spelled out once for all families.
-struct Row<'a> {
-    series: &'a PeerSeries,
-    peer: String,
-    port: String,
-    role: &'static str,
-}
-
 /// `exemplars` names the event that counted last.
 pub(super) fn encode(
     encoder: &mut DescriptorEncoder<'_>,
     series: &[PeerSeries],
     exemplars: bool,
 ) -> fmt::Result {
-    let rows: Vec<Row<'_>> = series.iter().map(row).collect();
+    let labels = |series: &PeerSeries| PeerLabels::new(&series.label, series.netns);
+    let rows: Vec<_> = series.iter().map(|series| (series, labels(series))).collect();
     for CauseFamily { name, help, counts, last } in &BY_CAUSE {
         let mut family = Counter::new(encoder, name, help)?;
-        for Row { series, peer, port, role } in &rows {
+        for (series, labels) in &rows {
             // A cause appears with its first reset: most peers see two or three of them in their life.
             let last = series.details.as_deref().filter(|_| exemplars).map(last);
             for (cause, count) in Cause::ALL.iter().zip(counts(series)).filter(|(_, count)| **count > 0) {
-                let labels = [("peer", &**peer), ("port", &**port), ("role", role), ("cause", cause.name())];
+                let labels = (labels, [("cause", cause.name())]);
                 match last.map_or(0, |last| last[*cause as usize]) {
                     0 => family.line(&labels, *count)?,
                     event => family.line_of_event(&labels, *count, event)?,
@@ -105,8 +98,8 @@ pub(super) fn encode(
     }
     for PeerFamily { name, help, value } in &FAMILIES {
         let mut family = Counter::new(encoder, name, help)?;
-        for Row { series, peer, port, role } in &rows {
-            family.line(&[("peer", peer), ("port", port), ("role", role)], value(&series.counts))?;
+        for (series, labels) in &rows {
+            family.line(&labels, value(&series.counts))?;
         }
     }
     let mut idle = Histogram::new(
@@ -115,16 +108,10 @@ pub(super) fn encode(
         &Unit::Seconds,
         "How long connections with the peer had been quiet before the exchange that hit a reset, since the peer has had series of its own.",
     )?;
-    for Row { series, peer, port, role } in &rows {
+    for (series, labels) in &rows {
         if let Some(details) = series.details.as_deref().filter(|details| details.idle.count() > 0) {
-            idle.times(&[("peer", peer), ("port", port), ("role", role)], &details.idle)?;
+            idle.times(&labels, &details.idle)?;
         }
     }
     Ok(())
-}
-
-fn row(series: &PeerSeries) -> Row<'_> {
-    let peer = series.label.scope.to_string();
-    let port = series.label.port.map_or_else(|| peer.clone(), |port| port.to_string());
-    Row { series, peer, port, role: role_name(series.label.role) }
 }

@@ -7,30 +7,23 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Unit;
 
 use super::family::Gauge;
-use crate::event::role_name;
+use super::labels::PeerLabels;
 use crate::http::convert::seconds_of_ms;
 use crate::timeouts::TimeoutSeries;
 
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, series: &[TimeoutSeries]) -> fmt::Result {
-    let rows: Vec<(&TimeoutSeries, String, String)> = series
-        .iter()
-        .map(|series| {
-            let port = series.label.port.map_or_else(String::new, |port| port.to_string());
-            (series, series.label.scope.to_string(), port)
-        })
-        .collect();
+    let labels = |series: &TimeoutSeries| PeerLabels::new(&series.label, series.netns);
+    let rows: Vec<_> = series.iter().map(|series| (series, labels(series))).collect();
     let mut timeouts = Gauge::with_unit(
         encoder,
         "peer_idle_timeout",
         &Unit::Seconds,
         "After which quiet a side closes connections, inferred from closes: `local` is this host, `peer` the other end.",
     )?;
-    for (series, peer, port) in &rows {
+    for (series, labels) in &rows {
         let sides: [(&str, Option<Duration>); 2] = [("local", series.local), ("peer", series.peer)];
         for (side, timeout) in sides.into_iter().filter_map(|(side, timeout)| Some((side, timeout?))) {
-            let role = role_name(series.label.role);
-            let labels = [("peer", peer.as_str()), ("port", port), ("role", role), ("side", side)];
-            timeouts.line(&labels, timeout.as_secs_f64())?;
+            timeouts.line(&(labels, [("side", side)]), timeout.as_secs_f64())?;
         }
     }
     let mut margins = Gauge::with_unit(
@@ -39,11 +32,9 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, series: &[TimeoutSerie
         &Unit::Seconds,
         "How much longer the server keeps a quiet connection than the client; negative when it closes first. Absent when neither has closed a quiet connection within an hour.",
     )?;
-    for (series, peer, port) in &rows {
+    for (series, labels) in &rows {
         if let Some(margin) = series.margin_ms {
-            let role = role_name(series.label.role);
-            margins
-                .line(&[("peer", peer.as_str()), ("port", port), ("role", role)], seconds_of_ms(margin))?;
+            margins.line(&labels, seconds_of_ms(margin))?;
         }
     }
     Ok(())

@@ -74,6 +74,7 @@ mod tests {
     use super::super::alignment::CURRENT;
     use super::super::{PEERS, TimeoutSeries, Timeouts, take};
     use super::*;
+    use crate::selection::{Selection, SeriesKey};
     use crate::snapshot::{PeerLabel, Scope};
 
     /// Peers of which each closes after a minute, and this host never.
@@ -157,11 +158,13 @@ mod tests {
         older.local.let_pass(Duration::from_mins(2), Duration::from_millis(5_200));
         let scope = Scope::Address(Ipv4Addr::LOCALHOST.into());
         let label = PeerLabel { scope, port: Some(80), role: Role::Client };
-        let series = timeouts.series(&HashSet::from([label]), Duration::from_hours(3) + CURRENT / 2);
+        let keys = HashSet::from([SeriesKey { netns: None, label }]);
+        let merged = Selection::default();
+        let series = timeouts.series(&keys, &merged, Duration::from_hours(3) + CURRENT / 2);
         let [TimeoutSeries { peer, margin_ms, .. }] = series[..] else { panic!("{series:?}") };
         assert_eq!(peer, Some(Duration::from_secs(9)));
         assert!(margin_ms.is_some_and(|margin| margin < 0), "{margin_ms:?}");
-        let gone = timeouts.series(&HashSet::from([label]), Duration::from_hours(9));
+        let gone = timeouts.series(&keys, &merged, Duration::from_hours(9));
         assert_eq!(gone[0].margin_ms, None);
     }
 

@@ -116,11 +116,18 @@ fn page(load: Load) -> Page {
         series: counted
             .map(|label| {
                 let is_one = matches!(label.scope, Scope::Address(_));
-                PeerSeries { label, counts, causes, details: is_one.then(|| Box::new(details.clone())) }
+                PeerSeries {
+                    netns: None,
+                    label,
+                    counts,
+                    causes,
+                    details: is_one.then(|| Box::new(details.clone())),
+                }
             })
             .collect(),
         timeout_series: known
             .map(|label| TimeoutSeries {
+                netns: None,
                 label: *label,
                 local: Some(Duration::from_secs(55)),
                 peer: Some(Duration::from_mins(1)),
@@ -129,7 +136,7 @@ fn page(load: Load) -> Page {
             .collect(),
         open_series: open
             .chain(older.iter().map(|label| PeerLabel { port: Some(5_432), ..*label }))
-            .map(|label| OpenSeries { label, open: 20, idle: 10 })
+            .map(|label| OpenSeries { netns: None, label, open: 20, idle: 10 })
             .collect(),
         ports: (1..=PORTS).map(Some).chain([None]).map(port).collect(),
         reasons: (0..REASONS)

@@ -18,6 +18,7 @@ use monitor::kernel::listening::ListeningReading;
 use monitor::kernel::truth::{Budgets, SlotReading, TotalsReading};
 use monitor::metrics::negotiate::Format;
 use monitor::metrics::{Page, encode};
+use monitor::selection::Selection;
 use monitor::settle::Settled;
 use monitor::snapshot::hooked::Hooked;
 use monitor::story::Stages;
@@ -107,7 +108,7 @@ fn one_event_from_the_ring_to_the_metrics_page() {
         closed_memory: 256,
         ring_bytes: 4096,
     };
-    let mut aggregator = Aggregator::new(limits);
+    let mut aggregator = Aggregator::new(limits, Selection::default());
     aggregator.observe(&account);
     aggregator.judge(&told);
     let rest = Rest {

@@ -234,6 +234,7 @@ pub(crate) fn snapshot() -> Snapshot {
     let series = peers
         .iter()
         .map(|row| PeerSeries {
+            netns: None,
             label: row.label,
             counts: row.counts,
             causes: row.causes.as_deref().copied().unwrap_or_default(),
@@ -270,12 +271,13 @@ pub(crate) fn snapshot() -> Snapshot {
         timeouts: Some(timeouts::rows()),
         open_series: vec![
             OpenSeries {
+                netns: None,
                 label: label(Scope::Address("10.0.0.1".parse().unwrap()), Some(8080), Role::Client),
                 open: 3,
                 idle: 2,
             },
-            OpenSeries { label: label(Scope::Other, None, Role::Client), open: 0, idle: 0 },
-            OpenSeries { label: label(Scope::Other, None, Role::Server), open: 7, idle: 1 },
+            OpenSeries { netns: None, label: label(Scope::Other, None, Role::Client), open: 0, idle: 0 },
+            OpenSeries { netns: None, label: label(Scope::Other, None, Role::Server), open: 7, idle: 1 },
         ]
         .into(),
         walk: Some(WalkRow {

@@ -178,12 +178,14 @@ pub(crate) fn series() -> Vec<TimeoutSeries> {
     let seconds = Duration::from_secs_f64;
     vec![
         TimeoutSeries {
+            netns: None,
             label: series_of("10.0.0.1", 8080, Role::Client),
             local: None,
             peer: Some(seconds(60.012)),
             margin_ms: Some(-28),
         },
         TimeoutSeries {
+            netns: None,
             label: series_of("2001:db8::7", 443, Role::Server),
             local: Some(seconds(65.0)),
             peer: Some(seconds(58.0)),

@@ -6,6 +6,7 @@
 
 mod lab;
 mod scenarios;
+mod scrapes;
 
 mod alerting;
 mod backends;
@@ -180,6 +181,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     let own = [
         overload::TRIALS,
         retire::TRIALS,
+        scrapes::TRIALS,
         spoof::TRIALS,
         checks::TRIALS_ALONE,
         backends::TRIALS_ALONE,

@@ -12,7 +12,7 @@ use crate::daemon::Daemon;
 use crate::exposition::Counters;
 use crate::needs::Need;
 use crate::netns::Namespace;
-use crate::sockets::{Family, Place, Service};
+use crate::sockets::{Family, Place};
 use crate::wait;
 
 pub(crate) const TRIALS: &[AloneWithOwn] =
@@ -40,7 +40,7 @@ fn quiet_peers_make_room() -> Result<()> {
     namespace.enter(|| {
         let service = Place::on_loopback(Family::V4).listen()?;
         for number in 1..=FIRST {
-            talk(&service, number)?;
+            service.talk_from(address(number))?;
         }
         let mut earlier = Counters::parse(&api.metrics()?)?;
         let mut newcomer = FIRST;
@@ -59,7 +59,7 @@ fn quiet_peers_make_room() -> Result<()> {
             }
             // Each newcomer connects once, so that its row must hold just that.
             newcomer += 1;
-            talk(&service, newcomer)?;
+            service.talk_from(address(newcomer))?;
             Ok(own_row(api, namespace.inum, newcomer)?
                 .ok_or_else(|| format!("no row for newcomer {newcomer}")))
         })?;
@@ -79,15 +79,6 @@ fn is_sum(series: &str) -> bool {
 
 fn address(number: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from_bits(Ipv4Addr::new(127, 66, 0, 0).to_bits() + number))
-}
-
-/// One connection with one exchange from a client's address.
-fn talk(service: &Service, number: u32) -> Result<()> {
-    let place = Place { client: address(number), ..service.place };
-    let pair = service.pair_of(place.connect()?)?;
-    pair.exchange(1)?;
-    pair.finish();
-    Ok(())
 }
 
 /// The newcomer's row, if it has one of its own, with its one connection in it.

@@ -210,6 +210,14 @@ impl Service {
         let client_port = port_of(&client)?;
         Ok(Pair { client, server: self.accept()?, client_port, service_port: self.place.port })
     }
+
+    /// One connection with one exchange from another client's address.
+    pub(crate) fn talk_from(&self, client: IpAddr) -> Result<()> {
+        let pair = self.pair_of(Place { client, ..self.place }.connect()?)?;
+        pair.exchange(1)?;
+        pair.finish();
+        Ok(())
+    }
 }
 
 /// Both ends of a connection.

@@ -12,6 +12,8 @@ pub(super) struct Tenant {
     pub(super) activity: u64,
     /// Monotonic second in which it last changed.
     pub(super) changed: u32,
+    /// It never has series of its own.
+    pub(super) unselected: bool,
     /// Place in the series table.
     pub(super) series: Option<u16>,
     /// It had open connections at the last reading.

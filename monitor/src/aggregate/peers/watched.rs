@@ -2,11 +2,12 @@
 
 use monitor_common::peer::SCOPE_OTHER;
 
-use super::{Peers, code, label};
+use super::{Peers, code};
 use crate::alerts::PeerReading;
 use crate::cause::Cause;
 use crate::event::Direction;
 use crate::kernel::truth::SlotReading;
+use crate::selection::label;
 
 impl Peers {
     /// One slot. What is retired is not among them: it only moves there, so it would look like resets of now.
