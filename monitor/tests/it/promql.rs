@@ -23,8 +23,10 @@ impl Known {
     pub(crate) fn new(rules: &str) -> Self {
         let mut metrics = BTreeMap::new();
         for family in families(&full_page()) {
-            let labels: BTreeSet<String> =
-                family.labels.into_keys().chain(OF_TARGET.map(str::to_owned)).collect();
+            // Namespaces are told apart for who asks for it.
+            let netns = family.labels.contains_key("peer").then_some("netns");
+            let more = OF_TARGET.into_iter().chain(netns).map(str::to_owned);
+            let labels: BTreeSet<String> = family.labels.into_keys().chain(more).collect();
             if family.kind == "histogram" {
                 for suffix in ["bucket", "sum", "count"] {
                     metrics.insert(format!("{}_{suffix}", family.name), labels.clone());

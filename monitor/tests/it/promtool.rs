@@ -1,4 +1,4 @@
-//! promtool: what Prometheus itself says of a page, of rules and of queries.
+//! promtool and amtool: what Prometheus itself says of a page, of rules and of queries, and Alertmanager of routes.
 
 use std::env;
 use std::fs;
@@ -13,9 +13,20 @@ use serde_json::json;
 /// must not look like one that passed.
 #[track_caller]
 pub(crate) fn promtool(arguments: &[&str], input: &str) -> String {
-    let Output { status, stdout, stderr } = output(arguments, input);
+    said("promtool", arguments, input)
+}
+
+/// The same of Alertmanager's tool.
+#[track_caller]
+pub(crate) fn amtool(arguments: &[&str]) -> String {
+    said("amtool", arguments, "")
+}
+
+#[track_caller]
+fn said(program: &str, arguments: &[&str], input: &str) -> String {
+    let Output { status, stdout, stderr } = output(program, arguments, input);
     let said = [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-    assert!(status.success(), "promtool {}: {status}\n{said}", arguments.join(" "));
+    assert!(status.success(), "{program} {}: {status}\n{said}", arguments.join(" "));
     said
 }
 
@@ -52,28 +63,28 @@ pub(crate) fn root() -> &'static Path {
 }
 
 #[track_caller]
-fn output(arguments: &[&str], input: &str) -> Output {
-    for program in [Some("promtool".into()), fetched()].into_iter().flatten() {
+fn output(name: &str, arguments: &[&str], input: &str) -> Output {
+    for program in [Some(name.into()), fetched(name)].into_iter().flatten() {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(root().join("deploy/prometheus"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = match command.spawn() {
             Ok(child) => child,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => panic!("promtool: {error}"),
+            Err(error) => panic!("{name}: {error}"),
         };
         // A page is larger than what a pipe holds, but promtool reads all of it before it says a word.
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         return child.wait_with_output().unwrap();
     }
-    panic!("promtool is not here; `cargo xtask setup` fetches it, `cargo xtask test` uses it");
+    panic!("{name} is not here; `cargo xtask setup` fetches it, `cargo xtask test` uses it");
 }
 
 /// Where `cargo xtask setup` puts it.
-fn fetched() -> Option<PathBuf> {
+fn fetched(name: &str) -> Option<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("RESET_MONITOR_CACHE")
         .or_else(|| Some(set("XDG_CACHE_HOME")?.join("reset-monitor")))
         .or_else(|| Some(set("HOME")?.join(".cache/reset-monitor")))?;
-    Some(cache.join("tools/bin/promtool"))
+    Some(cache.join("tools/bin").join(name))
 }
