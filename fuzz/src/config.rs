@@ -2,6 +2,7 @@
 //!
 //! Input is the text itself. After a byte that no text begins with, it is choices of keys and values instead.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -9,6 +10,8 @@ use clap::Parser as _;
 use monitor::alerts::catalog::Alert;
 use monitor::cli::{Cli, Command, RunArgs};
 use monitor::config::{Config, ConfigError};
+use monitor::timeouts::Service;
+use monitor_common::peer::Role;
 
 use crate::choices::{Choices, words};
 
@@ -35,6 +38,10 @@ fn made_of(choices: &mut Choices<'_>) -> String {
             table.insert(key, alerts(choices).into());
             continue;
         }
+        if key == "metrics" {
+            table.insert(key, metrics(choices).into());
+            continue;
+        }
         let value = match choices.byte() % 8 {
             0..=3 => choices.number().into(),
             4 => choices.one_of(&["127.0.0.1:1", "[::]:0", "0.0.0.0:65535", "localhost:1"]).to_owned().into(),
@@ -45,6 +52,23 @@ fn made_of(choices: &mut Choices<'_>) -> String {
         table.insert(key, value);
     }
     toml::to_string(&table).expect("a table can be written")
+}
+
+/// Who has series.
+fn metrics(choices: &mut Choices<'_>) -> toml::Table {
+    let mut metrics = toml::Table::new();
+    for _ in 0..choices.byte() % 8 {
+        let key =
+            *choices.one_of(&["peers", "except_peers", "networks", "ports", "except_ports", "namespaces"]);
+        let entries = (0..choices.byte() % 4).map(|_| match choices.byte() % 4 {
+            0 => choices.number().into(),
+            1 => choices.text().into(),
+            2 => (*choices.one_of(&["10.0.0.0/8", "::1", "0.0.0.0/0@24", "10.0.0.1/8", "::/0@129"])).into(),
+            _ => (*choices.one_of(&["own", "443", "8000-8099", "9-8", "0"])).into(),
+        });
+        metrics.insert(key.to_owned(), entries.collect::<Vec<toml::Value>>().into());
+    }
+    metrics
 }
 
 /// Numbers of a few alerts, for all and for some peers.
@@ -97,6 +121,7 @@ fn text(text: &str) {
             error @ (ConfigError::Parse { .. }
             | ConfigError::Alerts { .. }
             | ConfigError::Push { .. }
+            | ConfigError::Selection { .. }
             | ConfigError::Range { .. }),
         ) => {
             let message = error.to_string();
@@ -116,6 +141,9 @@ fn text(text: &str) {
         Err(ConfigError::Push { .. }) => {
             assert!(matches!(resolved, Err(ConfigError::Push { .. })));
         }
+        Err(ConfigError::Selection { .. }) => {
+            assert!(matches!(resolved, Err(ConfigError::Selection { .. })));
+        }
         Err(ConfigError::Alerts { .. }) => assert!(matches!(resolved, Err(ConfigError::Alerts { .. }))),
         // Some other key.
         Err(ConfigError::Range { name, .. }) => assert!(resolved.is_err() && name != "client-peers"),
@@ -129,6 +157,11 @@ fn usable(config: &Config) {
     assert!(budgets.slots() > budgets.other_slot() && budgets.other_slot() > 0);
     assert!(config.sizes.ring_bytes.is_power_of_two() && config.sizes.ring_bytes >= 4096);
     assert_eq!(config.limits().budgets, budgets);
+    let peer = Service { netns: 1, peer: Some(Ipv4Addr::LOCALHOST.into()), port: 80, role: Role::Client };
+    if let Some(key) = config.selection.of_service(&peer) {
+        assert_eq!((key.label.port, key.label.role), (Some(80), Role::Client));
+        assert_eq!(key.netns.is_some(), config.selection.namespace_label);
+    }
     for rule in &config.alerts.all {
         assert!(rule.threshold.is_finite() && (rule.window.is_zero() || rule.window >= config.alerts.every));
     }

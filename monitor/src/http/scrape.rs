@@ -33,7 +33,7 @@ struct Text {
     format: Format,
     /// Monotonic.
     made: Duration,
-    text: Bytes,
+    body: Bytes,
 }
 
 impl LastText {
@@ -45,12 +45,12 @@ impl LastText {
                 && clock::monotonic().saturating_sub(text.made) < TOGETHER
                 && Weak::ptr_eq(&text.snapshot, &Arc::downgrade(snapshot))
         };
-        last.as_ref().filter(same).map(|text| text.text.clone())
+        last.as_ref().filter(same).map(|text| text.body.clone())
     }
 
-    fn keep(&self, snapshot: Weak<Snapshot>, format: Format, text: Bytes) {
+    fn keep(&self, snapshot: Weak<Snapshot>, format: Format, body: Bytes) {
         let made = clock::monotonic();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Text { snapshot, format, made, text });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Text { snapshot, format, made, body });
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, series: &[TimeoutSerie
         encoder,
         "keepalive_margin",
         &Unit::Seconds,
-        "How much longer the server keeps a quiet connection than the client; negative when it closes first. Absent when neither has closed a quiet connection within an hour.",
+        "How much longer the server keeps a quiet connection than the client; negative when it closes first. Absent when neither has closed a quiet connection within an hour, or three times as long as usual.",
     )?;
     for (series, labels) in &rows {
         if let Some(margin) = series.margin_ms {

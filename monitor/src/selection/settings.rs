@@ -129,7 +129,7 @@ impl From<NamespaceText> for String {
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SelectionError {
     /// Not of its list's form.
-    #[error("--{flag} (`{key}` in [metrics]): `{text}` is {wanted}")]
+    #[error("--{flag} (`{key}` in [metrics]): `{}` is {wanted}", .text.escape_debug())]
     Entry {
         /// The flag.
         flag: &'static str,

@@ -81,15 +81,24 @@ pub(super) fn align(client: &SideFacts, server: &SideFacts, now: Duration) -> Al
     Alignment { verdict, client: Some(client), server: closes, margin_ms }
 }
 
-/// An alert and its metric go by what was seen within this time, or within three of the server's timeouts if that is longer.
+/// An alert and its metric go by what was seen within this time; if that is longer, within three of the server's timeouts, or three times as
+/// long as it usually takes from one close to the next: who closes every two hours is not gone in between.
 pub(super) const CURRENT: Duration = Duration::from_hours(1);
 
 /// The margin, if one of both has closed a quiet connection of late. A pair that is gone, as that of a container which was replaced,
 /// loses no more requests.
 pub(super) fn current_margin(alignment: &Alignment, sides: [&SideFacts; 2], now: Duration) -> Option<i64> {
     let last = sides.iter().filter_map(|side| side.moments.last()).max()?;
-    let long = alignment.server.map_or(CURRENT, |server| CURRENT.max(server * 3));
+    let usual = sides.iter().filter_map(|side| usual_step(&side.moments)).min();
+    let long =
+        [alignment.server, usual].into_iter().flatten().map(|time| time * 3).fold(CURRENT, Duration::max);
     alignment.margin_ms.filter(|_| now.saturating_sub(*last) <= long)
+}
+
+/// How long it takes from one close to the next, on average.
+fn usual_step(moments: &[Duration]) -> Option<Duration> {
+    let steps = u32::try_from(moments.len().checked_sub(1)?).ok().filter(|steps| *steps > 0)?;
+    Some(moments.last()?.saturating_sub(*moments.first()?) / steps)
 }
 
 /// Whether the server has closed since the client gives up by itself. When a client was changed, it has not.
@@ -102,4 +111,31 @@ fn still_closes(client: &SideFacts, server: &SideFacts, now: Duration) -> bool {
 
 fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_closes_rarely_is_gone_only_after_missing_three_times() {
+        let hours = Duration::from_hours;
+        let alignment = Alignment {
+            verdict: Verdict::Misaligned,
+            client: None,
+            server: Some(Duration::from_mins(1)),
+            margin_ms: Some(-1_000),
+        };
+        let side = |moments: &[u64]| SideFacts {
+            moments: moments.iter().map(|hour| hours(*hour)).collect(),
+            ..SideFacts::default()
+        };
+        let (none, rare) = (side(&[]), side(&[0, 2, 4, 6]));
+        assert_eq!(current_margin(&alignment, [&none, &rare], hours(12)), Some(-1_000));
+        assert_eq!(current_margin(&alignment, [&none, &rare], hours(13)), None);
+        let once = side(&[6]);
+        assert_eq!(current_margin(&alignment, [&none, &once], hours(7)), Some(-1_000));
+        assert_eq!(current_margin(&alignment, [&none, &once], hours(8)), None);
+        assert_eq!(current_margin(&alignment, [&none, &none], hours(1)), None);
+    }
 }
