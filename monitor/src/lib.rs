@@ -31,6 +31,7 @@ pub mod alerts;
 pub mod diagnosis;
 
 // What readers get.
+pub mod event_log;
 pub mod http;
 pub mod metrics;
 pub mod owners;

@@ -43,7 +43,7 @@ pub(super) fn cells(event: &EventView) -> [Cell; 11] {
 
 /// An event on one line: time, direction as an arrow, peer and port, role, cause, idle time, owner. What is not known is
 /// `-`, so that the fields can be counted. Where the last field has our end, the peer's port is its own.
-pub(super) fn line(event: &EventView, colour: bool) -> String {
+pub(crate) fn line(event: &EventView, colour: bool) -> String {
     let arrow = match event.direction.as_str() {
         "sent" => "->",
         "received" => "<-",
