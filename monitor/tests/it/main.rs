@@ -28,6 +28,8 @@ mod config;
 #[cfg(test)]
 mod diagnosis;
 #[cfg(test)]
+mod event_log;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod explain;

@@ -34,6 +34,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::probe::tls::server_with;
+use crate::support::until;
 
 /// Longer than any test runs.
 const NEVER: Duration = Duration::from_hours(1);
@@ -162,13 +163,6 @@ fn settings(addresses: &[SocketAddr]) -> PushSettings {
     let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
     let settings = PushFile::default().settings(&urls).unwrap();
     PushSettings { resend: NEVER, timeout: NEVER, retry: [SOON; 2], ..settings }
-}
-
-/// Lets others work until something is so.
-async fn until(is_so: impl Fn() -> bool) {
-    while !is_so() {
-        tokio::task::yield_now().await;
-    }
 }
 
 fn firing(signal: &str) -> Vec<(String, bool)> {
