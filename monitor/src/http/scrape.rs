@@ -3,10 +3,11 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
+use bytes::Bytes;
 
 use super::error::ApiError;
 use super::{AppState, held};
-use crate::metrics::negotiate::Format;
+use crate::metrics::negotiate::Answer;
 use crate::metrics::process::ProcessRow;
 use crate::metrics::{self, Page};
 
@@ -15,7 +16,7 @@ pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
     let place = held::places(&state.scrapes, 1, "scrapes")?;
     let accept: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    let format = Format::from_accept(&accept.join(","));
+    let wanted = Answer::from_accept(&accept.join(","));
     let page = Page {
         snapshot: state.fresh().await,
         signals: state.published.signals(),
@@ -25,6 +26,10 @@ pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
         kernel: state.settings.kernel.clone(),
         process: ProcessRow::read(state.process),
     };
-    let text = metrics::encode(page, format).or(Err(ApiError::Internal))?;
-    Ok(held::answer(format.content_type(), text, place))
+    let bytes: Bytes = match wanted {
+        Answer::Text(format) => metrics::encode(page, format).or(Err(ApiError::Internal))?.into(),
+        #[cfg(feature = "native-histograms")]
+        Answer::Protobuf => metrics::encode_protobuf(page).or(Err(ApiError::Internal))?.into(),
+    };
+    Ok(held::answer(wanted.content_type(), bytes, place))
 }

@@ -8,6 +8,8 @@
 mod dashboard_queries;
 #[cfg(test)]
 mod exposition;
+#[cfg(all(test, feature = "native-histograms"))]
+mod prometheus_server;
 #[cfg(test)]
 mod promql;
 #[cfg(test)]
@@ -39,6 +41,8 @@ mod metrics;
 mod metrics_page;
 #[cfg(test)]
 mod one_event;
+#[cfg(all(test, feature = "native-histograms"))]
+mod native;
 #[cfg(test)]
 mod owners;
 #[cfg(test)]

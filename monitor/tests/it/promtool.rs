@@ -53,7 +53,7 @@ pub(crate) fn root() -> &'static Path {
 
 #[track_caller]
 fn output(arguments: &[&str], input: &str) -> Output {
-    for program in [Some("promtool".into()), fetched()].into_iter().flatten() {
+    for program in [Some("promtool".into()), fetched("promtool")].into_iter().flatten() {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(root().join("deploy/prometheus"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -69,11 +69,11 @@ fn output(arguments: &[&str], input: &str) -> Output {
     panic!("promtool is not here; `cargo xtask setup` fetches it, `cargo xtask test` uses it");
 }
 
-/// Where `cargo xtask setup` puts it.
-fn fetched() -> Option<PathBuf> {
+/// Where `cargo xtask setup` puts a program.
+pub(crate) fn fetched(program: &str) -> Option<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("RESET_MONITOR_CACHE")
         .or_else(|| Some(set("XDG_CACHE_HOME")?.join("reset-monitor")))
         .or_else(|| Some(set("HOME")?.join(".cache/reset-monitor")))?;
-    Some(cache.join("tools/bin/promtool"))
+    Some(cache.join("tools/bin").join(program))
 }
