@@ -32,6 +32,8 @@ pub mod diagnosis;
 // What readers get.
 pub mod http;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod owners;
 pub mod push;
 pub mod view;

@@ -49,6 +49,8 @@ pub struct Page {
     pub alerts: Arc<Report>,
     /// What was told to each Alertmanager.
     pub pushed: Arc<[Arc<Account>]>,
+    /// What was sent to a receiver of OTLP, if there is one.
+    pub exported: Option<Arc<Account>>,
     /// Version of the daemon.
     pub version: String,
     /// Release of the running kernel.
@@ -84,8 +86,6 @@ pub fn encode(page: Page, format: Format) -> Result<String, fmt::Error> {
     }
 }
 
-/// A page, and whether it names events.
-#[derive(Debug)]
 /// The same in protobuf: each family with its length before it.
 #[cfg(feature = "native-histograms")]
 pub fn encode_protobuf(page: Page) -> Result<Vec<u8>, prometheus_protobuf::EncodeError> {
@@ -106,6 +106,8 @@ fn registries(mut page: Page, exemplars: bool) -> [Registry; 2] {
     [ours, process]
 }
 
+/// A page, and whether it names events.
+#[derive(Debug)]
 struct Families {
     page: Page,
     exemplars: bool,
@@ -123,6 +125,7 @@ impl Collector for Families {
         listening::encode(encoder, &snapshot.listening)?;
         alerts::encode(encoder, &page.alerts)?;
         alerts::encode_pushed(encoder, &page.pushed)?;
+        alerts::encode_exported(encoder, page.exported.as_deref())?;
         daemon::encode(encoder, page)
     }
 }

@@ -22,6 +22,7 @@ pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
         signals: state.published.signals(),
         alerts: state.published.alerts(),
         pushed: state.published.pushed(),
+        exported: state.published.exported(),
         version: state.settings.version.clone(),
         kernel: state.settings.kernel.clone(),
         process: ProcessRow::read(state.process),

@@ -14,6 +14,8 @@ mod prometheus_server;
 mod promql;
 #[cfg(test)]
 mod promtool;
+#[cfg(all(test, feature = "otlp"))]
+mod protoc;
 #[cfg(test)]
 mod support;
 
@@ -39,10 +41,12 @@ mod grafana;
 mod metrics;
 #[cfg(test)]
 mod metrics_page;
-#[cfg(test)]
-mod one_event;
 #[cfg(all(test, feature = "native-histograms"))]
 mod native;
+#[cfg(test)]
+mod one_event;
+#[cfg(all(test, feature = "otlp"))]
+mod otlp;
 #[cfg(test)]
 mod owners;
 #[cfg(test)]
