@@ -76,11 +76,11 @@ impl Exporter {
         tokio::select! {
             biased;
             _ = shutdown.wait_for(|stop| *stop) => {}
-            () = self.export(&published) => {}
+            never = self.export(&published) => never,
         }
     }
 
-    async fn export(&mut self, published: &Published) {
+    async fn export(&mut self, published: &Published) -> ! {
         loop {
             let began = clock::monotonic();
             let outcome = self.send(published).await;

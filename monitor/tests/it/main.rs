@@ -8,13 +8,15 @@
 mod dashboard_queries;
 #[cfg(test)]
 mod exposition;
-#[cfg(all(test, feature = "native-histograms"))]
+#[cfg(feature = "native-histograms")]
+#[cfg(test)]
 mod prometheus_server;
 #[cfg(test)]
 mod promql;
 #[cfg(test)]
 mod promtool;
-#[cfg(all(test, feature = "otlp"))]
+#[cfg(feature = "otlp")]
+#[cfg(test)]
 mod protoc;
 #[cfg(test)]
 mod support;
@@ -41,11 +43,13 @@ mod grafana;
 mod metrics;
 #[cfg(test)]
 mod metrics_page;
-#[cfg(all(test, feature = "native-histograms"))]
+#[cfg(feature = "native-histograms")]
+#[cfg(test)]
 mod native;
 #[cfg(test)]
 mod one_event;
-#[cfg(all(test, feature = "otlp"))]
+#[cfg(feature = "otlp")]
+#[cfg(test)]
 mod otlp;
 #[cfg(test)]
 mod owners;

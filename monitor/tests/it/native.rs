@@ -178,6 +178,11 @@ fn observed(times: &[Duration]) -> Snapshot {
 
 const NEVER: Duration = Duration::from_hours(1);
 
+/// Whether a number is this one.
+fn near(wanted: f64) -> impl Fn(f64) -> bool {
+    move |value| (value - wanted).abs() < 0.001
+}
+
 #[tokio::test]
 async fn prometheus_reads_the_same_from_protobuf_as_from_text_and_quantiles_from_native_histograms() {
     let seconds = |seconds: u64, times: usize| std::iter::repeat_n(Duration::from_secs(seconds), times);
@@ -202,8 +207,8 @@ async fn prometheus_reads_the_same_from_protobuf_as_from_text_and_quantiles_from
     }
     let prometheus = Prometheus::start(&jobs).await;
     let idle = "reset_monitor_idle_before_reset_seconds";
-    prometheus.until(&format!("histogram_count({idle}{{job='protobuf'}})"), |value| value == 10.0).await;
-    prometheus.until(&format!("{idle}_count{{job='text'}}"), |value| value == 10.0).await;
+    prometheus.until(&format!("histogram_count({idle}{{job='protobuf'}})"), near(10.0)).await;
+    prometheus.until(&format!("{idle}_count{{job='text'}}"), near(10.0)).await;
 
     // What is no histogram, of both; the process is another one at each scrape.
     let others = "__name__!~'(process|scrape|up).*|.*idle_before_reset.*'";
@@ -231,14 +236,16 @@ async fn prometheus_reads_the_same_from_protobuf_as_from_text_and_quantiles_from
     // 90 resets after a minute, 10 after 350 s.
     let after: Vec<_> = before.into_iter().chain(seconds(60, 90)).chain(seconds(350, 10)).collect();
     daemon.publisher.snapshot(Arc::new(observed(&after)));
-    let count =
-        prometheus.until(&format!("histogram_count({idle}{{job='protobuf'}})"), |value| value == 110.0).await;
-    assert_eq!(prometheus.until(&format!("{idle}_count{{job='text'}}"), |value| value == 110.0).await, count);
-    let sum = prometheus.value(&format!("histogram_sum({idle}{{job='protobuf'}})")).await;
-    assert_eq!(prometheus.value(&format!("{idle}_sum{{job='text'}}")).await, sum);
+    prometheus.until(&format!("histogram_count({idle}{{job='protobuf'}})"), near(110.0)).await;
+    prometheus.until(&format!("{idle}_count{{job='text'}}"), near(110.0)).await;
+    let sum: f64 = after.iter().map(Duration::as_secs_f64).sum();
+    for query in [format!("histogram_sum({idle}{{job='protobuf'}})"), format!("{idle}_sum{{job='text'}}")] {
+        let told = prometheus.until(&query, f64::is_finite).await;
+        assert!(near(sum)(told), "{query}: {told}, not {sum}");
+    }
     for (quantile, wanted) in [(0.5, 60.0), (0.99, 350.0)] {
         let query = format!("histogram_quantile({quantile}, rate({idle}{{job='protobuf'}}[1h]))");
-        let told = prometheus.until(&query, |value| value.is_finite()).await;
+        let told = prometheus.until(&query, f64::is_finite).await;
         assert!((told / wanted - 1.0).abs() < 0.091, "{query}: {told}, not {wanted}");
     }
 }

@@ -32,12 +32,10 @@ impl Prometheus {
     pub(crate) async fn start(jobs: &[(&str, SocketAddr)]) -> Self {
         let files = env::temp_dir().join(format!("reset-monitor-prometheus-{}", std::process::id()));
         fs::create_dir_all(&files).unwrap();
-        let jobs: String = jobs
-            .iter()
-            .map(|(name, address)| {
-                format!("- {{job_name: {name}, static_configs: [{{targets: ['{address}']}}]}}\n")
-            })
-            .collect();
+        let job = |(name, address): &(&str, SocketAddr)| {
+            format!("- {{job_name: {name}, static_configs: [{{targets: ['{address}']}}]}}")
+        };
+        let jobs = jobs.iter().map(job).collect::<Vec<_>>().join("\n");
         let (config, log) = (files.join("prometheus.yml"), files.join("log"));
         let global = "global: {scrape_interval: 1s, scrape_timeout: 1s}";
         fs::write(&config, format!("{global}\nscrape_configs:\n{jobs}")).unwrap();
@@ -76,12 +74,7 @@ impl Prometheus {
         self.ask("/api/v1/query_exemplars", expression).await.as_array().unwrap().clone()
     }
 
-    /// The only sample of an expression.
-    pub(crate) async fn value(&self, expression: &str) -> f64 {
-        self.until(expression, |_| true).await
-    }
-
-    /// The same as soon as it is as wanted.
+    /// The only sample of an expression, as soon as it is as wanted.
     pub(crate) async fn until(&self, expression: &str, is_wanted: impl Fn(f64) -> bool) -> f64 {
         loop {
             if let [sample] = self.query(expression).await.as_slice() {
@@ -119,5 +112,5 @@ impl Prometheus {
 }
 
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat()
 }

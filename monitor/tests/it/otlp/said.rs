@@ -31,7 +31,7 @@ pub(crate) fn attributes(tree: &Value) -> Attributes {
         // Ports are numbers, and nothing else is.
         assert_eq!(
             !list(value, "int_value").is_empty(),
-            key.ends_with(".port") && key.starts_with("network."),
+            ["network.peer.port", "network.local.port"].contains(&&*key),
             "{key}"
         );
         (key, [word(value, "string_value"), word(value, "int_value")].concat())
@@ -86,8 +86,10 @@ pub(crate) fn points(metrics: &[Value]) -> BTreeMap<(String, Attributes), f64> {
     points
 }
 
+type Name = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
 /// Name in the metrics page, name over OTLP, what is said besides.
-const NAMES: [(&str, &str, &[(&str, &str)]); 28] = [
+const NAMES: [Name; 28] = [
     ("resets_received_total", "tcp.resets", &[("network.io.direction", "receive")]),
     ("resets_sent_total", "tcp.resets", &[("network.io.direction", "transmit")]),
     (
