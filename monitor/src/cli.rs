@@ -118,6 +118,10 @@ pub struct RunArgs {
         value_delimiter = ','
     )]
     pub alertmanagers: Vec<String>,
+    /// OpenTelemetry receiver to send metrics to over OTLP/HTTP, such as `http://collector:4318` [default: none]
+    #[cfg(feature = "otlp")]
+    #[arg(long, env = "RESET_MONITOR_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
     /// Kinds of hooks to use; all but auto are for tests
     #[arg(long, env = "RESET_MONITOR_BACKEND", value_enum, default_value_t)]
     pub backend: Backend,

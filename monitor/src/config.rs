@@ -12,6 +12,8 @@ use crate::alerts::settings::{AlertsError, AlertsFile};
 use crate::cli::RunArgs;
 use crate::kernel::load::Sizes;
 use crate::kernel::truth::Budgets;
+#[cfg(feature = "otlp")]
+use crate::otlp::settings::{OtlpFile, OtlpSettings};
 use crate::push::settings::{PushError, PushFile, PushSettings};
 use crate::selection::Selection;
 use crate::selection::settings::{MetricsFile, SelectionError};
@@ -65,6 +67,9 @@ pub struct Config {
     pub alerts: Rules,
     /// Which Alertmanagers are told of them.
     pub push: PushSettings,
+    /// Where metrics are sent; `None` for nowhere.
+    #[cfg(feature = "otlp")]
+    pub otlp: Option<OtlpSettings>,
 }
 
 /// The file's form. Unknown keys are errors.
@@ -89,6 +94,22 @@ struct FileConfig {
     push: PushFile,
     #[serde(default)]
     metrics: MetricsFile,
+    #[serde(default)]
+    otlp: OtlpFile,
+}
+
+/// `[otlp]` where nothing can be sent: whoever wrote it wants to know.
+#[cfg(not(feature = "otlp"))]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct OtlpFile;
+
+#[cfg(not(feature = "otlp"))]
+impl<'de> Deserialize<'de> for OtlpFile {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        let what = "[otlp] takes a reset-monitor that is built with the cargo feature `otlp`, and this one is not: \
+                    build it so, or leave the section out";
+        Err(serde::de::Error::custom(what))
+    }
 }
 
 /// The configuration cannot be used.
@@ -118,7 +139,7 @@ pub enum ConfigError {
         /// Where and what, and what is possible.
         source: AlertsError,
     },
-    /// An Alertmanager cannot be told so.
+    /// An Alertmanager cannot be told so, or metrics not be sent so.
     #[error("{}{source}", .path.as_ref().map_or_else(String::new, |path| format!("configuration {}: ", path.display())))]
     Push {
         /// Which file, if there is one.
@@ -150,11 +171,7 @@ impl Config {
     /// Resolves; reads the file that `--config` names, if it does. Flags and environment are one by now: clap prefers flags.
     pub fn resolve(args: &RunArgs) -> Result<Self, ConfigError> {
         let Some(path) = &args.config else {
-            let push = PushFile::default().settings(&args.alertmanagers);
-            let push = push.map_err(|source| ConfigError::Push { path: None, source })?;
-            let selection = MetricsFile::default().selection(&args.metrics);
-            let selection = selection.map_err(|source| ConfigError::Selection { path: None, source })?;
-            return Self::merge(args, FileConfig::default(), Rules::default(), push, selection);
+            return Self::of(args, None, FileConfig::default());
         };
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
@@ -163,24 +180,21 @@ impl Config {
 
     /// The same with the file's text at hand; `path` is for messages.
     pub fn resolve_text(args: &RunArgs, path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let mut file = FileConfig::parse(path, text)?;
-        let alerts = std::mem::take(&mut file.alerts).rules();
-        let alerts = alerts.map_err(|source| ConfigError::Alerts { path: path.to_owned(), source })?;
-        let push = std::mem::take(&mut file.push).settings(&args.alertmanagers);
-        let push = push.map_err(|source| ConfigError::Push { path: Some(path.to_owned()), source })?;
-        let selection = std::mem::take(&mut file.metrics).selection(&args.metrics);
-        let selection =
-            selection.map_err(|source| ConfigError::Selection { path: Some(path.to_owned()), source })?;
-        Self::merge(args, file, alerts, push, selection)
+        Self::of(args, Some(path), FileConfig::parse(path, text)?)
     }
 
-    fn merge(
-        args: &RunArgs,
-        file: FileConfig,
-        alerts: Rules,
-        push: PushSettings,
-        selection: Selection,
-    ) -> Result<Self, ConfigError> {
+    fn of(args: &RunArgs, path: Option<&Path>, file: FileConfig) -> Result<Self, ConfigError> {
+        // Without a file alerts are as they are by default, which can be meant.
+        let named = || path.unwrap_or_else(|| Path::new("")).to_owned();
+        let alerts = file.alerts.clone().rules();
+        let alerts = alerts.map_err(|source| ConfigError::Alerts { path: named(), source })?;
+        let wrong = |source| ConfigError::Push { path: path.map(Path::to_owned), source };
+        let push = file.push.clone().settings(&args.alertmanagers).map_err(wrong)?;
+        let selection = file.metrics.clone().selection(&args.metrics);
+        let selection =
+            selection.map_err(|source| ConfigError::Selection { path: path.map(Path::to_owned), source })?;
+        #[cfg(feature = "otlp")]
+        let otlp = file.otlp.clone().settings(args.otlp_endpoint.as_deref()).map_err(wrong)?;
         let pick = |flag: Option<u32>, key: Option<u32>, default| flag.or(key).unwrap_or(default);
         let config = Self {
             listen: args.listen.or(file.listen).unwrap_or_else(default_listen),
@@ -212,6 +226,8 @@ impl Config {
             alerts,
             push,
             selection,
+            #[cfg(feature = "otlp")]
+            otlp,
         };
         config.check()
     }
@@ -385,6 +401,32 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[cfg(not(feature = "otlp"))]
+    #[test]
+    fn a_section_for_what_is_not_built_in_is_refused_by_name() {
+        for text in ["listen = \"[::1]:1\"\n[otlp]\nendpoint = \"http://a\"\n", "\n[otlp]\n"] {
+            let file = Written::new("no-otlp", text);
+            let message = Config::resolve(&file.args(&[])).unwrap_err().to_string();
+            assert!(message.contains("line 2: [otlp] takes a reset-monitor that is built with"), "{message}");
+            assert!(message.contains("feature `otlp`") && !message.contains('\n'), "{message}");
+        }
+    }
+
+    #[cfg(feature = "otlp")]
+    #[test]
+    fn where_metrics_are_sent_comes_from_the_flag_or_the_file() {
+        let text = "[otlp]\nendpoint = \"http://a:1\"\ninterval = \"15s\"\n";
+        let file = Written::new("otlp", text);
+        for (flags, name) in [(&[][..], "a:1"), (&["--otlp-endpoint", "https://b"], "b:443")] {
+            let otlp = Config::resolve(&file.args(flags)).unwrap().otlp.unwrap();
+            assert_eq!((&*otlp.endpoint.name(), otlp.interval.as_secs()), (name, 15));
+        }
+        assert_eq!(Config::resolve(&args(&[])).unwrap().otlp, None);
+        let wrong = Written::new("otlp-wrong", "[otlp]\nendpoint = \"a\"\n");
+        let message = Config::resolve(&wrong.args(&[])).unwrap_err().to_string();
+        assert!(message.contains("otlp-wrong") && message.contains("otlp.endpoint: `a` is not"), "{message}");
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub mod diagnosis;
 pub mod event_log;
 pub mod http;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod owners;
 pub mod push;
 pub mod view;

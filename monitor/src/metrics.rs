@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
+#[cfg(feature = "native-histograms")]
+use prometheus_client::encoding::prometheus_protobuf;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
 
@@ -48,6 +50,8 @@ pub struct Page {
     pub alerts: Arc<Report>,
     /// What was told to each Alertmanager.
     pub pushed: Arc<[Arc<Account>]>,
+    /// What was sent to a receiver of OTLP, if there is one.
+    pub exported: Option<Arc<Account>>,
     /// Version of the daemon.
     pub version: String,
     /// Release of the running kernel.
@@ -65,18 +69,12 @@ pub fn encode(page: Page, format: Format) -> Result<String, fmt::Error> {
         + page.snapshot.ports.len() * 4
         + page.snapshot.listening.series.len() * 3
         + page.snapshot.listening.overflows.as_ref().map_or(0, |overflows| overflows.series.len() * 2);
-    let mut process = Registry::default();
-    if let Some(row) = page.process {
-        process.register_collector(Box::new(row));
-    }
-    let mut ours = Registry::with_prefix(PREFIX);
     let exemplars = match format {
         // It has none.
         Format::Classic => false,
         Format::OpenMetrics100 | Format::OpenMetrics001 => true,
     };
-    ours.register_collector(Box::new(Families { page, exemplars }));
-
+    let [ours, process] = registries(page, exemplars);
     let mut text = String::with_capacity(lines * LINE_BYTES);
     encode_registry(&mut text, &ours)?;
     encode_registry(&mut text, &process)?;
@@ -87,6 +85,26 @@ pub fn encode(page: Page, format: Format) -> Result<String, fmt::Error> {
             Ok(text)
         }
     }
+}
+
+/// The same in protobuf: each family with its length before it.
+#[cfg(feature = "native-histograms")]
+pub fn encode_protobuf(page: Page) -> Result<Vec<u8>, prometheus_protobuf::EncodeError> {
+    let [ours, process] = registries(page, true);
+    let mut bytes = prometheus_protobuf::encode_to_vec(&ours)?;
+    bytes.append(&mut prometheus_protobuf::encode_to_vec(&process)?);
+    Ok(bytes)
+}
+
+/// What is ours, and what every exporter has.
+fn registries(mut page: Page, exemplars: bool) -> [Registry; 2] {
+    let mut process = Registry::default();
+    if let Some(row) = page.process.take() {
+        process.register_collector(Box::new(row));
+    }
+    let mut ours = Registry::with_prefix(PREFIX);
+    ours.register_collector(Box::new(Families { page, exemplars }));
+    [ours, process]
 }
 
 /// A page, and whether it names events.
@@ -108,6 +126,7 @@ impl Collector for Families {
         listening::encode(encoder, &snapshot.listening)?;
         alerts::encode(encoder, &page.alerts)?;
         alerts::encode_pushed(encoder, &page.pushed)?;
+        alerts::encode_exported(encoder, page.exported.as_deref())?;
         daemon::encode(encoder, page)
     }
 }

@@ -63,6 +63,7 @@ pub struct Published {
     news: watch::Receiver<()>,
     refresh: mpsc::Sender<RefreshRequest>,
     pushed: Arc<[Arc<Account>]>,
+    exported: Option<Arc<Account>>,
     signals: watch::Receiver<Arc<[SignalRow]>>,
     alerts: watch::Receiver<Arc<Report>>,
     owners: Option<Owners>,
@@ -87,6 +88,7 @@ pub fn channel(
         news: news_reader,
         refresh,
         pushed: Arc::default(),
+        exported: None,
         signals: signals_reader,
         alerts: alerts_reader,
         owners: None,
@@ -190,6 +192,17 @@ impl Published {
     /// What was told to each Alertmanager.
     pub fn pushed(&self) -> Arc<[Arc<Account>]> {
         Arc::clone(&self.pushed)
+    }
+
+    /// With what is sent to a receiver of OTLP.
+    #[must_use]
+    pub fn with_exported(self, exported: Option<Arc<Account>>) -> Self {
+        Self { exported, ..self }
+    }
+
+    /// What was sent to a receiver of OTLP, if there is one.
+    pub fn exported(&self) -> Option<Arc<Account>> {
+        self.exported.clone()
     }
 
     /// A snapshot of now; the latest one, which has no rows of peers, when the pipeline is too busy or has ended.

@@ -5,41 +5,57 @@
 
 pub mod settings;
 
-mod client;
+pub(crate) mod client;
 mod outbox;
-mod pace;
+pub(crate) mod pace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use tokio::sync::watch;
 
-use self::client::{Client, Failure};
+use self::client::{Client, Failure, Post};
 use self::outbox::Outbox;
 use self::pace::Pace;
 use self::settings::{Address, PushSettings};
 use crate::alerts::report::Report;
 use crate::clock;
+use crate::view::push::PostedAlertView;
 
-/// What was sent to one instance.
+/// The API's path.
+const PATH: &str = "/api/v2/alerts";
+
+/// What was sent to one receiver.
 #[derive(Debug)]
 pub struct Account {
     /// Host, port and path.
     pub name: String,
-    /// Alerts that it took.
+    /// What it took: alerts an Alertmanager, states of all metrics a receiver of OTLP.
     sent: AtomicU64,
     /// Requests that it did not answer or did not take.
     failures: AtomicU64,
 }
 
 impl Account {
-    fn of(address: &Address) -> Self {
+    /// Of somebody who was told nothing yet.
+    pub fn of(address: &Address) -> Self {
         Self { name: address.name(), sent: AtomicU64::new(0), failures: AtomicU64::new(0) }
     }
 
-    /// Alerts that it took, re-sent ones among them.
+    /// It took so many.
+    pub(crate) fn took(&self, count: u64) {
+        self.sent.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// It did not take a request.
+    pub(crate) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What it took; alerts that were sent again count again.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
@@ -123,16 +139,16 @@ impl Pusher {
                 return;
             }
             let body = due.iter().map(|letter| letter.view(&self.labels)).collect::<Vec<_>>();
-            let answer = self.client.post(&body).await;
+            let answer = self.post(&body).await;
             let now = clock::monotonic();
             match &answer {
                 Ok(()) => {
-                    self.account.sent.fetch_add(due.len() as u64, Ordering::Relaxed);
+                    self.account.took(due.len() as u64);
                     self.outbox.told(&due, now);
                     self.pace.worked();
                 }
                 Err(failure) => {
-                    self.account.failures.fetch_add(1, Ordering::Relaxed);
+                    self.account.failed();
                     if matches!(failure, Failure::Refused { .. }) {
                         // It would refuse the same again; with the next turn it may be another state.
                         self.outbox.told(&due, now);
@@ -146,6 +162,12 @@ impl Pusher {
                 return;
             }
         }
+    }
+
+    async fn post(&mut self, alerts: &[PostedAlertView]) -> Result<(), Failure> {
+        let body = serde_json::to_vec(alerts).map_err(client::reach)?.into();
+        let content_type = "application/json";
+        self.client.post(Post { path: PATH, content_type, body, headers: HeaderMap::new() }).await.map(drop)
     }
 
     /// Logs when it changes whether the instance can be told anything.

@@ -3,6 +3,7 @@
 //! The pipeline builds a snapshot from one reading of the kernel's maps and shares it behind an `Arc`; the metrics
 //! page, the API and the page at `/` only read it. Sums over peers in it always equal its totals.
 
+pub mod fine;
 pub mod hooked;
 pub mod listening;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use monitor_common::peer::Role;
 
+use self::fine::FineCounts;
 use self::hooked::Hooked;
 use self::listening::Listening;
 use crate::cause::{CAUSES, Cause};
@@ -122,6 +124,8 @@ pub struct IdleHistogram {
     pub buckets: [u64; IDLE_BOUNDS.len() + 1],
     /// Sum in seconds.
     pub sum: f64,
+    /// The same ones in buckets that tell more.
+    pub fine: FineCounts,
 }
 
 impl IdleHistogram {
@@ -130,6 +134,7 @@ impl IdleHistogram {
         let bucket = IDLE_BOUNDS.partition_point(|bound| Duration::from_secs(u64::from(*bound)) < idle);
         self.buckets[bucket] += 1;
         self.sum += idle.as_secs_f64();
+        self.fine.observe(idle);
     }
 
     /// How many in all.
@@ -139,11 +144,12 @@ impl IdleHistogram {
 
     /// Takes in all of another one.
     pub fn join(&mut self, other: &Self) {
-        let Self { buckets, sum } = other;
+        let Self { buckets, sum, fine } = other;
         for (mine, theirs) in self.buckets.iter_mut().zip(buckets) {
             *mine += theirs;
         }
         self.sum += sum;
+        self.fine.join(fine);
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::bpf::{DEBUG_LOG, Programs};
 use crate::process::{find_program, run as run_process, step};
-use crate::test::KERNEL_TESTS;
+use crate::test::{KERNEL_TESTS, OPTIONAL};
 use crate::{docs, setup, tidy, workspace};
 
 /// The command. Stops at the first failure.
@@ -19,7 +19,9 @@ pub(crate) fn run() -> Result<()> {
     let mut clippy = workspace::cargo("clippy");
     // The fuzz targets too, without libFuzzer: it takes a C++ compiler, and is not ours.
     clippy.args(["--workspace", "--exclude", "monitor-ebpf"]);
-    clippy.args(["--all-targets", "--features", &format!("monitor/{KERNEL_TESTS},monitor/{DEBUG_LOG}")]);
+    let features =
+        [KERNEL_TESTS, DEBUG_LOG].into_iter().chain(OPTIONAL).map(|feature| format!("monitor/{feature}"));
+    clippy.args(["--all-targets", "--features", &features.collect::<Vec<_>>().join(",")]);
     run_process(clippy.args(["--", "-D", "warnings"]))?;
 
     docs::run(true)?;

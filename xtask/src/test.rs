@@ -16,6 +16,9 @@ use crate::{kernel_test, setup, workspace::is_root};
 
 /// The feature of `monitor` that builds the tests which load kernel programs.
 pub(crate) const KERNEL_TESTS: &str = "kernel-tests";
+/// Those that the plain build is without. One build with all of them costs less than one for each, and the plain one shows that nothing
+/// needs them.
+pub(crate) const OPTIONAL: [&str; 2] = ["native-histograms", "otlp"];
 
 /// The command. `args` go to every test binary; with any, other kernels are left out.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
@@ -27,7 +30,8 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     announce("tests without privileges and without kernel programs", &mut unprivileged)?;
 
     let object = kernel_programs(Programs::Release)?;
-    let options = ["--package", "monitor", "--features", KERNEL_TESTS, "--release"];
+    let features = [&[KERNEL_TESTS], OPTIONAL.as_slice()].concat().join(",");
+    let options = ["--package", "monitor", "--features", &features, "--release"];
     let mut privileged = test(Some(object.as_os_str()), args, &options);
     if !is_root()? {
         step(&format!("FAILED: the kernel tests were not run, they need root: {}", show(&privileged)));

@@ -15,6 +15,8 @@ use crate::kernel::attach::{Attached, attach};
 use crate::kernel::privileges;
 use crate::kernel::walker::Walker;
 use crate::lock::InstanceLock;
+#[cfg(feature = "otlp")]
+use crate::otlp::Exporter;
 use crate::owners::Owners;
 use crate::pipeline::{Pipeline, Settings};
 use crate::push;
@@ -86,6 +88,10 @@ async fn serve(
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let (pushers, accounts): (Vec<_>, Vec<_>) = push::pushers(&config.push, &host).into_iter().unzip();
     let published = published.with_pushed(accounts.into());
+    #[cfg(feature = "otlp")]
+    let (exporter, exported) = config.otlp.as_ref().map(|otlp| Exporter::new(otlp, &host)).unzip();
+    #[cfg(feature = "otlp")]
+    let published = published.with_exported(exported);
     let (stop, stopping) = watch::channel(false);
     let http_settings = http::Settings {
         allowed_hosts: config.allowed_hosts.clone(),
@@ -93,6 +99,8 @@ async fn serve(
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let reports = published.watch_alerts();
+    #[cfg(feature = "otlp")]
+    let metrics = published.clone();
     let state = http::AppState::new(published, http_settings, stopping.clone());
     let listener = tokio::net::TcpListener::from_std(listener).context("register the listening socket")?;
     let address = listener.local_addr().context("read the listening address")?;
@@ -119,6 +127,14 @@ async fn serve(
         tasks.spawn(async move {
             pusher.run(reports, stop).await;
             Ok("the task that tells an Alertmanager")
+        });
+    }
+    #[cfg(feature = "otlp")]
+    if let Some(exporter) = exporter {
+        let stop = stopping.clone();
+        tasks.spawn(async move {
+            exporter.run(metrics, stop).await;
+            Ok("the task that sends metrics over OTLP")
         });
     }
     let pipeline_stop = stopping.clone();

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::error::ApiError;
 use super::{AppState, held};
 use crate::clock;
-use crate::metrics::negotiate::Format;
+use crate::metrics::negotiate::Answer;
 use crate::metrics::process::ProcessRow;
 use crate::metrics::{self, Page};
 use crate::snapshot::Snapshot;
@@ -30,7 +30,7 @@ pub(super) struct LastText(Arc<Mutex<Option<Text>>>);
 struct Text {
     /// Of what. Weak, so that it holds no snapshot; while it lives no other one can be taken for it.
     snapshot: Weak<Snapshot>,
-    format: Format,
+    answer: Answer,
     /// Monotonic.
     made: Duration,
     body: Bytes,
@@ -38,19 +38,19 @@ struct Text {
 
 impl LastText {
     /// The text of this snapshot, if it is the last one that was made.
-    fn of(&self, snapshot: &Arc<Snapshot>, format: Format) -> Option<Bytes> {
+    fn of(&self, snapshot: &Arc<Snapshot>, answer: Answer) -> Option<Bytes> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |text: &&Text| {
-            text.format == format
+            text.answer == answer
                 && clock::monotonic().saturating_sub(text.made) < TOGETHER
                 && Weak::ptr_eq(&text.snapshot, &Arc::downgrade(snapshot))
         };
         last.as_ref().filter(same).map(|text| text.body.clone())
     }
 
-    fn keep(&self, snapshot: Weak<Snapshot>, format: Format, body: Bytes) {
+    fn keep(&self, snapshot: Weak<Snapshot>, answer: Answer, body: Bytes) {
         let made = clock::monotonic();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Text { snapshot, format, made, body });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Text { snapshot, answer, made, body });
     }
 }
 
@@ -59,10 +59,10 @@ pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
     let place = held::places(&state.scrapes, 1, "scrapes")?;
     let accept: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    let format = Format::from_accept(&accept.join(","));
+    let wanted = Answer::from_accept(&accept.join(","));
     let snapshot = state.fresh().await;
-    if let Some(text) = state.last_text.of(&snapshot, format) {
-        return Ok(held::answer(format.content_type(), text, place));
+    if let Some(text) = state.last_text.of(&snapshot, wanted) {
+        return Ok(held::answer(wanted.content_type(), text, place));
     }
     let of = Arc::downgrade(&snapshot);
     let page = Page {
@@ -70,11 +70,16 @@ pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
         signals: state.published.signals(),
         alerts: state.published.alerts(),
         pushed: state.published.pushed(),
+        exported: state.published.exported(),
         version: state.settings.version.clone(),
         kernel: state.settings.kernel.clone(),
         process: ProcessRow::read(state.process),
     };
-    let text = Bytes::from(metrics::encode(page, format).or(Err(ApiError::Internal))?);
-    state.last_text.keep(of, format, text.clone());
-    Ok(held::answer(format.content_type(), text, place))
+    let bytes: Bytes = match wanted {
+        Answer::Text(format) => metrics::encode(page, format).or(Err(ApiError::Internal))?.into(),
+        #[cfg(feature = "native-histograms")]
+        Answer::Protobuf => metrics::encode_protobuf(page).or(Err(ApiError::Internal))?.into(),
+    };
+    state.last_text.keep(of, wanted, bytes.clone());
+    Ok(held::answer(wanted.content_type(), bytes, place))
 }

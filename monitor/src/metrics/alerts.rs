@@ -1,4 +1,4 @@
-//! How many alerts are pending and firing, by name, and what was not kept.
+//! How many alerts are pending and firing, by name, and what was not kept; and what of alerts and metrics was told to others.
 
 use std::fmt;
 use std::sync::Arc;
@@ -53,4 +53,17 @@ pub(super) fn encode_pushed(encoder: &mut DescriptorEncoder<'_>, pushed: &[Arc<A
         failures.line(&[("alertmanager", &account.name)], account.failures())?;
     }
     Ok(())
+}
+
+/// Nothing where metrics are sent nowhere.
+pub(super) fn encode_exported(
+    encoder: &mut DescriptorEncoder<'_>,
+    exported: Option<&Account>,
+) -> fmt::Result {
+    let Some(account) = exported else { return Ok(()) };
+    let labels = [("endpoint", &*account.name)];
+    let help = "States of all metrics that a receiver of OTLP took.";
+    Counter::new(encoder, "otlp_exports", help)?.line(&labels, account.sent())?;
+    let help = "Requests that a receiver of OTLP did not answer, or did not take in full.";
+    Counter::new(encoder, "otlp_failures", help)?.line(&labels, account.failures())
 }

@@ -5,12 +5,14 @@
 use std::fmt;
 
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet,
+    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric, MetricEncoder, NativeHistogram,
+    NativeHistogramBuckets, NoLabelSet,
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::CounterWithExemplar;
 use prometheus_client::registry::Unit;
 
+use crate::snapshot::fine::{Bucket, FineCounts, SCHEMA, ZERO_SECONDS};
 use crate::snapshot::{IDLE_BOUNDS, IdleHistogram};
 
 /// A counter; `_total` is added to its name.
@@ -74,24 +76,53 @@ impl<'a> Histogram<'a> {
         encoder.encode_descriptor(name, help, Some(unit), MetricType::Histogram).map(Self)
     }
 
-    /// `buckets` are upper bounds with their own counts, the last bound infinity.
-    pub(super) fn line(
-        &mut self,
-        labels: &impl EncodeLabelSet,
-        sum: f64,
-        buckets: &[(f64, u64)],
-    ) -> fmt::Result {
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        self.0.encode_family(labels)?.encode_histogram::<NoLabelSet>(sum, count, buckets, None)
+    /// Idle times. Formats of text have no place for the fine counts.
+    pub(super) fn times(&mut self, labels: &impl EncodeLabelSet, times: &IdleHistogram) -> fmt::Result {
+        let IdleHistogram { buckets, sum, fine } = times;
+        // Upper bounds with their own counts.
+        let bounds = IDLE_BOUNDS.map(f64::from).into_iter().chain([f64::INFINITY]);
+        let classic: Vec<_> = bounds.zip(buckets.iter().copied()).collect();
+        let native = Native::of(fine);
+        let none = NativeHistogramBuckets { spans: &[], deltas: &[] };
+        let native = NativeHistogram {
+            schema: SCHEMA,
+            zero_threshold: ZERO_SECONDS,
+            zero_count: fine.zero(),
+            negative: none,
+            positive: NativeHistogramBuckets { spans: &native.spans, deltas: &native.deltas },
+            created: None,
+        };
+        self.0.encode_family(labels)?.encode_histogram_with_native::<NoLabelSet>(
+            *sum,
+            times.count(),
+            &classic,
+            None,
+            native,
+        )
     }
 }
 
-impl Histogram<'_> {
-    /// Idle times.
-    pub(super) fn times(&mut self, labels: &impl EncodeLabelSet, times: &IdleHistogram) -> fmt::Result {
-        let bounds = IDLE_BOUNDS.map(f64::from).into_iter().chain([f64::INFINITY]);
-        let buckets: Vec<_> = bounds.zip(times.buckets.iter().copied()).collect();
-        self.line(labels, times.sum, &buckets)
+/// Fine counts in Prometheus' words: runs of buckets, and each count as the difference to the one before.
+struct Native {
+    /// From the end of the last run, or from bucket 0, to this one; and its length.
+    spans: Vec<(i32, u32)>,
+    deltas: Vec<i64>,
+}
+
+impl Native {
+    fn of(fine: &FineCounts) -> Self {
+        let mut native = Self { spans: Vec::new(), deltas: Vec::with_capacity(fine.buckets().len()) };
+        let (mut next, mut last) = (0, 0);
+        for Bucket { index, count } in fine.buckets() {
+            let (index, count) = (i32::from(*index), i64::try_from(*count).unwrap_or(i64::MAX));
+            match native.spans.last_mut() {
+                Some((_, length)) if index == next => *length += 1,
+                Some(_) | None => native.spans.push((index - next, 1)),
+            }
+            native.deltas.push(count - last);
+            (next, last) = (index + 1, count);
+        }
+        native
     }
 }
 
@@ -145,5 +176,25 @@ impl<'a> Info<'a> {
 
     pub(super) fn line(&mut self, labels: &impl EncodeLabelSet) -> fmt::Result {
         self.0.encode_info(labels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Native;
+    use crate::snapshot::fine::FineCounts;
+
+    #[test]
+    fn runs_of_buckets_are_told_by_their_distances_and_counts_by_their_differences() {
+        let mut fine = FineCounts::default();
+        assert!(Native::of(&fine).spans.is_empty());
+        // Buckets 0, 1, 1, 1, 8 and -8.
+        for ms in [1_000, 1_050, 1_060, 1_070, 2_000, 500] {
+            fine.observe(Duration::from_millis(ms));
+        }
+        let Native { spans, deltas } = Native::of(&fine);
+        assert_eq!((spans, deltas), (vec![(-8, 1), (7, 2), (6, 1)], vec![1, 0, 2, -2]));
     }
 }

@@ -1,16 +1,18 @@
-//! One POST to one Alertmanager, within bounds of time and size. A connection each: they are a minute apart.
+//! One POST to one receiver, within bounds of time and size. A connection each: they are a minute apart.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -22,11 +24,9 @@ use tokio::time::{error::Elapsed, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::settings::{Address, Auth};
+use crate::clock;
 use crate::terminal::{innermost, printable};
-use crate::view::push::PostedAlertView;
 
-/// The API's path.
-const PATH: &str = "/api/v2/alerts";
 /// Of an answer, that is read at most: it is for a log.
 const ANSWER_BYTES: usize = 4_096;
 /// Of what it says, that is logged.
@@ -36,13 +36,18 @@ const LONGEST_SECRET: u64 = 64 * 1_024;
 
 /// Why an instance does not have what it was to be told.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// It does not want it, and would not a moment later either.
     #[error("it answered {status}: {said}")]
     Refused { status: StatusCode, said: String },
     /// It cannot, now.
     #[error("it answered {status}: {said}")]
-    Unable { status: StatusCode, said: String },
+    Unable {
+        status: StatusCode,
+        said: String,
+        /// Not to be asked again sooner, if it says so.
+        wait: Option<Duration>,
+    },
     /// It said nothing.
     #[error("no answer after {seconds} s")]
     Silent { seconds: f64 },
@@ -54,31 +59,43 @@ pub(super) enum Failure {
     File { path: PathBuf, why: String },
 }
 
-/// How one instance is reached.
+/// How one receiver is reached.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     address: Address,
     timeout: Duration,
     /// Made when it is needed first.
     tls: Option<Arc<ClientConfig>>,
 }
 
+/// What is posted.
+#[derive(Debug)]
+pub(crate) struct Post {
+    /// The API's path.
+    pub(crate) path: &'static str,
+    /// The type of the body.
+    pub(crate) content_type: &'static str,
+    pub(crate) body: Bytes,
+    /// Besides those that every request has.
+    pub(crate) headers: HeaderMap,
+}
+
 impl Client {
-    pub(super) const fn new(address: Address, timeout: Duration) -> Self {
+    pub(crate) const fn new(address: Address, timeout: Duration) -> Self {
         Self { address, timeout, tls: None }
     }
 
-    /// Tells it these.
-    pub(super) async fn post(&mut self, alerts: &[PostedAlertView]) -> Result<(), Failure> {
+    /// Tells it this; returns the beginning of what it says.
+    pub(crate) async fn post(&mut self, post: Post) -> Result<Bytes, Failure> {
         let seconds = self.timeout.as_secs_f64();
-        match timeout(self.timeout, self.try_post(alerts)).await {
+        match timeout(self.timeout, self.try_post(post)).await {
             Ok(done) => done,
             Err(Elapsed { .. }) => Err(Failure::Silent { seconds }),
         }
     }
 
-    async fn try_post(&mut self, alerts: &[PostedAlertView]) -> Result<(), Failure> {
-        let request = self.request(alerts).await?;
+    async fn try_post(&mut self, post: Post) -> Result<Bytes, Failure> {
+        let request = self.request(post).await?;
         let host = self.address.authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let tcp = TcpStream::connect((host.as_str(), self.address.port())).await.map_err(reach)?;
         if !self.address.encrypted {
@@ -98,16 +115,19 @@ impl Client {
         }
     }
 
-    async fn request(&self, alerts: &[PostedAlertView]) -> Result<Request<Full<Bytes>>, Failure> {
-        let body = serde_json::to_vec(alerts).map_err(reach)?;
+    async fn request(&self, post: Post) -> Result<Request<Full<Bytes>>, Failure> {
+        let Post { path, content_type, body, headers } = post;
         let Address { encrypted: _, authority, prefix, ca_file: _, auth } = &self.address;
         let mut request = Request::builder()
             .method(Method::POST)
-            .uri(format!("{prefix}{PATH}"))
+            .uri(format!("{prefix}{path}"))
             .header(header::HOST, authority.as_str())
-            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONTENT_TYPE, content_type)
             .header(header::USER_AGENT, concat!("reset-monitor/", env!("CARGO_PKG_VERSION")))
             .header(header::CONNECTION, "close");
+        for (name, value) in &headers {
+            request = request.header(name, value);
+        }
         let secret = match auth {
             Auth::None => None,
             Auth::Bearer(file) => Some((file, format!("Bearer {}", read_secret(file).await?))),
@@ -141,30 +161,41 @@ impl Client {
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     request: Request<Full<Bytes>>,
-) -> Result<(), Failure> {
+) -> Result<Bytes, Failure> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(reach)?;
     let ask = async move {
         let answer = sender.send_request(request).await.map_err(reach)?;
         let status = answer.status();
-        if status.is_success() {
-            return Ok(());
-        }
+        let wait = answer.headers().get(header::RETRY_AFTER).and_then(|value| wait_of(value, clock::now()));
         let said = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
         let said = said.map(Collected::to_bytes).unwrap_or_default();
+        if status.is_success() {
+            return Ok(said);
+        }
         let said: String = String::from_utf8_lossy(&said).chars().take(LONGEST_QUOTE).collect();
         let said = printable(said.trim()).into_owned();
         let is_final = status.is_client_error()
             && status != StatusCode::TOO_MANY_REQUESTS
             && status != StatusCode::REQUEST_TIMEOUT;
-        Err(if is_final { Failure::Refused { status, said } } else { Failure::Unable { status, said } })
+        Err(if is_final { Failure::Refused { status, said } } else { Failure::Unable { status, said, wait } })
     };
     // The connection ends with the request, whose failure tells more than its own.
     let (answer, _ended) = tokio::join!(ask, connection);
     answer
 }
 
-/// The first line of a file.
-async fn read_secret(file: &Path) -> Result<String, Failure> {
+/// `Retry-After`: seconds, or a moment (RFC 9110, 10.2.3).
+fn wait_of(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
+    let text = value.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let moment = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Duration::try_from(moment.duration_since(now)).unwrap_or_default())
+}
+
+/// What a file has, without the white space around it.
+pub(crate) async fn read_secret(file: &Path) -> Result<String, Failure> {
     let path = file.to_owned();
     let read = move || {
         let wrong = |why: String| Failure::File { path: path.clone(), why };
@@ -203,6 +234,30 @@ fn tls(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
     Ok(Arc::new(builder.map_err(reach)?.with_root_certificates(roots).with_no_client_auth()))
 }
 
-fn reach(error: impl std::error::Error + 'static) -> Failure {
+pub(crate) fn reach(error: impl std::error::Error + 'static) -> Failure {
     Failure::Reach(printable(&innermost(&error)).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{HeaderValue, wait_of};
+
+    #[test]
+    fn retry_after_is_a_number_of_seconds_or_a_moment() {
+        let now = "2026-11-20T02:00:00Z".parse().unwrap();
+        for (text, wanted) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Fri, 20 Nov 2026 02:01:30 GMT", Some(90)),
+            ("Fri, 20 Nov 2026 01:00:00 GMT", Some(0)),
+            ("-1", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            let wait = wait_of(&HeaderValue::from_static(text), now);
+            assert_eq!(wait, wanted.map(Duration::from_secs), "{text}");
+        }
+    }
 }

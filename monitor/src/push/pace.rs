@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Waits after failures.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// The first wait and the longest.
     waits: [Duration; 2],
     failures: u32,
@@ -14,12 +14,12 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) const fn new(waits: [Duration; 2]) -> Self {
+    pub(crate) const fn new(waits: [Duration; 2]) -> Self {
         Self { waits, failures: 0, next: None }
     }
 
     /// Waits double from one failure to the next; of each, some part between half and all is waited.
-    pub(super) fn failed(&mut self, now: Duration, random: u32) {
+    pub(crate) fn failed(&mut self, now: Duration, random: u32) {
         let [first, longest] = self.waits;
         let wait = first.saturating_mul(1 << self.failures.min(20)).min(longest);
         self.failures = self.failures.saturating_add(1);
@@ -27,23 +27,23 @@ impl Pace {
         self.next = Some(now + part);
     }
 
-    pub(super) const fn worked(&mut self) {
+    pub(crate) const fn worked(&mut self) {
         self.failures = 0;
         self.next = None;
     }
 
-    pub(super) fn may_try(&self, now: Duration) -> bool {
+    pub(crate) fn may_try(&self, now: Duration) -> bool {
         self.next.is_none_or(|next| next <= now)
     }
 
-    pub(super) const fn next(&self) -> Option<Duration> {
+    pub(crate) const fn next(&self) -> Option<Duration> {
         self.next
     }
 }
 
 /// Any number: each hasher has other keys.
 #[expect(clippy::cast_possible_truncation, reason = "any bits of it will do")]
-pub(super) fn random() -> u32 {
+pub(crate) fn random() -> u32 {
     RandomState::new().hash_one(0) as u32
 }
 

@@ -11,9 +11,11 @@ use crate::alerts::settings::Time;
 /// Time from one telling of a firing alert to the next. Alertmanager takes one for over when it was not told for four times as long.
 const RESEND: Duration = Duration::from_mins(1);
 /// Time for a whole request.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+/// The least and the most that can be set.
+pub(crate) const TIMEOUTS: [Duration; 2] = [Duration::from_millis(100), Duration::from_mins(1)];
 /// The first wait after a failure, and the longest.
-const RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_mins(1)];
+pub(crate) const RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_mins(1)];
 /// Instances at most: each has a task.
 const MOST: usize = 16;
 /// Labels that say which alert it is.
@@ -114,18 +116,10 @@ impl PushFile {
         let mut settings = PushSettings::default();
         let minute = Duration::from_mins(1);
         for (key, given, into, range) in [
-            ("resend", resend, &mut settings.resend, [Duration::from_secs(1), minute * 5]),
-            ("timeout", timeout, &mut settings.timeout, [Duration::from_millis(100), minute]),
+            ("push.resend", resend, &mut settings.resend, [Duration::from_secs(1), minute * 5]),
+            ("push.timeout", timeout, &mut settings.timeout, TIMEOUTS),
         ] {
-            if let Some(Time(time)) = given {
-                let [low, high] = range;
-                if !(low..=high).contains(&time) {
-                    let [time, low, high] = [time, low, high].map(crate::alerts::text::time);
-                    let what = format!("it is {time}, and must be between {low} and {high}");
-                    return Err(wrong(format!("push.{key}"), what));
-                }
-                *into = time;
-            }
+            *into = given.map_or(Ok(*into), |given| within(key, given, range))?;
         }
         for name in labels.keys() {
             if OWN.contains(&&**name) {
@@ -146,7 +140,10 @@ impl PushFile {
             };
             (1..).zip(alertmanagers).map(of).collect::<Result<_, _>>()?
         } else {
-            typed.into_iter().map(|url| address(url, "--alertmanager")).collect::<Result<_, _>>()?
+            typed
+                .into_iter()
+                .map(|url| Address::parse(url, "--alertmanager", &API))
+                .collect::<Result<_, _>>()?
         };
         if settings.alertmanagers.len() > MOST {
             return Err(wrong("push.alertmanagers", format!("at most {MOST} can be told")));
@@ -164,25 +161,20 @@ impl PushFile {
 impl AlertmanagerFile {
     fn address(self, place: &str) -> Result<Address, PushError> {
         let Self { url, ca_file, bearer_token_file, username, password_file } = self;
-        let mut address = address(&url, &format!("{place}.url"))?;
-        address.auth = match (bearer_token_file, username, password_file) {
-            (None, None, None) => Auth::None,
-            (Some(file), None, None) => Auth::Bearer(file),
-            (None, Some(name), Some(_)) if name.contains(':') => {
-                return Err(wrong(format!("{place}.username"), "it must be without `:`"));
-            }
-            (None, Some(name), Some(file)) => Auth::Basic(name, file),
-            (Some(_) | None, _, _) => {
-                let what = "give bearer_token_file, or username with password_file, or none of them";
-                return Err(wrong(place, what));
-            }
-        };
-        if ca_file.is_some() && !address.encrypted {
-            return Err(wrong(format!("{place}.ca_file"), "it means something for https:// only"));
-        }
-        Ok(Address { ca_file, ..address })
+        let address = Address::parse(&url, &format!("{place}.url"), &API)?;
+        address.with(place, ca_file, bearer_token_file, username, password_file)
     }
 }
+
+/// What a URL is the address of.
+#[derive(Debug)]
+pub(crate) struct Api {
+    /// A URL may end with it.
+    pub(crate) path: &'static str,
+    pub(crate) example: &'static str,
+}
+
+const API: Api = Api { path: "/api/v2/alerts", example: "http://alertmanager:9093" };
 
 impl Address {
     /// Host, port and path, for messages and metrics.
@@ -194,24 +186,65 @@ impl Address {
     pub fn port(&self) -> u16 {
         self.authority.port_u16().unwrap_or(if self.encrypted { 443 } else { 80 })
     }
+
+    /// A URL, to be used without secrets.
+    pub(crate) fn parse(url: &str, place: &str, api: &Api) -> Result<Self, PushError> {
+        let bad = || wrong(place, format!("`{url}` is not a URL such as {}", api.example));
+        let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+        if after_scheme.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
+            // The URL itself is not repeated, however else it is wrong: it has a password.
+            return Err(wrong(place, "it has a name or password: use username and password_file instead"));
+        }
+        let uri: Uri = url.parse().or(Err(bad()))?;
+        let encrypted = uri.scheme() == Some(&Scheme::HTTPS);
+        if (!encrypted && uri.scheme() != Some(&Scheme::HTTP)) || uri.query().is_some() {
+            return Err(bad());
+        }
+        let authority = uri.authority().filter(|authority| !authority.host().is_empty()).ok_or_else(bad)?;
+        let path = uri.path().trim_end_matches('/');
+        let prefix = path.strip_suffix(api.path).unwrap_or(path).to_owned();
+        Ok(Self { encrypted, authority: authority.clone(), prefix, ca_file: None, auth: Auth::None })
+    }
+
+    /// With whom to believe there, and how it knows us.
+    pub(crate) fn with(
+        self,
+        place: &str,
+        ca_file: Option<PathBuf>,
+        bearer_token_file: Option<PathBuf>,
+        username: Option<String>,
+        password_file: Option<PathBuf>,
+    ) -> Result<Self, PushError> {
+        let auth = match (bearer_token_file, username, password_file) {
+            (None, None, None) => Auth::None,
+            (Some(file), None, None) => Auth::Bearer(file),
+            (None, Some(name), Some(_)) if name.contains(':') => {
+                return Err(wrong(format!("{place}.username"), "it must be without `:`"));
+            }
+            (None, Some(name), Some(file)) => Auth::Basic(name, file),
+            (Some(_) | None, _, _) => {
+                let what = "give bearer_token_file, or username with password_file, or none of them";
+                return Err(wrong(place, what));
+            }
+        };
+        if ca_file.is_some() && !self.encrypted {
+            return Err(wrong(format!("{place}.ca_file"), "it means something for https:// only"));
+        }
+        Ok(Self { ca_file, auth, ..self })
+    }
 }
 
-fn address(url: &str, place: &str) -> Result<Address, PushError> {
-    let bad = || wrong(place, format!("`{url}` is not a URL such as http://alertmanager:9093"));
-    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-    if after_scheme.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
-        // The URL itself is not repeated, however else it is wrong: it has a password.
-        return Err(wrong(place, "it has a name or password: use username and password_file instead"));
+/// A time that was set, if it can be meant.
+pub(crate) fn within(
+    place: &str,
+    Time(time): Time,
+    [low, high]: [Duration; 2],
+) -> Result<Duration, PushError> {
+    if (low..=high).contains(&time) {
+        return Ok(time);
     }
-    let uri: Uri = url.parse().or(Err(bad()))?;
-    let encrypted = uri.scheme() == Some(&Scheme::HTTPS);
-    if (!encrypted && uri.scheme() != Some(&Scheme::HTTP)) || uri.query().is_some() {
-        return Err(bad());
-    }
-    let authority = uri.authority().filter(|authority| !authority.host().is_empty()).ok_or_else(bad)?;
-    let path = uri.path().trim_end_matches('/');
-    let prefix = path.strip_suffix("/api/v2/alerts").unwrap_or(path).to_owned();
-    Ok(Address { encrypted, authority: authority.clone(), prefix, ca_file: None, auth: Auth::None })
+    let [time, low, high] = [time, low, high].map(crate::alerts::text::time);
+    Err(wrong(place, format!("it is {time}, and must be between {low} and {high}")))
 }
 
 fn is_label(name: &str) -> bool {
@@ -220,7 +253,7 @@ fn is_label(name: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-fn wrong(place: impl Into<String>, what: impl Into<String>) -> PushError {
+pub(crate) fn wrong(place: impl Into<String>, what: impl Into<String>) -> PushError {
     PushError { place: place.into(), what: what.into() }
 }
 

@@ -78,6 +78,10 @@ fn bad_usage_is_one_line_with_what_is_wrong() {
         (vec!["alerts", "--state", "open"], "one of firing, pending, resolved"),
         (vec!["alerts", "--alert", "Burst"], "ResetRatioHigh"),
         (vec!["run", "--alertmanager", "nowhere"], "--alertmanager: `nowhere` is not a URL such as"),
+        #[cfg(not(feature = "otlp"))]
+        (vec!["run", "--otlp-endpoint", "http://a"], "--otlp-endpoint"),
+        #[cfg(feature = "otlp")]
+        (vec!["run", "--otlp-endpoint", "http://us:secret@a"], "--otlp-endpoint: it has a name or password"),
         (vec!["fly"], "fly"),
     ] {
         let (code, message) = run(Command::new(env!("CARGO_BIN_EXE_reset-monitor")).args(&words));
@@ -101,8 +105,11 @@ fn examples(document: &str) -> Vec<String> {
 
 #[test]
 fn examples_in_the_documentation_are_configurations() {
-    let examples = examples(include_str!("../../../README.md"));
+    let mut examples = examples(include_str!("../../../README.md"));
     assert!(examples.len() >= 2);
+    if cfg!(feature = "otlp") {
+        examples.extend(self::examples(include_str!("../../../docs/otlp.md")));
+    }
     let whole = examples.join("\n");
     for text in examples.iter().chain([&whole]) {
         let Cli { command: Subcommand::Run(args) } = Cli::try_parse_from(["reset-monitor", "run"]).unwrap()

@@ -22,6 +22,7 @@ pub(crate) fn page(snapshot: Snapshot) -> Page {
         signals: signals().into(),
         alerts: Arc::new(report()),
         pushed: Arc::default(),
+        exported: None,
         version: "0.1.0".to_owned(),
         kernel: "6.18.1-test".to_owned(),
         process: Some(ProcessRow {
@@ -39,7 +40,8 @@ pub(crate) fn page(snapshot: Snapshot) -> Page {
 pub(crate) fn full_page() -> Page {
     let page = page(hooked_snapshot());
     let process = page.process.map(|process| ProcessRow { max_fds: Some(1024), ..process });
-    Page { process, pushed: pushed(&["http://10.0.0.9:9093"]), ..page }
+    let exported = pushed(&["http://10.0.0.9:4318"]).first().cloned();
+    Page { process, pushed: pushed(&["http://10.0.0.9:9093"]), exported, ..page }
 }
 
 /// What was sent to these instances of Alertmanager: nothing so far.

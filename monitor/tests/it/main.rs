@@ -8,10 +8,16 @@
 mod dashboard_queries;
 #[cfg(test)]
 mod exposition;
+#[cfg(feature = "native-histograms")]
+#[cfg(test)]
+mod prometheus_server;
 #[cfg(test)]
 mod promql;
 #[cfg(test)]
 mod promtool;
+#[cfg(feature = "otlp")]
+#[cfg(test)]
+mod protoc;
 #[cfg(test)]
 mod support;
 
@@ -39,8 +45,14 @@ mod grafana;
 mod metrics;
 #[cfg(test)]
 mod metrics_page;
+#[cfg(feature = "native-histograms")]
+#[cfg(test)]
+mod native;
 #[cfg(test)]
 mod one_event;
+#[cfg(feature = "otlp")]
+#[cfg(test)]
+mod otlp;
 #[cfg(test)]
 mod owners;
 #[cfg(test)]

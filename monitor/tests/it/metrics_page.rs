@@ -25,7 +25,7 @@ fn page() -> String {
 }
 
 /// A label, and what it says. Its values are listed where the code has a closed list of them.
-const LABELS: [(&str, &str); 22] = [
+const LABELS: [(&str, &str); 23] = [
     (
         "peer",
         "the other end: an address, a network (`192.0.2.0/24`) once the budget for addresses is used up, `other`, or `retired`",
@@ -63,6 +63,7 @@ const LABELS: [(&str, &str); 22] = [
     ("program", "a kernel program"),
     ("alert", "an alert of the daemon's own"),
     ("alertmanager", "host and port of an instance that is told of alerts"),
+    ("endpoint", "host, port and path of a receiver that metrics are sent to"),
     ("state", "of an alert: it holds, or it holds for long enough"),
     ("version", "of the daemon"),
     ("kernel", "release of the running kernel"),

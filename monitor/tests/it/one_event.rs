@@ -135,6 +135,7 @@ fn one_event_from_the_ring_to_the_metrics_page() {
         signals: Arc::from([]),
         alerts: Arc::default(),
         pushed: Arc::default(),
+        exported: None,
         version: "0".into(),
         kernel: "test".into(),
         process: None,

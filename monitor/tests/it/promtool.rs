@@ -80,11 +80,11 @@ fn output(name: &str, arguments: &[&str], input: &str) -> Output {
     panic!("{name} is not here; `cargo xtask setup` fetches it, `cargo xtask test` uses it");
 }
 
-/// Where `cargo xtask setup` puts it.
-fn fetched(name: &str) -> Option<PathBuf> {
+/// Where `cargo xtask setup` puts a program.
+pub(crate) fn fetched(program: &str) -> Option<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("RESET_MONITOR_CACHE")
         .or_else(|| Some(set("XDG_CACHE_HOME")?.join("reset-monitor")))
         .or_else(|| Some(set("HOME")?.join(".cache/reset-monitor")))?;
-    Some(cache.join("tools/bin").join(name))
+    Some(cache.join("tools/bin").join(program))
 }
