@@ -122,6 +122,7 @@ fn text(text: &str) {
             | ConfigError::Alerts { .. }
             | ConfigError::Push { .. }
             | ConfigError::Selection { .. }
+            | ConfigError::EventLog { .. }
             | ConfigError::Range { .. }),
         ) => {
             let message = error.to_string();
@@ -140,6 +141,9 @@ fn text(text: &str) {
         Err(ConfigError::Parse { .. }) => assert!(matches!(resolved, Err(ConfigError::Parse { .. }))),
         Err(ConfigError::Push { .. }) => {
             assert!(matches!(resolved, Err(ConfigError::Push { .. })));
+        }
+        Err(ConfigError::EventLog { .. }) => {
+            assert!(matches!(resolved, Err(ConfigError::EventLog { .. })));
         }
         Err(ConfigError::Selection { .. }) => {
             assert!(matches!(resolved, Err(ConfigError::Selection { .. })));

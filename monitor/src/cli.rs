@@ -14,6 +14,7 @@ use crate::command::probe::{self, ProbeArgs};
 use crate::command::record::RecordArgs;
 use crate::command::replay::ReplayArgs;
 use crate::command::timeouts::TimeoutsArgs;
+use crate::event_log::settings::EventLogArgs;
 use crate::kernel::plan::Backend;
 use crate::selection::settings::MetricsArgs;
 
@@ -134,6 +135,9 @@ pub struct RunArgs {
     /// Which peers have series of their own at /metrics.
     #[command(flatten)]
     pub metrics: MetricsArgs,
+    /// Where events are written.
+    #[command(flatten)]
+    pub event_log: EventLogArgs,
 }
 
 /// Flags of `check`.

@@ -10,6 +10,7 @@ use crate::aggregate::Limits;
 use crate::alerts::rules::Rules;
 use crate::alerts::settings::{AlertsError, AlertsFile};
 use crate::cli::RunArgs;
+use crate::event_log::settings::{EventLogError, EventLogFile, EventLogSettings};
 use crate::kernel::load::Sizes;
 use crate::kernel::truth::Budgets;
 #[cfg(feature = "otlp")]
@@ -59,6 +60,8 @@ pub struct Config {
     pub published_peers: u32,
     /// Which those may be.
     pub selection: Selection,
+    /// Where events are written; `None` for nowhere.
+    pub event_log: Option<EventLogSettings>,
     /// How long a peer must be quiet before it may give up its place.
     pub retire_after: Duration,
     /// Whether open connections of other network namespaces are looked at, too.
@@ -94,6 +97,8 @@ struct FileConfig {
     push: PushFile,
     #[serde(default)]
     metrics: MetricsFile,
+    #[serde(default)]
+    event_log: EventLogFile,
     #[serde(default)]
     otlp: OtlpFile,
 }
@@ -155,6 +160,14 @@ pub enum ConfigError {
         /// Where and what, and what is possible.
         source: SelectionError,
     },
+    /// Events cannot be written so.
+    #[error("{}{source}", .path.as_ref().map_or_else(String::new, |path| format!("configuration {}: ", path.display())))]
+    EventLog {
+        /// Which file, if there is one.
+        path: Option<PathBuf>,
+        /// Where and what, and what is possible.
+        source: EventLogError,
+    },
     /// A number is out of its range.
     #[error("{name} is {value}: it must be {wanted}")]
     Range {
@@ -190,6 +203,9 @@ impl Config {
         let alerts = alerts.map_err(|source| ConfigError::Alerts { path: named(), source })?;
         let wrong = |source| ConfigError::Push { path: path.map(Path::to_owned), source };
         let push = file.push.clone().settings(&args.alertmanagers).map_err(wrong)?;
+        let event_log = file.event_log.clone().settings(&args.event_log);
+        let event_log =
+            event_log.map_err(|source| ConfigError::EventLog { path: path.map(Path::to_owned), source })?;
         let selection = file.metrics.clone().selection(&args.metrics);
         let selection =
             selection.map_err(|source| ConfigError::Selection { path: path.map(Path::to_owned), source })?;
@@ -226,6 +242,7 @@ impl Config {
             alerts,
             push,
             selection,
+            event_log,
             #[cfg(feature = "otlp")]
             otlp,
         };

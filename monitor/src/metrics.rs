@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use self::negotiate::Format;
 use self::process::ProcessRow;
 use crate::alerts::report::Report;
+use crate::event_log::Account as Logged;
 use crate::push::Account;
 use crate::snapshot::{SignalRow, Snapshot};
 
@@ -25,6 +26,7 @@ pub mod process;
 mod alerts;
 mod classic;
 mod daemon;
+mod event_log;
 mod family;
 mod labels;
 mod listening;
@@ -52,6 +54,8 @@ pub struct Page {
     pub pushed: Arc<[Arc<Account>]>,
     /// What was sent to a receiver of OTLP, if there is one.
     pub exported: Option<Arc<Account>>,
+    /// What was written to the event log, if there is one.
+    pub logged: Option<Arc<Logged>>,
     /// Version of the daemon.
     pub version: String,
     /// Release of the running kernel.
@@ -127,6 +131,7 @@ impl Collector for Families {
         alerts::encode(encoder, &page.alerts)?;
         alerts::encode_pushed(encoder, &page.pushed)?;
         alerts::encode_exported(encoder, page.exported.as_deref())?;
+        event_log::encode(encoder, page.logged.as_deref())?;
         daemon::encode(encoder, page)
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use self::history::{History, Kept, News};
 use crate::alerts::report::Report;
 use crate::event::Told;
+use crate::event_log;
 use crate::owners::Owners;
 use crate::push::Account;
 use crate::snapshot::{SignalRow, Snapshot};
@@ -64,6 +65,7 @@ pub struct Published {
     refresh: mpsc::Sender<RefreshRequest>,
     pushed: Arc<[Arc<Account>]>,
     exported: Option<Arc<Account>>,
+    logged: Option<Arc<event_log::Account>>,
     signals: watch::Receiver<Arc<[SignalRow]>>,
     alerts: watch::Receiver<Arc<Report>>,
     owners: Option<Owners>,
@@ -89,6 +91,7 @@ pub fn channel(
         refresh,
         pushed: Arc::default(),
         exported: None,
+        logged: None,
         signals: signals_reader,
         alerts: alerts_reader,
         owners: None,
@@ -192,6 +195,17 @@ impl Published {
     /// What was told to each Alertmanager.
     pub fn pushed(&self) -> Arc<[Arc<Account>]> {
         Arc::clone(&self.pushed)
+    }
+
+    /// With what is written to the event log.
+    #[must_use]
+    pub fn with_logged(self, logged: Option<Arc<event_log::Account>>) -> Self {
+        Self { logged, ..self }
+    }
+
+    /// What was written to the event log, if there is one.
+    pub fn logged(&self) -> Option<Arc<event_log::Account>> {
+        self.logged.clone()
     }
 
     /// With what is sent to a receiver of OTLP.

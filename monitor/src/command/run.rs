@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::cli::{LogFormat, LogLevel, RunArgs};
 use crate::config::Config;
 use crate::enrich::Enricher;
+use crate::event_log::{EventLog, Sink};
 use crate::http;
 use crate::kernel::attach::{Attached, attach};
 use crate::kernel::privileges;
@@ -29,6 +30,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let prepared = crate::kernel::attach::prepare(&config.sizes, args.backend)?;
     let _lock = InstanceLock::take(&config.lock_file)?;
     let listener = bind(&config)?;
+    let sink = config.event_log.as_ref().map(EventLog::open).transpose()?;
     let attached = attach(prepared, &config.sizes)?;
     let walker =
         Walker::start(config.enter_namespaces).context("start the thread that walks over sockets")?;
@@ -38,7 +40,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the asynchronous runtime")?;
-    let result = runtime.block_on(serve(config, attached, walker, listener));
+    let result = runtime.block_on(serve(config, attached, walker, listener, sink));
     // What a stuck reader still holds is not worth waiting for.
     runtime.shutdown_background();
     result
@@ -70,6 +72,7 @@ async fn serve(
     attached: Attached,
     walker: Walker,
     listener: TcpListener,
+    sink: Option<Sink>,
 ) -> anyhow::Result<()> {
     let Attached { facts, loaded, listening } = attached;
     #[cfg(feature = "debug-log")]
@@ -92,6 +95,8 @@ async fn serve(
     let (exporter, exported) = config.otlp.as_ref().map(|otlp| Exporter::new(otlp, &host)).unzip();
     #[cfg(feature = "otlp")]
     let published = published.with_exported(exported);
+    let (event_log, account) = sink.map(|sink| EventLog::new(sink, published.clone())).unzip();
+    let published = published.with_logged(account);
     let (stop, stopping) = watch::channel(false);
     let http_settings = http::Settings {
         allowed_hosts: config.allowed_hosts.clone(),
@@ -135,6 +140,13 @@ async fn serve(
         tasks.spawn(async move {
             exporter.run(metrics, stop).await;
             Ok("the task that sends metrics over OTLP")
+        });
+    }
+    if let Some(event_log) = event_log {
+        tasks.spawn(async move {
+            // Ends when the pipeline has, with what that told last.
+            event_log.run().await;
+            Ok("the event log")
         });
     }
     let pipeline_stop = stopping.clone();

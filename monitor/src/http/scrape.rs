@@ -71,6 +71,7 @@ pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
         alerts: state.published.alerts(),
         pushed: state.published.pushed(),
         exported: state.published.exported(),
+        logged: state.published.logged(),
         version: state.settings.version.clone(),
         kernel: state.settings.kernel.clone(),
         process: ProcessRow::read(state.process),

@@ -10,7 +10,8 @@ use super::family::{Counter, Gauge, Info};
 use crate::snapshot::SignalRow;
 
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, page: &Page) -> fmt::Result {
-    let Page { snapshot, signals, alerts: _, pushed: _, exported: _, version, kernel, process: _ } = page;
+    let Page { snapshot, signals, alerts: _, pushed: _, exported: _, logged: _, version, kernel, process: _ } =
+        page;
 
     let mut unattributed = Gauge::new(
         encoder,

@@ -23,6 +23,7 @@ pub(crate) fn page(snapshot: Snapshot) -> Page {
         alerts: Arc::new(report()),
         pushed: Arc::default(),
         exported: None,
+        logged: None,
         version: "0.1.0".to_owned(),
         kernel: "6.18.1-test".to_owned(),
         process: Some(ProcessRow {
@@ -41,7 +42,13 @@ pub(crate) fn full_page() -> Page {
     let page = page(hooked_snapshot());
     let process = page.process.map(|process| ProcessRow { max_fds: Some(1024), ..process });
     let exported = pushed(&["http://10.0.0.9:4318"]).first().cloned();
-    Page { process, pushed: pushed(&["http://10.0.0.9:9093"]), exported, ..page }
+    Page {
+        process,
+        pushed: pushed(&["http://10.0.0.9:9093"]),
+        exported,
+        logged: Some(Arc::default()),
+        ..page
+    }
 }
 
 /// What was sent to these instances of Alertmanager: nothing so far.

@@ -136,6 +136,7 @@ fn one_event_from_the_ring_to_the_metrics_page() {
         alerts: Arc::default(),
         pushed: Arc::default(),
         exported: None,
+        logged: None,
         version: "0".into(),
         kernel: "test".into(),
         process: None,

@@ -143,8 +143,19 @@ impl Daemon {
 
     /// [`Self::start`] with the lock file in this directory.
     pub(crate) fn start_in(directory: Scratch, options: &[&str]) -> Result<Self> {
+        Self::spawn(helper::dying_with_parent(machine::daemon())?, directory, options)
+    }
+
+    /// [`Self::start`] by a command that becomes the daemon.
+    pub(crate) fn start_by(wrapper: &[&str], options: &[&str]) -> Result<Self> {
+        let [program, arguments @ ..] = wrapper else { bail!("no command") };
+        let mut command = helper::dying_with_parent(program)?;
+        command.args(arguments).arg(machine::daemon());
+        Self::spawn(command, Scratch::create()?, options)
+    }
+
+    fn spawn(mut command: Command, directory: Scratch, options: &[&str]) -> Result<Self> {
         let lock = directory.file("lock")?;
-        let mut command = helper::dying_with_parent(machine::daemon())?;
         command
             .args(["run", "--listen", "127.0.0.1:0", "--log-level", "info", "--lock-file", &lock])
             .args(options);

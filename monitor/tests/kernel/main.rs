@@ -36,6 +36,7 @@ mod cgroups;
 mod clock;
 mod costs;
 mod daemon;
+mod event_log;
 mod exposition;
 mod guest;
 mod helper;
@@ -72,6 +73,7 @@ const ROOMY: [&str; 6] =
 /// What a trial with the shared daemon, and one without, does.
 type WithShared = (&'static str, fn(&Api) -> Result<()>);
 type WithOwn = (&'static str, fn() -> Result<()>);
+type WithNeed = (&'static str, Need, fn() -> Result<()>);
 /// The same for trials that have the machine to themselves, with what they need of it.
 type AloneWithShared = (&'static str, Option<Need>, fn(&Api) -> Result<()>);
 type AloneWithOwn = (&'static str, Option<Need>, fn() -> Result<()>);
@@ -165,6 +167,9 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     }
     for (name, run) in [checks::TRIALS, backends::TRIALS, listeners::TRIALS, live::TRIALS].concat() {
         selection.add(None, beside_others(name, run));
+    }
+    for &(name, need, run) in event_log::TRIALS {
+        selection.add(Some(need), beside_others(name, run));
     }
     for &family in scenarios::WITHOUT_ROOM.families {
         let Scenario { name, need, .. } = scenarios::WITHOUT_ROOM;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Write as _, stdout};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use libtest_mimic::{Arguments, Trial};
@@ -21,6 +22,8 @@ pub(crate) enum Need {
     Java,
     /// A tool of Prometheus.
     Promtool,
+    /// systemd's journal, which is used where it is, likewise.
+    Journal,
     /// A processor of its own, for a storm that takes an emulated one minutes.
     Pace,
     /// A machine of its own, whose modules nobody else loads and whose limits nobody else needs; and `nft`.
@@ -38,6 +41,11 @@ impl Need {
     pub(crate) fn is_met(self) -> bool {
         match self {
             Self::Promtool | Self::Pace | Self::OneKernel => !machine::is_virtual(),
+            Self::Journal => {
+                !machine::is_virtual()
+                    && ["journalctl", "setpriv"].into_iter().all(runs)
+                    && Path::new("/usr/lib/systemd/systemd-journald").exists()
+            }
             Self::Node => !machine::is_virtual() && runs("node"),
             Self::Java => !machine::is_virtual() && runs("javac"),
             Self::OwnMachine => machine::is_virtual(),
@@ -58,6 +66,7 @@ impl fmt::Display for Need {
             Self::Node => "Node",
             Self::Java => "a kit for Java",
             Self::Promtool => "promtool",
+            Self::Journal => "systemd's journal",
             Self::OwnMachine => "a machine of their own",
             Self::Mptcp => "Multipath TCP",
             Self::MemoryLimits => "a cgroup that limits memory",
