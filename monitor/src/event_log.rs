@@ -86,7 +86,6 @@ struct Batch {
     entries: Vec<Entry>,
     /// Id of the last event that is written or left out with it.
     last: u64,
-    missed: u64,
 }
 
 impl EventLog {
@@ -155,14 +154,13 @@ impl EventLog {
     /// The next events that are as they will stay. At the end nobody finds owners any more.
     fn next(&self, ended: bool) -> Option<Batch> {
         let filter = EventFilter::default();
-        let mut batch = Batch { entries: Vec::new(), last: self.last, missed: 0 };
+        let mut batch = Batch { entries: Vec::new(), last: self.last };
         for told in self.published.history_after(self.last, BATCH) {
             if !ended && (!told.is_final() || self.is_early(&told)) {
                 break;
             }
             let missed = told.id - batch.last - 1;
             if missed > 0 {
-                batch.missed += missed;
                 batch.entries.push(Entry::Missed(LaggedView { missed }));
             }
             batch.last = told.id;
@@ -181,25 +179,34 @@ impl EventLog {
 
     /// Whether that worked. What did not is tried again.
     async fn write(&mut self, batch: Batch) -> bool {
-        let Batch { entries, last, missed } = batch;
+        let Batch { entries, last } = batch;
         let Some(mut sink) = self.sink.take() else { return false };
         let written = tokio::task::spawn_blocking(move || {
-            let events = entries.iter().filter(|entry| matches!(entry, Entry::Event(_))).count();
-            let result = if entries.is_empty() { Ok(()) } else { sink.write(&entries) };
-            (sink, result.map(|()| events as u64))
+            let (written, result) = sink.write(&entries);
+            (sink, entries, written, result)
         });
-        let Ok((sink, result)) = written.await else { return false };
+        let Ok((sink, entries, written, result)) = written.await else { return false };
         let name = sink.name();
         self.sink = Some(sink);
+        for entry in entries.into_iter().take(written) {
+            match entry {
+                Entry::Event(event) => {
+                    self.last = event.id;
+                    self.account.written.fetch_add(1, Ordering::Relaxed);
+                }
+                Entry::Missed(LaggedView { missed }) => {
+                    self.last += missed;
+                    self.account.lost.fetch_add(missed, Ordering::Relaxed);
+                }
+            }
+        }
         match result {
-            Ok(events) => {
+            Ok(()) => {
                 if self.patience > RETRY[0] {
                     tracing::info!("events are written to {name} again");
                 }
                 self.patience = RETRY[0];
                 self.last = last;
-                self.account.written.fetch_add(events, Ordering::Relaxed);
-                self.account.lost.fetch_add(missed, Ordering::Relaxed);
                 true
             }
             Err(error) => {

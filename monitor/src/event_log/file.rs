@@ -35,14 +35,14 @@ impl EventFile {
         &self.path
     }
 
-    /// Adds whole lines: all of them, or none.
-    pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+    /// Adds a line: all of it, or nothing.
+    pub(super) fn append(&mut self, line: &[u8]) -> io::Result<()> {
         self.follow()?;
-        let count = lines.len() as u64;
+        let count = line.len() as u64;
         if self.written > 0 && self.written.saturating_add(count) > self.bytes {
             self.turn()?;
         }
-        if let Err(error) = self.file.write_all(lines) {
+        if let Err(error) = self.file.write_all(line) {
             // Half a line would spoil the next one, too.
             drop(self.file.set_len(self.written));
             return Err(error);

@@ -56,28 +56,34 @@ impl Sink {
         }
     }
 
-    /// Writes all of them, or fails; what failed may be there in part, but for files.
-    pub(super) fn write(&mut self, entries: &[Entry]) -> io::Result<()> {
+    /// Writes them one after the other until one fails. How many were written, and what was wrong then.
+    pub(super) fn write(&mut self, entries: &[Entry]) -> (usize, io::Result<()>) {
+        for (written, entry) in entries.iter().enumerate() {
+            if let Err(error) = self.write_one(entry) {
+                return (written, Err(error));
+            }
+        }
+        (entries.len(), Ok(()))
+    }
+
+    fn write_one(&mut self, entry: &Entry) -> io::Result<()> {
         match self {
-            Self::File(file) => file.append(&lines(entries)?),
+            Self::File(file) => file.append(&line(entry)?),
             Self::StandardOutput => {
                 let mut out = stdout().lock();
-                out.write_all(&lines(entries)?)?;
+                out.write_all(&line(entry)?)?;
                 out.flush()
             }
-            Self::Journal(journal) => entries.iter().try_for_each(|entry| journal.send(entry)),
+            Self::Journal(journal) => journal.send(entry),
         }
     }
 }
 
-/// A line of JSON each, as `events -o json` prints them.
-fn lines(entries: &[Entry]) -> io::Result<Vec<u8>> {
-    let mut lines = Vec::new();
-    for entry in entries {
-        lines.extend(json(entry)?);
-        lines.push(b'\n');
-    }
-    Ok(lines)
+/// As `events -o json` prints it.
+fn line(entry: &Entry) -> io::Result<Vec<u8>> {
+    let mut line = json(entry)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// Without a line break: JSON needs none.
