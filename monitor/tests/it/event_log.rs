@@ -11,9 +11,10 @@ use monitor::event_log::{Account, EventLog};
 use monitor::publish::history::HISTORY;
 use monitor::publish::{Publisher, channel};
 use monitor::view::{EventView, LaggedView};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
-use crate::support::{finally, provisional, signals, snapshot, told, until};
+use crate::support::{finally, provisional, signals, snapshot, told};
+use crate::wait::until;
 
 /// A log with nothing before it, and a directory that goes with the test.
 struct Logged {
@@ -38,8 +39,10 @@ impl Logged {
         Self { directory, publisher, log: Some(log), account }
     }
 
-    fn start(&mut self) -> JoinHandle<()> {
-        tokio::spawn(self.log.take().unwrap().run())
+    fn start(&mut self) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.log.take().unwrap().run());
+        tasks
     }
 
     fn publish(&self, ids: impl IntoIterator<Item = u64>) {
@@ -66,7 +69,7 @@ impl Drop for Logged {
 #[tokio::test]
 async fn what_is_provisional_is_waited_for_and_nothing_overtakes_it() {
     let mut logged = Logged::new();
-    logged.start();
+    let _task = logged.start();
     logged.publish(1..=3);
     logged.publisher.event(Arc::new(provisional(4)));
     logged.publish(5..=6);
@@ -84,7 +87,7 @@ async fn what_was_forgotten_is_told_and_counted() {
     let mut logged = Logged::new();
     let beyond = 50;
     logged.publish(1..=HISTORY as u64 + beyond);
-    logged.start();
+    let _task = logged.start();
     until(|| logged.account.written() == HISTORY as u64).await;
     let lines = logged.lines();
     let LaggedView { missed } = serde_json::from_str(&lines[0]).unwrap();
@@ -96,7 +99,7 @@ async fn while_nothing_can_be_written_the_history_keeps_it() {
     let mut logged = Logged::new();
     let away = logged.directory.with_extension("away");
     fs::rename(&logged.directory, &away).unwrap();
-    logged.start();
+    let _task = logged.start();
     logged.publish(1..=3);
     until(|| logged.account.failures() > 0).await;
     assert_eq!(logged.account.written(), 0);
@@ -109,9 +112,9 @@ async fn while_nothing_can_be_written_the_history_keeps_it() {
 async fn what_the_pipeline_told_last_is_written_before_the_end() {
     let mut logged = Logged::new();
     logged.publish(1..=300);
-    let task = logged.start();
+    let mut task = logged.start();
     let (publisher, _, _) = channel(Arc::new(snapshot()), signals().into());
     drop(std::mem::replace(&mut logged.publisher, publisher));
-    task.await.unwrap();
+    task.join_next().await.unwrap().unwrap();
     assert_eq!(logged.ids(), (1..=300).collect::<Vec<_>>());
 }

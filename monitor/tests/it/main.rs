@@ -20,6 +20,8 @@ mod promtool;
 mod protoc;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod wait;
 
 #[cfg(test)]
 mod alerts;

@@ -34,7 +34,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::probe::tls::server_with;
-use crate::support::until;
+use crate::wait::until;
 
 /// Longer than any test runs.
 const NEVER: Duration = Duration::from_hours(1);

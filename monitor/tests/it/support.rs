@@ -120,13 +120,6 @@ impl Answer {
     }
 }
 
-/// Lets others work until something is so.
-pub(crate) async fn until(is_so: impl Fn() -> bool) {
-    while !is_so() {
-        tokio::task::yield_now().await;
-    }
-}
-
 /// Any method on any path.
 pub(crate) fn request(method: Method, path: &str) -> axum::http::request::Builder {
     Request::builder().method(method).uri(path).header(header::HOST, "localhost:9777")
