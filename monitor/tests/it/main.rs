@@ -34,6 +34,8 @@ mod explain;
 #[cfg(test)]
 mod grafana;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod metrics_page;
