@@ -20,6 +20,7 @@ pub(crate) const KERNEL_TESTS: &str = "kernel-tests";
 /// The command. `args` go to every test binary; with any, other kernels are left out.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let tools = setup::tools()?;
+    setup::browser()?;
 
     // What a developer gets who has no compiler for BPF: the daemon without its kernel programs.
     let mut unprivileged = test(None, args, &[]);

@@ -16,13 +16,13 @@ export function percent(ratio) {
   return `${value >= 10 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toFixed(2)} %`;
 }
 
-/** A length of time; tenths below a minute. */
+/** A length of time; in seconds up to two minutes, as timeouts are set. */
 export function seconds(value) {
   if (value === null || value === undefined) return UNKNOWN;
   if (value < 0) return `−${seconds(-value)}`;
   if (value < 0.0995) return `${Math.round(value * 1000)} ms`;
   if (value < 9.95) return `${value.toFixed(1)} s`;
-  if (value < 59.95) return `${Number(value.toFixed(1))} s`;
+  if (value < 119.95) return `${Number(value.toFixed(1))} s`;
   const whole = Math.round(value);
   const [days, hours, minutes] = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24, Math.floor(whole / 60) % 60];
   if (days) return hours ? `${days} d ${hours} h` : `${days} d`;

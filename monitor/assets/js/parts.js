@@ -47,7 +47,9 @@ export function filters(label, route, fields, go) {
     const entered = inputs.map(([name, input]) => [name, input.type === "checkbox" ? (input.checked ? "true" : "") : input.value.trim()]);
     go({ ...route, event: "", ...Object.fromEntries(entered) });
   };
-  return el("form", { class: "filters", role: "search", "aria-label": label, on: { submit, change: submit } },
+  // What was typed waits for Enter: it fires both events, and the first one would take the form away from the second.
+  const change = (event) => event.target.matches("select, [type=checkbox]") && submit();
+  return el("form", { class: "filters", role: "search", "aria-label": label, on: { submit, change } },
     ...inputs.map(([, , node]) => node), el("button", { type: "submit" }, "Apply"),
     el("a", { href: url({ view: route.view }), "data-route": true, class: "clear" }, "Clear"));
 }
@@ -63,23 +65,24 @@ export const EVENT_COLUMNS = [
 
 /** An event as a row of `table`. */
 export function eventRow(event, route) {
+  return { key: event.id, version: event, cells: () => eventCells(event, route) };
+}
+
+function eventCells(event, route) {
   const of = event.peer ?? { peer: event.remote.addr, port: event.local.port, role: "server" };
   const whose = owner(event);
-  return {
-    key: event.id,
-    cells: [
-      [event.time, link({ ...route, event: event.id }, { class: "when", title: visible(event.time) }, clock(event.time))],
-      event.kind.replaceAll("_", " "),
-      [`${of.peer} ${of.port}`, event.peer
-        ? [peerLink(event.peer, endpoint(of.peer, of.port)), el("span", { class: "soft" }, ` ${of.role}`)]
-        : el("span", null, event.remote.addr, el("span", { class: "soft" }, ` to our port ${event.local.port}`))],
-      [`${event.cause} ${event.confidence} ${event.final} ${event.burst?.id}`, event.cause
-        ? [el("code", null, event.cause), el("span", { class: "soft" }, ` ${event.confidence}${event.final ? "" : ", not final yet"}${event.burst ? `, in a burst of ${event.burst.connections}` : ""}`)]
-        : el("span", { class: "soft" }, "no reset")],
-      event.idle ? `${event.idle.at_least ? "≥ " : ""}${seconds(event.idle.seconds)}` : seconds(null),
-      [whose, whose ? outside(whose) : ""],
-    ],
-  };
+  return [
+    [event.time, link({ ...route, event: event.id }, { class: "when", title: visible(event.time) }, clock(event.time))],
+    event.kind.replaceAll("_", " "),
+    [`${of.peer} ${of.port}`, event.peer
+      ? [peerLink(event.peer, endpoint(of.peer, of.port)), el("span", { class: "soft" }, ` ${of.role}`)]
+      : el("span", null, event.remote.addr, el("span", { class: "soft" }, ` to our port ${event.local.port}`))],
+    [`${event.cause} ${event.confidence} ${event.final} ${event.burst?.id}`, event.cause
+      ? [el("code", null, event.cause), el("span", { class: "soft" }, ` ${event.confidence}${event.final ? "" : ", not final yet"}${event.burst ? `, in a burst of ${event.burst.connections}` : ""}`)]
+      : el("span", { class: "soft" }, "no reset")],
+    event.idle ? `${event.idle.at_least ? "≥ " : ""}${seconds(event.idle.seconds)}` : seconds(null),
+    [whose, whose ? outside(whose) : ""],
+  ];
 }
 
 /** Whose socket it was, as far as that is known. Names are not ours. */

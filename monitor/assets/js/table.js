@@ -5,7 +5,10 @@ import { el } from "./dom.js";
 /** More rows than anybody reads; the API has the rest. */
 export const MOST_ROWS = 200;
 
-/** `columns`: title, `number` for alignment. Rows come with `update`: a key, and cells that are text or `[signature, node]`. */
+/**
+ * `columns`: title, `number` for alignment. Rows come with `update`: a key, and cells that are text or `[signature, node]`. Cells may
+ * be a function, with the `version` that they are of: it is not called for a row that has it already.
+ */
 export function table(label, columns, { empty } = {}) {
   const body = el("tbody");
   const heads = columns.map(({ title, hint, number }) =>
@@ -17,11 +20,14 @@ export function table(label, columns, { empty } = {}) {
 
   function update(rows) {
     const next = new Map();
-    for (const { key, cells, mark } of rows.slice(0, MOST_ROWS)) {
+    for (const { key, version, cells, mark } of rows.slice(0, MOST_ROWS)) {
       const row = known.get(key) ?? { tr: el("tr"), signatures: [] };
-      row.tr.className = mark ?? "";
-      cells.forEach((cell, index) => write(row, index, cell, columns[index]));
       next.set(key, row);
+      if (version !== undefined && row.version === version) continue;
+      row.version = version;
+      row.tr.className = mark ?? "";
+      const written = typeof cells === "function" ? cells() : cells;
+      written.forEach((cell, index) => write(row, index, cell, columns[index]));
     }
     for (const [key, { tr }] of known) if (!next.has(key)) tr.remove();
     let place = body.firstElementChild;

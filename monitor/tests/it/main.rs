@@ -20,6 +20,8 @@ mod alerts;
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod budget;
 #[cfg(test)]
 mod client;

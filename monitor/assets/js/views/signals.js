@@ -8,7 +8,7 @@ import { table } from "../table.js";
 export function signals(root) {
   const tiles = el("dl", { class: "tiles" });
   const rows = table("Signals", [{ title: "status" }, { title: "signal" }, { title: "hook" }, { title: "why, and what to do" }]);
-  const stories = table("Stories", [
+  const stories = table("Stories by kind", [
     { title: "kind" }, { title: "seen", number: true }, { title: "told", number: true }, { title: "lost", number: true }, { title: "suppressed", number: true },
   ]);
   const fills = table("How full bounded things are", [{ title: "what" }, { title: "used", number: true }, { title: "of", number: true }]);
