@@ -10,7 +10,7 @@
 //! | `/api/v1/status` | [`crate::view::StatusView`] |
 //! | `/api/v1/peers` | [`crate::view::PeersView`]; `limit`, `offset`, `role`, `peer`, `port`, `netns`, `sort` |
 //! | `/api/v1/listeners` | [`crate::view::listeners::ListenersView`]; `limit`, `port` |
-//! | `/api/v1/timeouts` | [`crate::view::timeouts::TimeoutsView`]; `limit`, `peer`, `port`, `role`, `netns` |
+//! | `/api/v1/timeouts` | [`crate::view::timeouts::TimeoutsView`]; `limit`, `known`, `peer`, `port`, `role`, `netns` |
 //! | `/api/v1/alerts` | [`crate::view::alerts::AlertsView`]; `limit`, `state`, `alert`, `peer`, `port` |
 //! | `/api/v1/explain` | [`crate::view::explain::ExplainView`]; `peer`, `port` (one of them or both), `role`, `netns`, `limit` |
 //! | `/api/v1/overview` | [`crate::view::overview::OverviewView`] |

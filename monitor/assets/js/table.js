@@ -7,13 +7,14 @@ export const MOST_ROWS = 200;
 
 /**
  * `columns`: title, `number` for alignment. Rows come with `update`: a key, and cells that are text or `[signature, node]`. Cells may
- * be a function, with the `version` that they are of: it is not called for a row that has it already.
+ * be a function, with the `version` that they are of: it is not called for a row that has it already. A `stacked` one has its cells
+ * below each other where there is no room.
  */
-export function table(label, columns, { empty } = {}) {
+export function table(label, columns, { empty, stacked } = {}) {
   const body = el("tbody");
   const heads = columns.map(({ title, hint, number }) =>
     el("th", { scope: "col", class: number && "number", title: hint }, title));
-  const node = el("table", null, el("thead", null, el("tr", null, heads)), body);
+  const node = el("table", { class: stacked && "stacked" }, el("thead", null, el("tr", null, heads)), body);
   const region = el("div", { class: "scroll", role: "region", "aria-label": label, tabindex: "0" }, node);
   const nothing = el("div", { class: "empty", hidden: true }, empty ?? "Nothing.");
   let known = new Map();
@@ -47,6 +48,6 @@ function write(row, index, cell, column) {
   const [signature, child] = Array.isArray(cell) ? cell : [cell, cell];
   if (row.signatures[index] === signature && row.tr.cells[index]) return;
   row.signatures[index] = signature;
-  const place = row.tr.cells[index] ?? row.tr.appendChild(el("td", { class: column?.number && "number" }));
+  const place = row.tr.cells[index] ?? row.tr.appendChild(el("td", { class: column?.number && "number", "data-title": typeof column?.title === "string" && column.title }));
   place.replaceChildren(...[child].flat().filter((part) => part !== null && part !== undefined));
 }

@@ -29,6 +29,7 @@ export function overview(root, route) {
     { empty: "No alert is firing or pending." });
   const more = el("p", { class: "more" });
   const health = el("div");
+  const last = table("Last events", [{ title: "time" }, { title: "peer" }, { title: "cause" }], { empty: "None yet." });
 
   root.append(
     verdict,
@@ -38,11 +39,12 @@ export function overview(root, route) {
     card(null, charts.node),
     el("div", { class: "columns" },
       card(`Peers with the most resets, last ${wanted.title}`, peers.node, el("p", { class: "more" }, link({ view: "peers" }, null, "All peers"))),
-      card("How well this kernel serves us", health)),
+      el("div", null, card("Last events", last.node, el("p", { class: "more" }, link({ view: "events" }, null, "Live events"))),
+        card("How well this kernel serves us", health))),
     card("Alerts", alerts.node, more),
   );
 
-  function update({ overview: now, history, alerts: said }) {
+  function update({ overview: now, history, alerts: said, events: { events } }) {
     set(verdict, ...verdictOf(now));
     verdict.className = `verdict ${now.state}`;
     set(tiles, ...tilesOf(now));
@@ -53,6 +55,7 @@ export function overview(root, route) {
     const current = said.alerts.filter(({ state }) => state !== "resolved");
     alerts.update(current.slice(0, route.alerts === "all" ? undefined : FEW_ALERTS).map(alertRow));
     set(more, current.length > FEW_ALERTS && route.alerts !== "all" ? link({ ...route, alerts: "all" }, null, `All ${current.length}`) : null);
+    last.update(events.toReversed().map(eventRow));
     set(health, ...healthOf(now.health));
   }
 
@@ -62,6 +65,7 @@ export function overview(root, route) {
       overview: "/api/v1/overview",
       history: `/api/v1/history?step=${wanted.step}&limit=12`,
       alerts: "/api/v1/alerts?limit=100",
+      events: "/api/v1/events?limit=6",
     },
     update,
     destroy: charts.destroy,
@@ -84,7 +88,7 @@ function tilesOf({ recent, open, peers, firing, pending, misaligned, window_seco
     tile("connections reset", number(recent.reset), last),
     tile("share of those that ended", percent(recent.connection_ratio), `${number(recent.closed)} ended`),
     tile("share of exchanges", percent(recent.exchange_ratio), `${number(recent.exchanges)} exchanges`),
-    tile("full accept queue met", number(recent.overflows), last),
+    tile("full accept queue met", number(recent.overflows), el("span", null, link({ view: "listeners" }, null, "listeners"))),
     tile("open connections", number(open), count(peers, "peer")),
     tile("alerts firing", number(firing), `${number(pending)} pending`),
     tile("misaligned timeouts", number(misaligned), el("span", null, link({ view: "timeouts" }, null, "audit"))),
@@ -103,6 +107,19 @@ function peerRow({ peer, port, role, past: { sums } }) {
       [`${peer} ${port} ${role}`, [peer === "other" ? "other peers" : peerLink({ peer, port, role }, endpoint(peer, port)), el("span", { class: "soft" }, ` ${role}`)]],
       number(resets), number(sums.reset), number(sums.closed), percent(sums.connection_ratio),
       [sums.main_cause, el("code", null, sums.main_cause ?? "")],
+    ],
+  };
+}
+
+function eventRow(event) {
+  const of = event.peer ?? { peer: event.remote.addr, port: event.local.port };
+  return {
+    key: event.id,
+    version: `${event.cause} ${event.final}`,
+    cells: () => [
+      [event.time, link({ view: "events", event: event.id }, null, clock(event.time))],
+      [`${of.peer} ${of.port}`, event.peer ? peerLink(event.peer, endpoint(of.peer, of.port)) : endpoint(of.peer, of.port)],
+      [event.cause, [el("code", null, event.cause ?? ""), el("span", { class: "soft" }, ` ${event.direction}`)]],
     ],
   };
 }

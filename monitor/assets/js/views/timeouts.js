@@ -12,6 +12,7 @@ const FIELDS = [
   { name: "peer", title: "peer", hint: "10.0.0.0/24" },
   { name: "port", title: "port", hint: "443" },
   { name: "role", title: "our role", options: ["client", "server"] },
+  { name: "all", title: "those not known yet, too", check: true },
 ];
 
 export function timeouts(root, route, go) {
@@ -26,6 +27,7 @@ export function timeouts(root, route, go) {
     { title: "open / idle", number: true },
     { title: "change" },
   ], {
+    stacked: true,
     empty: ["No pair of timeouts is known yet. One shows when connections that had been quiet are closed, three times by the same side; ",
       el("code", null, "reset-monitor probe HOST:PORT"), " measures one at once."],
   });
@@ -41,7 +43,7 @@ export function timeouts(root, route, go) {
 
   return {
     title: "Keep-alive audit",
-    paths: { timeouts: `/api/v1/timeouts?limit=${MOST_ROWS}${query(route, ["peer", "port", "role"])}` },
+    paths: { timeouts: `/api/v1/timeouts?limit=${MOST_ROWS}${route.all === "true" ? "" : "&known=true"}${query(route, ["peer", "port", "role"])}` },
     update,
   };
 }
