@@ -1,4 +1,4 @@
-// Plays one scenario with a headless Chromium against a daemon of the test that started this: play.mjs TOOLS CHROMIUM BASE SCENARIO.
+// Plays one scenario with a headless Chromium against a daemon of the test that started this: play.mjs TOOLS CHROMIUM BASE SCENARIO [ARGUMENTS].
 //
 // What the daemon should do is asked for on stdout, a line that begins with `> `; the test answers with a line when it is done.
 
@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { scenarios } from "./scenarios.mjs";
 
-const [tools, executablePath, base, name] = process.argv.slice(2);
+const [tools, executablePath, base, name, ...given] = process.argv.slice(2);
 const require = createRequire(`${tools}/package.json`);
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -62,7 +62,7 @@ async function cells(page, label) {
 }
 
 try {
-  await scenarios[name]({ base, browser, daemon, get, open, ready, accessible, cells, problems });
+  await scenarios[name]({ given, browser, daemon, get, open, ready, accessible, cells, problems });
   assert.deepEqual(problems, [], "the console is silent, and nothing leaves the origin");
 } finally {
   await browser.close();

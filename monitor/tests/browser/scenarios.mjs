@@ -292,4 +292,27 @@ async function crowd({ daemon, get, open, ready, browser }) {
   await live.getByText("Paused").waitFor();
 }
 
-export const scenarios = { views, stream, links, hostile, lost, empty, crowd };
+/** With the real daemon: resets of which the trial knows how many there are, beside those of others. */
+async function real({ given: [peer, port, netns], daemon, open, ready, cells }) {
+  const live = await open(`/?view=events&peer=${peer}&port=${port}&direction=received`);
+  await ready(live);
+  await live.getByText("No event that is kept matches").waitFor();
+  await daemon("reset 3");
+  const rows = live.getByRole("region", { name: "Events" }).locator("tbody tr");
+  await rows.nth(2).waitFor();
+  // Both ends are on this host, so the sender's reason becomes known to the receiver.
+  await live.waitForFunction(() => [...document.querySelectorAll("td code")].every((cause) => cause.textContent === "linger_abort"));
+  for (const [, what, whom] of await cells(live, "Events")) assert.deepEqual([what, whom], ["reset received", `${peer}:${port} client`]);
+
+  const page = await open(`/?view=peer&peer=${peer}&port=${port}&role=client&netns=${netns}`);
+  await ready(page);
+  await daemon("reset 4");
+  await page.waitForFunction(() => [...document.querySelectorAll(".tile")].some((tile) => tile.textContent === "resets received7"));
+  const tiles = Object.fromEntries(await page.locator(".tile").evaluateAll((all) => all.map((tile) => [tile.querySelector("dt").textContent, tile.querySelector("dd").textContent])));
+  assert.deepEqual([tiles["resets received"], tiles["resets sent"], tiles.ended], ["7", "0", "7"]);
+  // The past has them at the next reading, and the chart says how many.
+  await page.waitForFunction(() => document.querySelector('.past .canvas[aria-label^="Resets by cause"]')?.getAttribute("aria-label").includes("linger_abort 7"));
+  await rows.nth(6).waitFor();
+}
+
+export const scenarios = { views, stream, links, hostile, lost, empty, crowd, real };

@@ -1,10 +1,8 @@
 //! The page in a browser: a headless Chromium, driven by `tests/browser`, looks at what our server serves.
 
-use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::player::prepare;
 use crate::support::{
     Daemon, finally, hooked_snapshot, label, owner, provisional, refusal, signals, snapshot, told,
 };
@@ -189,32 +188,15 @@ impl Server {
     }
 }
 
-/// The script that drives the browser. Fails when it cannot be had: a test that was left out must not look like one that passed.
+/// The browser, which looks at our server.
 #[track_caller]
 fn player(server: SocketAddr, scenario: &str) -> Child {
-    let Some(tools) = tools() else {
-        panic!(
-            "not run: the browser is not here; `cargo xtask setup --tests` fetches it, `cargo xtask test` uses it"
-        )
-    };
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/play.mjs");
-    let mut command = Command::new("node");
-    command.arg(script).arg(&tools).arg(tools.join("bin/chromium-headless-shell"));
-    command.arg(format!("http://{server}")).arg(scenario);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    match command.spawn() {
+    let mut node = Command::new("node");
+    prepare(&mut node, server, scenario);
+    match node.spawn() {
         Ok(child) => child,
         Err(error) => {
             panic!("not run: node, which drives the browser: {error}; on Debian: apt-get install nodejs")
         }
     }
-}
-
-/// Where `cargo xtask setup` puts the browser and what drives it.
-fn tools() -> Option<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = set("RESET_MONITOR_CACHE")
-        .or_else(|| Some(set("XDG_CACHE_HOME")?.join("reset-monitor")))
-        .or_else(|| Some(set("HOME")?.join(".cache/reset-monitor")))?;
-    Some(cache.join("browser")).filter(|tree| tree.is_dir())
 }

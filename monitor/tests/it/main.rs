@@ -9,6 +9,9 @@ mod dashboard_queries;
 #[cfg(test)]
 mod exposition;
 #[cfg(test)]
+#[path = "../browser/player.rs"]
+mod player;
+#[cfg(test)]
 mod promql;
 #[cfg(test)]
 mod promtool;

@@ -1,0 +1,32 @@
+//! What plays a scenario with the browser, for tests of either kind.
+
+use std::env;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Has `node` play a scenario against a server, and talk over its standard input and output.
+///
+/// # Panics
+///
+/// Without the browser: a test that was left out must not look like one that passed.
+pub(crate) fn prepare(node: &mut Command, server: SocketAddr, scenario: &str) {
+    let Some(tools) = tools() else {
+        panic!(
+            "not run: the browser is not here; `cargo xtask setup --tests` fetches it, `cargo xtask test` uses it"
+        )
+    };
+    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/play.mjs"));
+    node.arg(&tools).arg(tools.join("bin/chromium-headless-shell"));
+    node.arg(format!("http://{server}")).arg(scenario);
+    node.stdin(Stdio::piped()).stdout(Stdio::piped());
+}
+
+/// Where `cargo xtask setup` puts the browser and what drives it.
+fn tools() -> Option<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = set("RESET_MONITOR_CACHE")
+        .or_else(|| Some(set("XDG_CACHE_HOME")?.join("reset-monitor")))
+        .or_else(|| Some(set("HOME")?.join(".cache/reset-monitor")))?;
+    Some(cache.join("browser")).filter(|tree| tree.is_dir())
+}
