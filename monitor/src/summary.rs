@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn facts(trend: &Trend) -> Facts<'_> {
-        let uptime = Duration::from_secs(3_600);
+        let uptime = Duration::from_hours(1);
         Facts { alerts: &[], trend, misaligned: (0, None), uptime, peers: Some(1), open: Some(12) }
     }
 

@@ -66,10 +66,8 @@ impl Trend {
     /// Takes in a reading of `at`, with what was added since the last one. It is put into the interval in which the middle between both
     /// is, since an interval has about two readings.
     pub fn observe(&mut self, at: Duration, reading: Reading<'_>) {
-        if at < self.read {
-            return;
-        }
-        let middle = self.read + (at - self.read) / 2;
+        let Some(since) = at.checked_sub(self.read) else { return };
+        let middle = self.read + since / 2;
         self.read = at;
         self.move_on(middle);
 

@@ -1,3 +1,5 @@
+//! What is kept of readings, and how much of it.
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 

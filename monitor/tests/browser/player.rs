@@ -5,21 +5,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// Why nothing was played. A test that was left out must not look like one that passed.
+const MISSING: &str =
+    "not run: the browser is not here; `cargo xtask setup --tests` fetches it, `cargo xtask test` uses it";
+
 /// Has `node` play a scenario against a server, and talk over its standard input and output.
-///
-/// # Panics
-///
-/// Without the browser: a test that was left out must not look like one that passed.
-pub(crate) fn prepare(node: &mut Command, server: SocketAddr, scenario: &str) {
-    let Some(tools) = tools() else {
-        panic!(
-            "not run: the browser is not here; `cargo xtask setup --tests` fetches it, `cargo xtask test` uses it"
-        )
-    };
+pub(crate) fn prepare(node: &mut Command, server: SocketAddr, scenario: &str) -> Result<(), &'static str> {
+    let tools = tools().ok_or(MISSING)?;
     node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/play.mjs"));
     node.arg(&tools).arg(tools.join("bin/chromium-headless-shell"));
     node.arg(format!("http://{server}")).arg(scenario);
     node.stdin(Stdio::piped()).stdout(Stdio::piped());
+    Ok(())
 }
 
 /// Where `cargo xtask setup` puts the browser and what drives it.

@@ -4,7 +4,6 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command};
 use std::sync::Arc;
-use std::time::Duration;
 
 use monitor::cause::Cause;
 use monitor::counts::PeerCounts;
@@ -12,13 +11,13 @@ use monitor::event::{Event, Told};
 use monitor::http::server::serve;
 use monitor::snapshot::listening::Listening;
 use monitor::snapshot::{PeerRow, Scope, Snapshot};
-use monitor::trend::Reading;
 use monitor_common::counters::Kind;
 use monitor_common::peer::Role;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::history::watching;
 use crate::player::prepare;
 use crate::support::{
     Daemon, finally, hooked_snapshot, label, owner, provisional, refusal, signals, snapshot, told,
@@ -92,18 +91,6 @@ async fn a_crowd_of_peers_and_events_is_shown_in_part_and_the_page_still_answers
     play(Daemon::with(crowd, signals()), "crowd", 1).await;
 }
 
-/// A daemon that has watched for an hour, with all its resets within the last minute.
-fn watching(read: Snapshot) -> Daemon {
-    let read = Snapshot { uptime_seconds: 3_600.0, ..read };
-    let before = Snapshot { series: Vec::new(), total: PeerCounts::default(), ..read.clone() };
-    let daemon = Daemon::with(read.clone(), signals());
-    for seconds in (5..=3_600).step_by(5) {
-        let counts = if seconds < 3_545 { &before } else { &read };
-        daemon.publisher.remember(Duration::from_secs(seconds), Reading::of(counts));
-    }
-    daemon
-}
-
 /// Serves the daemon, plays a scenario, and does to the daemon what it asks for. `next` is the id of the next event.
 async fn play(daemon: Daemon, scenario: &str, mut next: u64) {
     let mut server = Server::start(&daemon, "127.0.0.1:0".parse().unwrap()).await;
@@ -132,7 +119,9 @@ async fn play(daemon: Daemon, scenario: &str, mut next: u64) {
             other => {
                 let events = asked(other, next);
                 next += u64::try_from(events.len()).unwrap();
-                events.into_iter().for_each(|told| daemon.publisher.event(Arc::new(told)));
+                for told in events {
+                    daemon.publisher.event(Arc::new(told));
+                }
             }
         }
         writeln!(answers, "done").unwrap();
@@ -192,7 +181,7 @@ impl Server {
 #[track_caller]
 fn player(server: SocketAddr, scenario: &str) -> Child {
     let mut node = Command::new("node");
-    prepare(&mut node, server, scenario);
+    prepare(&mut node, server, scenario).unwrap();
     match node.spawn() {
         Ok(child) => child,
         Err(error) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use jsonschema::Validator;
+use monitor::counts::PeerCounts;
 use monitor::http::schema::history_schema;
 use monitor::snapshot::Snapshot;
 use monitor::trend::Reading;
@@ -15,13 +16,12 @@ use serde_json::Value;
 
 use crate::support::{Daemon, signals, snapshot};
 
-/// One that has read its counts every five seconds for an hour. All were 0 until a minute ago.
-fn watching() -> Daemon {
-    let mut read = snapshot();
+/// A daemon that has read its counts every five seconds for an hour. All were 0 until a minute ago.
+pub(crate) fn watching(read: Snapshot) -> Daemon {
     // As old as the time that the past goes by.
-    read.uptime_seconds = 3_600.0;
+    let read = Snapshot { uptime_seconds: 3_600.0, ..read };
+    let before = Snapshot { series: Vec::new(), total: PeerCounts::default(), ..read.clone() };
     let daemon = Daemon::with(read.clone(), signals());
-    let before = Snapshot { series: Vec::new(), total: Default::default(), ..read.clone() };
     for seconds in (5..=3_600).step_by(5) {
         let counts = if seconds < 3_545 { &before } else { &read };
         daemon.publisher.remember(Duration::from_secs(seconds), Reading::of(counts));
@@ -35,7 +35,7 @@ fn sum(points: &[Option<u32>]) -> u32 {
 
 #[tokio::test]
 async fn the_past_is_what_was_counted_in_each_interval() {
-    let daemon = watching();
+    let daemon = watching(snapshot());
     for (step, intervals) in [(10, 180), (60, 60), (300, 12)] {
         let view: HistoryView = daemon.get(&format!("/api/v1/history?step={step}&limit=200")).await.json();
         assert_eq!((view.step_seconds, view.intervals), (step, intervals));
@@ -65,7 +65,7 @@ async fn the_past_is_what_was_counted_in_each_interval() {
 
 #[tokio::test]
 async fn peers_with_the_most_resets_come_first_and_can_be_asked_for() {
-    let daemon = watching();
+    let daemon = watching(snapshot());
     let all: HistoryView = daemon.get("/api/v1/history").await.json();
     let names: Vec<_> = all.peers.iter().map(|peer| (peer.peer.as_str(), peer.port)).collect();
     let expected =
@@ -109,7 +109,7 @@ async fn the_answer_fits_its_schema_and_the_committed_one_is_of_the_source() {
     assert_eq!(committed, history_schema(), "run `cargo xtask docs`");
     let validator: Validator =
         jsonschema::draft202012::options().should_validate_formats(true).build(&committed).unwrap();
-    for daemon in [Daemon::new(), watching()] {
+    for daemon in [Daemon::new(), watching(snapshot())] {
         for step in [10, 60, 300] {
             let answer: Value = daemon.get(&format!("/api/v1/history?step={step}")).await.json();
             let errors: Vec<_> = validator.iter_errors(&answer).map(|error| error.to_string()).collect();
@@ -133,7 +133,7 @@ async fn a_step_or_parameter_that_is_not_there_is_refused() {
 
 #[tokio::test]
 async fn the_overview_says_what_is_wrong_with_whom_why_and_what_to_change() {
-    let daemon = watching();
+    let daemon = watching(snapshot());
     daemon.publish([1]);
     let view: OverviewView = daemon.get("/api/v1/overview").await.json();
     let total = snapshot().total;

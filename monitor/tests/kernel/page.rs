@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Error, Result, ensure};
 
 use crate::api::Api;
 use crate::netns::Namespace;
@@ -17,7 +17,7 @@ fn real_resets(api: &Api) -> Result<()> {
     let place = Place::on_loopback(Family::V4);
     let service = namespace.enter(|| crate::netns::ip("link set lo up").and_then(|()| place.listen()))?;
     let mut node = helper::dying_with_parent("node")?;
-    player::prepare(&mut node, api.address(), "real");
+    player::prepare(&mut node, api.address(), "real").map_err(Error::msg)?;
     node.args([place.server.to_string(), place.port.to_string(), namespace.inum.to_string()]);
     let mut browser = node.spawn().context("not run: node, which drives the browser")?;
     let output = BufReader::new(browser.stdout.take().context("no stdout")?);
