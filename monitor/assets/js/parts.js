@@ -89,8 +89,7 @@ function eventCells(event, route) {
 function owner({ owner, process, cgroup }) {
   if (owner) return `${owner.comm}[${owner.pid}]${owner.exiting ? " exiting" : ""}`;
   if (process) return `${process.comm}[${process.pid}]`;
-  // The root has no name.
-  return cgroup?.container ?? cgroup?.unit ?? (cgroup?.path === "/" ? "" : cgroup?.path) ?? "";
+  return cgroup?.container_id ? `container ${cgroup.container_id.slice(0, 12)}` : cgroup?.unit ?? "";
 }
 
 /** Everything that is known of an event, as it came. */

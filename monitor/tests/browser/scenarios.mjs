@@ -193,11 +193,11 @@ async function hostile({ daemon, open, ready, cells, get, problems }) {
   await ready(page);
   await daemon("hostile");
   const rows = page.getByRole("region", { name: "Events" }).locator("tbody tr");
-  await rows.nth(3).waitFor();
+  await rows.nth(4).waitFor();
   const { events } = await get("/api/v1/events?limit=10");
   const shown = (await cells(page, "Events")).map((row) => row[5]);
-  const visible = (name) => name.replace(/[\u001b\u202e\u200f\n]/g, (one) => `\\u{${one.codePointAt(0).toString(16)}}`);
-  assert.deepEqual(shown, events.toReversed().map(({ owner }) => `${visible(owner.comm)}[42]`));
+  const visible = (name) => name.replace(/[\u001b\u202e\u200f\u2066\n]/g, (one) => `\\u{${one.codePointAt(0).toString(16)}}`);
+  assert.deepEqual(shown, events.toReversed().map(({ owner, process }) => `${visible((owner ?? process).comm)}[${(owner ?? process).pid}]`));
   assert.equal(await page.locator("main img, main script, main b[onclick]").count(), 0);
   // Each is kept apart from what is around it.
   assert.equal(await page.locator("td bdi").count(), events.length);

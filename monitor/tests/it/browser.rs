@@ -9,6 +9,7 @@ use monitor::cause::Cause;
 use monitor::counts::PeerCounts;
 use monitor::event::{Event, Told};
 use monitor::http::server::serve;
+use monitor::owners::By;
 use monitor::snapshot::listening::Listening;
 use monitor::snapshot::{PeerRow, Scope, Snapshot};
 use monitor_common::counters::Kind;
@@ -20,7 +21,7 @@ use tokio::task::JoinSet;
 use crate::history::watching;
 use crate::player::prepare;
 use crate::support::{
-    Daemon, finally, hooked_snapshot, label, owner, provisional, refusal, signals, snapshot, told,
+    Daemon, answer, finally, hooked_snapshot, label, owner, provisional, refusal, signals, snapshot, told,
 };
 
 /// Names that a process may give itself: markup, an escape sequence, a line turned around, and all of the 16 bytes that the kernel keeps.
@@ -46,7 +47,11 @@ async fn a_shared_link_opens_the_same_view_and_the_keyboard_is_enough() {
 
 #[tokio::test]
 async fn hostile_names_are_text() {
-    play(Daemon::with(hooked_snapshot(), signals()), "hostile", 1).await;
+    let (daemon, owners, _questions) = Daemon::asking();
+    // One is only looked up when the event has happened.
+    daemon.publisher.event(Arc::new(finally(1, Cause::IdleReuse)));
+    owners.answer([(1, answer("<b onclick=a>\u{2066}", By::OnlyProcessOfCgroup))]);
+    play(daemon, "hostile", 2).await;
 }
 
 #[tokio::test]
