@@ -19,6 +19,8 @@ export function swatch(variable, pattern) {
   canvas.width = canvas.height = 24;
   canvas.className = "swatch";
   canvas.setAttribute("aria-hidden", "true");
+  // Two that are drawn in other colours are not the same.
+  canvas.dataset.colour = colour(variable);
   const context = canvas.getContext("2d");
   context.fillStyle = fill(variable, pattern);
   context.fillRect(0, 0, 24, 24);

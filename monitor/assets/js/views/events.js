@@ -23,7 +23,7 @@ const FIELDS = [
 
 export function events(root, route, go, tell) {
   const filter = query(route, NAMES);
-  const said = el("p", { class: "soft", role: "status" });
+  const said = el("p", { class: "soft" });
   const pause = el("button", { type: "button", "aria-pressed": "false", on: { click: () => hold(!paused) } }, "Pause");
   const details = el("div");
   const rows = table("Events", EVENT_COLUMNS, {
@@ -64,6 +64,7 @@ export function events(root, route, go, tell) {
 
   function take(fresh, revised, left) {
     skipped += left;
+    tell({ state: "live" });
     for (const event of fresh) shown.set(event.id, event);
     for (const event of revised) if (shown.has(event.id)) shown.set(event.id, event);
     const surplus = shown.size - MOST_EVENTS;

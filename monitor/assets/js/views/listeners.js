@@ -8,7 +8,7 @@ import { MOST_ROWS, table } from "../table.js";
 
 export function listeners(root, route, go) {
   const tiles = el("dl", { class: "tiles" });
-  const said = el("p", { class: "soft", role: "status" });
+  const said = el("p", { class: "soft" });
   const rows = table("Listeners", [
     { title: "listener" },
     { title: "queue" },

@@ -14,7 +14,7 @@ const TITLES = { quiet: "Nothing wrong", attention: "Worth a look", wrong: "Some
 
 export function overview(root, route) {
   const wanted = range(route);
-  const verdict = el("section", { class: "verdict", "aria-live": "polite" });
+  const verdict = el("section", { class: "verdict" });
   const tiles = el("dl", { class: "tiles" });
   const charts = pastCharts();
   const peers = table("Peers with the most resets", [

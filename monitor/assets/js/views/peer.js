@@ -15,7 +15,7 @@ const NAMES = ["peer", "port", "role", "netns"];
 export function peer(root, route) {
   const wanted = range(route);
   const name = endpoint(route.peer ?? null, route.port ?? null);
-  const verdict = el("section", { class: "verdict", "aria-live": "polite" });
+  const verdict = el("section", { class: "verdict" });
   const fixes = el("div");
   const tiles = el("dl", { class: "tiles" });
   const charts = pastCharts();

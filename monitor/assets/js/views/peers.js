@@ -14,7 +14,7 @@ const FIELDS = [
 ];
 
 export function peers(root, route, go) {
-  const said = el("p", { class: "soft", role: "status" });
+  const said = el("p", { class: "soft" });
   const rows = table("Peers", [
     { title: "peer" },
     { title: "received", number: true, hint: "resets received" },

@@ -16,7 +16,7 @@ const FIELDS = [
 ];
 
 export function timeouts(root, route, go) {
-  const said = el("p", { class: "soft", role: "status" });
+  const said = el("p", { class: "soft" });
   const rows = table("Keep-alive audit", [
     { title: "verdict" },
     { title: "peer" },
