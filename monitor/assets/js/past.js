@@ -55,9 +55,9 @@ export function pastCharts() {
     });
     ratio.update({
       key,
-      data: [xs, shown.points.map(({ share }) => (share === null ? null : share * 100))],
+      data: [xs.map((from) => from + shown.step / 2), shown.points.map(({ share }) => (share === null ? null : share * 100))],
       summary: `${percent(past?.sums.connection_ratio)} over the last ${wanted.title}`,
-      options: () => ratioOptions(() => [shown.start, shown.end], sayAt),
+      options: () => ratioOptions(() => shown, () => [shown.start, shown.end], sayAt),
     });
     set(legend, ...shown.causes.map(({ cause, total }) => el("li", null,
       swatch(look(cause).variable, look(cause).pattern), el("code", null, cause), " ", el("b", null, number(total)),
@@ -142,11 +142,11 @@ function options(causes, shown, limits, sayAt) {
       const bars = uPlot.paths.bars({ align: 1, size: [1, Infinity], gap: 0 });
       return { label: cause, paths: bars, fill: () => fill(variable, pattern), stroke: () => colour(variable), width: 0, points: { show: false } };
     })],
-    hooks: { setCursor: [({ cursor }) => sayAt(cursor.idx)], drawClear: [(chart) => unwatched(chart, shown())] },
+    hooks: { setCursor: [(chart) => sayAt(pointedAt(chart, shown()))], drawClear: [(chart) => unwatched(chart, shown())] },
   };
 }
 
-function ratioOptions(limits, sayAt) {
+function ratioOptions(shown, limits, sayAt) {
   return {
     legend: { show: false },
     padding: PADDING,
@@ -157,8 +157,14 @@ function ratioOptions(limits, sayAt) {
       axis({ size: 52, values: (_, splits) => splits.map((value) => `${Number(value.toFixed(2))} %`) }),
     ],
     series: [{}, { label: "share", stroke: () => colour("--ink"), width: 1.5, points: { show: true, size: 4 } }],
-    hooks: { setCursor: [({ cursor }) => sayAt(cursor.idx)] },
+    hooks: { setCursor: [(chart) => sayAt(pointedAt(chart, shown()))] },
   };
+}
+
+/** The interval under the cursor: the library knows only the nearest beginning of one. */
+function pointedAt(chart, { points, step }) {
+  const { left } = chart.cursor;
+  return left === undefined || left === null || left < 0 ? null : Math.floor((chart.posToVal(left, "x") - points[0].from) / step);
 }
 
 /** Hatches the intervals in which nobody looked. */

@@ -45,6 +45,15 @@ async function views({ get, open, ready, accessible, cells }) {
     assert.ok(await page.locator(".past canvas").count() >= 2);
     const label = await page.locator(".past .canvas").first().getAttribute("aria-label");
     assert.ok(label.includes(whole(sum(total.resets_sent) + sum(total.resets_received))), label);
+    // The bar under the pointer is the one that is told of: the last interval but one from the middle of its bar.
+    const chart = page.locator(".past .u-over").first();
+    const { width, height } = await chart.boundingBox();
+    const intervals = Math.min(180, history.intervals);
+    await chart.hover({ position: { x: width * (1 - 1.5 / intervals), y: height / 2 } });
+    const from = new Date(Date.parse(history.start) + (history.intervals - 2) * 10_000);
+    const told = await text(page.locator(".readout"));
+    const clock = await page.evaluate((at) => new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(new Date(at)), from.getTime());
+    assert.ok(told.includes(`${clock}: `), `${clock} in ${told}`);
     await page.getByText("The same as a table").click();
     await page.getByRole("region", { name: "Resets by interval" }).locator("tbody tr").first().waitFor();
     const [interval] = await cells(page, "Resets by interval");
