@@ -21,7 +21,7 @@ use monitor_common::peer::Role;
 use crate::choices::{Choices, words};
 use crate::daemon::{ADDRESSES, Answer, Daemon, PORTS};
 
-const ENDPOINTS: [&str; 8] = [
+const ENDPOINTS: [&str; 11] = [
     "/api/v1/events",
     "/api/v1/peers",
     "/api/v1/events/stream",
@@ -30,6 +30,9 @@ const ENDPOINTS: [&str; 8] = [
     "/api/v1/explain",
     "/api/v1/listeners",
     "/api/v1/alerts",
+    "/api/v1/timeouts",
+    "/api/v1/history",
+    "/api/v1/overview",
 ];
 const HEADERS: [HeaderName; 5] = [
     header::HOST,

@@ -2,17 +2,19 @@
 //!
 //! | route | answers |
 //! |---|---|
-//! | `/` | page for people: health, peers with the most resets, ports, last events |
-//! | `/assets/page.css`, `/assets/icon.svg` | what the page needs |
+//! | `/` | page for people: its view is in its query, all its numbers are from the API |
+//! | `/assets/*` | what the page needs |
 //! | `/metrics` | Prometheus text 0.0.4 or `OpenMetrics` 1.0.0, by `Accept` |
 //! | `/healthz` | 200 while the process answers |
 //! | `/readyz` | 200 while the pipeline ticks, else 503 and why |
 //! | `/api/v1/status` | [`crate::view::StatusView`] |
 //! | `/api/v1/peers` | [`crate::view::PeersView`]; `limit`, `offset`, `role`, `peer`, `port`, `netns`, `sort` |
 //! | `/api/v1/listeners` | [`crate::view::listeners::ListenersView`]; `limit`, `port` |
-//! | `/api/v1/timeouts` | [`crate::view::timeouts::TimeoutsView`]; `limit`, `peer`, `port`, `role`, `netns` |
+//! | `/api/v1/timeouts` | [`crate::view::timeouts::TimeoutsView`]; `limit`, `known`, `peer`, `port`, `role`, `netns` |
 //! | `/api/v1/alerts` | [`crate::view::alerts::AlertsView`]; `limit`, `state`, `alert`, `peer`, `port` |
 //! | `/api/v1/explain` | [`crate::view::explain::ExplainView`]; `peer`, `port` (one of them or both), `role`, `netns`, `limit` |
+//! | `/api/v1/overview` | [`crate::view::overview::OverviewView`] |
+//! | `/api/v1/history` | [`crate::view::history::HistoryView`]; `step`, `peer`, `port`, `role`, `limit` |
 //! | `/api/v1/signals` | [`crate::view::SignalsView`] |
 //! | `/api/v1/events` | [`crate::view::EventsView`]; `limit`, `after`, `before`, `since`, `until`, `peer`, `port`, `direction`, `cause`, `kind`, `idle_closes` |
 //! | `/api/v1/events/stream` | the same as server-sent events, from `after` or `Last-Event-ID` on |
@@ -46,7 +48,9 @@ mod explain;
 mod guard;
 mod health;
 mod held;
+mod history;
 mod listeners;
+mod overview;
 mod page;
 mod query;
 mod scrape;
@@ -126,8 +130,7 @@ pub fn router(state: AppState) -> Router {
     let settings = Arc::clone(&state.settings);
     Router::new()
         .route("/", get(page::page))
-        .route("/assets/page.css", get(page::style))
-        .route("/assets/icon.svg", get(page::icon))
+        .route("/assets/{*path}", get(page::asset))
         .route("/metrics", get(scrape::metrics))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -137,6 +140,8 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/timeouts", get(timeouts::timeouts))
         .route("/api/v1/alerts", get(alerts::alerts))
         .route("/api/v1/explain", get(explain::explain))
+        .route("/api/v1/history", get(history::history))
+        .route("/api/v1/overview", get(overview::overview))
         .route("/api/v1/signals", get(api::signals))
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/events/stream", get(stream::stream))

@@ -23,12 +23,14 @@ pub mod settle;
 pub mod snapshot;
 pub mod source;
 pub mod story;
+pub mod trend;
 pub mod verdict;
 
 // What it means.
 pub mod advice;
 pub mod alerts;
 pub mod diagnosis;
+pub mod summary;
 
 // What readers get.
 pub mod event_log;

@@ -38,6 +38,7 @@ use crate::snapshot::hooked::Hooked;
 use crate::snapshot::{SignalRow, Snapshot};
 use crate::source::Source;
 use crate::story::Stages;
+use crate::trend::Reading;
 
 /// How often time itself wakes the loop: held resets wait for no more than a second.
 const BEAT: Duration = Duration::from_secs(1);
@@ -236,6 +237,10 @@ impl Pipeline {
                 let (signals, now) = (self.signals(), clock::monotonic());
                 self.alerts.evaluate(&snapshot, &mut self.aggregator, &self.truth, &signals, now);
                 self.publisher.alerts(self.alerts.report(self.stages.timebase().wall));
+            }
+            if tick {
+                let at = clock::monotonic().saturating_sub(self.started_monotonic);
+                self.publisher.remember(at, Reading::of(&snapshot));
             }
             self.publisher.snapshot(Arc::new(snapshot));
         }

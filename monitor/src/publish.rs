@@ -4,6 +4,7 @@
 //! that there are news: each takes them from the history at its own pace.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -14,6 +15,7 @@ use crate::event_log;
 use crate::owners::Owners;
 use crate::push::Account;
 use crate::snapshot::{SignalRow, Snapshot};
+use crate::trend::{Reading, Trend};
 
 pub mod history;
 
@@ -48,6 +50,7 @@ pub struct Publisher {
     snapshot: watch::Sender<Arc<Snapshot>>,
     events: broadcast::Sender<Update>,
     history: Arc<Mutex<History>>,
+    trend: Arc<Mutex<Trend>>,
     news: watch::Sender<()>,
     signals: watch::Sender<Arc<[SignalRow]>>,
     alerts: watch::Sender<Arc<Report>>,
@@ -61,6 +64,7 @@ pub struct Published {
     snapshot: watch::Receiver<Arc<Snapshot>>,
     events: broadcast::Sender<Update>,
     history: Arc<Mutex<History>>,
+    trend: Arc<Mutex<Trend>>,
     news: watch::Receiver<()>,
     refresh: mpsc::Sender<RefreshRequest>,
     pushed: Arc<[Arc<Account>]>,
@@ -80,6 +84,7 @@ pub fn channel(
     let (events, _) = broadcast::channel(UPDATE_QUEUE);
     let (refresh, requests) = mpsc::channel(REFRESH_QUEUE);
     let history = Arc::new(Mutex::new(History::default()));
+    let trend = Arc::new(Mutex::new(Trend::default()));
     let (news, news_reader) = watch::channel(());
     let (signals, signals_reader) = watch::channel(signals);
     let (alerts, alerts_reader) = watch::channel(Arc::default());
@@ -87,6 +92,7 @@ pub fn channel(
         snapshot: snapshot_reader,
         events: events.clone(),
         history: Arc::clone(&history),
+        trend: Arc::clone(&trend),
         news: news_reader,
         refresh,
         pushed: Arc::default(),
@@ -96,7 +102,7 @@ pub fn channel(
         alerts: alerts_reader,
         owners: None,
     };
-    (Publisher { snapshot, events, history, news, signals, alerts, owners: None }, published, requests)
+    (Publisher { snapshot, events, history, trend, news, signals, alerts, owners: None }, published, requests)
 }
 
 impl Publisher {
@@ -146,6 +152,11 @@ impl Publisher {
     /// Replaces what is known of alerts.
     pub fn alerts(&self, alerts: Arc<Report>) {
         self.alerts.send_replace(alerts);
+    }
+
+    /// Takes a reading into the past; `at` is monotonic, since the daemon's start.
+    pub fn remember(&self, at: Duration, reading: Reading<'_>) {
+        lock(&self.trend).observe(at, reading);
     }
 
     /// Replaces the snapshot.
@@ -256,6 +267,11 @@ impl Published {
         lock(&self.history).news(last, revision)
     }
 
+    /// What `look` makes of the past. It must be quick: the pipeline may wait.
+    pub fn past<T>(&self, look: impl FnOnce(&Trend) -> T) -> T {
+        look(&lock(&self.trend))
+    }
+
     /// Tells that there are news, however many. What was there before counts as seen.
     pub fn watch_news(&self) -> watch::Receiver<()> {
         let mut news = self.news.clone();
@@ -269,7 +285,7 @@ impl Published {
     }
 }
 
-/// The history is valid after each statement that changes it, so a panic elsewhere does not spoil it.
-fn lock(history: &Mutex<History>) -> MutexGuard<'_, History> {
-    history.lock().unwrap_or_else(PoisonError::into_inner)
+/// What is locked is valid after each statement that changes it, so a panic elsewhere does not spoil it.
+fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,6 +4,7 @@
 //! with rust-src; any rustc with `core` for BPF or rust-src; Debian packages, fetched into the cache. A way that fails
 //! makes room for the next. A second run finds everything in the cache and only says so.
 
+mod browser;
 mod compared;
 mod debian;
 mod emulator;
@@ -13,6 +14,7 @@ mod linker;
 mod rustc;
 mod tools;
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -37,6 +39,7 @@ pub(crate) fn run(tests: bool) -> Result<()> {
     step(&format!("setup: {} is ready", toolchain.name()));
     if tests {
         step(&format!("setup: test programs are ready: {}", tools()?.name()));
+        step(&format!("setup: the browser of the page's tests is ready: {}", browser()?.display()));
     }
     Ok(())
 }
@@ -72,6 +75,11 @@ pub(crate) fn toolchain() -> Result<Toolchain> {
 /// The programs that tests call, fetched if need be.
 pub(crate) fn tools() -> Result<Tools> {
     Tools::find_or_fetch(&Cache::open()?)
+}
+
+/// The browser that looks at the page, fetched if need be. Its tests know where it is.
+pub(crate) fn browser() -> Result<PathBuf> {
+    browser::find_or_fetch(&Cache::open()?)
 }
 
 /// Makes the tools that `bench` compares with visible to a child process, as far as they are there or can be fetched.

@@ -23,6 +23,7 @@ pub(crate) const OPTIONAL: [&str; 2] = ["native-histograms", "otlp"];
 /// The command. `args` go to every test binary; with any, other kernels are left out.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let tools = setup::tools()?;
+    setup::browser()?;
 
     // What a developer gets who has no compiler for BPF: the daemon without its kernel programs.
     let mut unprivileged = test(None, args, &[]);

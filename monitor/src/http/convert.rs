@@ -2,6 +2,7 @@
 
 pub mod alerts;
 pub mod explain;
+pub mod history;
 pub mod listeners;
 pub mod owners;
 pub mod timeouts;

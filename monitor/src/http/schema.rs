@@ -1,15 +1,15 @@
-//! The JSON Schema of an event, from the types of [`crate::view`] and the closed lists behind their strings.
+//! The JSON Schemas of an event and of the history, from the types of [`crate::view`] and the closed lists behind their strings.
 //!
-//! Committed as `docs/schema/event.schema.json`, so that others can validate without building anything. Not served.
+//! Committed as `docs/schema/*.schema.json`, so that others can validate without building anything. Not served.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use monitor_common::counters::Kind;
 use monitor_common::peer::{Ended, Role, Side};
 use monitor_common::record::Stage;
-use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform as _};
+use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
 use super::convert::{ended_name, family_name, shutdown_name, side_name};
@@ -19,11 +19,21 @@ use crate::idle::Basis;
 use crate::owners::By;
 use crate::verdict::{AppSaw, Confidence, Fact};
 use crate::view::EventView;
+use crate::view::history::HistoryView;
 
 /// The schema of one event, draft 2020-12. Every key is required, none is unknown, and closed lists are closed.
 pub fn event_schema() -> Value {
+    schema_of::<EventView>()
+}
+
+/// The schema of `/api/v1/history`, likewise.
+pub fn history_schema() -> Value {
+    schema_of::<HistoryView>()
+}
+
+fn schema_of<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize();
-    let mut schema = settings.into_generator().into_root_schema_for::<EventView>();
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
     RecursiveTransform(close).transform(&mut schema);
     RecursiveTransform(join_lines).transform(&mut schema);
     schema.to_value()

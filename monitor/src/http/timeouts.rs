@@ -10,6 +10,7 @@ use super::filter::PeerFilter;
 use super::query::Params;
 use super::{AppState, held};
 use crate::timeouts::MOST_ROWS;
+use crate::timeouts::alignment::Verdict;
 use crate::timeouts::chain::{MOST_HOPS, chains};
 
 /// Rows in an answer, when not asked otherwise.
@@ -22,12 +23,14 @@ pub(super) async fn timeouts(
 ) -> Result<Response, ApiError> {
     let mut params = Params::new(pairs)?;
     let limit = params.number("limit", 1, MOST_ROWS)?.unwrap_or(ROWS);
+    let known = params.take("known", "true or false", |text| text.parse::<bool>().ok())?.unwrap_or_default();
     let filter = PeerFilter::one_from_params(&mut params)?;
     params.finish()?;
 
     let snapshot = state.fresh_with_peers().await;
     let rows = snapshot.timeouts.as_ref().ok_or(ApiError::Busy { what: "requests for fresh counts" })?;
-    let chosen = filter.select_timeouts(rows);
+    let mut chosen = filter.select_timeouts(rows);
+    chosen.retain(|row| !known || row.alignment.verdict != Verdict::Unknown);
     let mut chains = chains(rows);
     chains.retain(|chain| chain.hops().any(|hop| filter.matches_timeout(hop)));
     let hops = chains.iter().take(limit).map(|chain| chain.hops().take(1 + MOST_HOPS).count()).sum::<usize>();

@@ -408,7 +408,7 @@ async fn every_answer_has_the_safety_headers() {
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
         assert!(!answer.headers.contains_key("access-control-allow-origin"), "{path}");
-        let expected = if path.starts_with("/assets/") { "no-cache" } else { "no-store" };
+        let expected = if path == "/" || path.starts_with("/assets/") { "no-cache" } else { "no-store" };
         assert_eq!(answer.header("cache-control"), expected, "{path}");
     }
 }

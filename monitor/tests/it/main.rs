@@ -8,6 +8,9 @@
 mod dashboard_queries;
 #[cfg(test)]
 mod exposition;
+#[cfg(test)]
+#[path = "../browser/player.rs"]
+mod player;
 #[cfg(feature = "native-histograms")]
 #[cfg(test)]
 mod prometheus_server;
@@ -28,6 +31,8 @@ mod alerts;
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod budget;
 #[cfg(test)]
 mod client;
@@ -43,6 +48,8 @@ mod events;
 mod explain;
 #[cfg(test)]
 mod grafana;
+#[cfg(test)]
+mod history;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]

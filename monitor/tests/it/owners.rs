@@ -77,15 +77,6 @@ async fn nothing_is_asked_about_an_event_without_a_socket() {
     assert!(questions.try_recv().is_err());
 }
 
-#[tokio::test]
-async fn the_page_shows_a_hostile_name_of_a_process_as_text() {
-    let (daemon, owners, _questions) = Daemon::asking();
-    daemon.publisher.event(Arc::new(received(1)));
-    owners.answer([(1, answer("<b>", By::OnlyProcessOfCgroup))]);
-    let page = daemon.get("/").await.text;
-    assert!(page.contains("<td>&lt;b&gt;[4711]</td>"), "{page}");
-}
-
 #[test]
 fn a_replay_names_nobody_whom_it_would_have_to_look_up() {
     let view = event_view(&told(1));

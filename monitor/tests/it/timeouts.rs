@@ -35,6 +35,10 @@ async fn the_worst_come_first_and_filters_are_those_of_peers() {
     assert_eq!(peers(&daemon, "peer=2001:db8::/32").await, [server]);
     assert_eq!(peers(&daemon, "port=8080&netns=1").await, std::slice::from_ref(&client));
     assert_eq!(peers(&daemon, "netns=2").await, []);
+    assert_eq!(
+        peers(&daemon, "known=true").await,
+        [Some("10.0.0.1".to_owned()), Some("2001:db8::7".to_owned())]
+    );
     let page: TimeoutsView = daemon.get("/api/v1/timeouts?limit=1").await.json();
     assert_eq!((page.timeouts.len(), page.matching), (1, 3));
     assert_eq!(page.timeouts[0].peer, client);

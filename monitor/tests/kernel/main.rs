@@ -18,6 +18,7 @@ mod listeners;
 mod live;
 mod overload;
 mod owners;
+mod page;
 mod recording;
 mod retire;
 mod spoof;
@@ -46,6 +47,8 @@ mod needs;
 mod netns;
 mod owner;
 mod packets;
+#[path = "../browser/player.rs"]
+mod player;
 mod scripted;
 mod signals;
 mod sockets;
@@ -156,7 +159,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     for (name, need, run) in lab::trials().into_iter().chain(routed) {
         selection.add(need, beside_others(format!("lab: {name}"), shared(daemon, run)));
     }
-    for &(name, run) in recording::TRIALS {
+    for &(name, run) in recording::TRIALS.iter().chain(page::TRIALS) {
         selection.add(Some(Need::OneKernel), beside_others(name, shared(daemon, run)));
     }
     let anywhere =

@@ -31,7 +31,8 @@ pub fn explain_view(
     }
 }
 
-fn diagnosis_view(diagnosis: &Diagnosis) -> DiagnosisView {
+/// One of them.
+pub fn diagnosis_view(diagnosis: &Diagnosis) -> DiagnosisView {
     let Diagnosis {
         peer,
         port,

@@ -1,0 +1,327 @@
+// What the page is to do, each as a function of the daemon and the browser. Numbers are compared with the API, asked beside the page.
+
+import assert from "node:assert/strict";
+
+const whole = (value) => (value === null ? "–" : new Intl.NumberFormat("en").format(value));
+const text = async (locator) => (await locator.textContent()).replace(/\s+/g, " ").trim();
+/** Takes out what the browser says of answers that a scenario is about. */
+const forgive = (problems, part) => problems.splice(0, problems.length, ...problems.filter((problem) => !problem.includes(part)));
+const sum = (counts) => Object.values(counts).reduce((all, one) => all + one, 0);
+
+/** Each view shows what the API says, in light and dark, wide and narrow, without a serious fault of accessibility. */
+async function views({ get, open, ready, accessible, cells }) {
+  const dark = { colorScheme: "dark", viewport: { width: 400, height: 800 } };
+  const check = async (path, look) => {
+    const page = await open(path);
+    await ready(page);
+    await look?.(page);
+    await accessible(page, `${path} in light`);
+    const narrow = await open(path, dark);
+    await ready(narrow);
+    await accessible(narrow, `${path} in dark and narrow`);
+    assert.equal(await narrow.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, `${path} is not wider than the window`);
+    await Promise.all([page, narrow].map((one) => one.context().close()));
+  };
+
+  await check("/", async (page) => {
+    const [now, history] = await Promise.all([get("/api/v1/overview"), get("/api/v1/history?limit=12")]);
+    const verdict = page.locator("section.verdict");
+    assert.equal(await text(verdict.locator("h1")), now.headline);
+    for (const part of [now.why, now.change]) assert.ok((await text(verdict)).includes(part), part);
+    const tiles = await page.locator(".tile").evaluateAll((all) => all.map((tile) => [tile.querySelector("dt").textContent, tile.querySelector("dd").firstChild.textContent]));
+    assert.equal(Object.fromEntries(tiles)["connections reset"], whole(now.recent.reset));
+    assert.equal(Object.fromEntries(tiles)["open connections"], whole(now.open));
+    const rows = await cells(page, "Peers with the most resets");
+    const expected = history.peers.filter(({ past }) => past).map(({ past: { sums } }) =>
+      [whole(sum(sums.resets_sent) + sum(sums.resets_received)), whole(sums.reset), whole(sums.closed)]);
+    assert.deepEqual(rows.map((row) => row.slice(1, 4)), expected);
+    const legend = await page.locator(".legend li").allTextContents();
+    const total = history.total.sums;
+    for (const cause of Object.keys({ ...total.resets_sent, ...total.resets_received })) {
+      const count = (total.resets_sent[cause] ?? 0) + (total.resets_received[cause] ?? 0);
+      assert.ok(legend.some((line) => line.startsWith(`${cause} ${whole(count)}`)), `${cause} ${count} in ${legend}`);
+    }
+    // The chart is there for who sees it, and its numbers for who does not.
+    assert.ok(await page.locator(".past canvas").count() >= 2);
+    const label = await page.locator(".past .canvas").first().getAttribute("aria-label");
+    assert.ok(label.includes(whole(sum(total.resets_sent) + sum(total.resets_received))), label);
+    // The bar under the pointer is the one that is told of: the last interval but one from the middle of its bar.
+    const chart = page.locator(".past .u-over").first();
+    const { width, height } = await chart.boundingBox();
+    const intervals = Math.min(180, history.intervals);
+    await chart.hover({ position: { x: width * (1 - 1.5 / intervals), y: height / 2 } });
+    const from = new Date(Date.parse(history.start) + (history.intervals - 2) * 10_000);
+    const told = await text(page.locator(".readout"));
+    const clock = await page.evaluate((at) => new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(new Date(at)), from.getTime());
+    assert.ok(told.includes(`${clock}: `), `${clock} in ${told}`);
+    await page.getByText("The same as a table").click();
+    await page.getByRole("region", { name: "Resets by interval" }).locator("tbody tr").first().waitFor();
+    const [interval] = await cells(page, "Resets by interval");
+    assert.deepEqual(interval.slice(3, 5), [whole(total.reset), whole(total.closed)]);
+  });
+
+  await check("/?view=peers", async (page) => {
+    const { peers } = await get("/api/v1/peers?limit=200");
+    const rows = await cells(page, "Peers");
+    assert.deepEqual(rows.map((row) => row.slice(1, 6)), peers.map((peer) =>
+      [peer.resets_received, peer.resets_sent, peer.refused_received, peer.reset, peer.closed].map(whole)));
+    assert.deepEqual(rows.map((row) => row.slice(7, 9)), peers.map(({ open, idle }) => [open, idle].map(whole)));
+  });
+
+  await check("/?view=peer&peer=10.0.0.1&port=8080&role=client", async (page) => {
+    const which = "peer=10.0.0.1&port=8080&role=client";
+    const { diagnoses: [found] } = await get(`/api/v1/explain?${which}`);
+    assert.equal(await text(page.locator("section.verdict h1")), found.verdict.sentence);
+    assert.ok((await text(page.locator("section.fix").first())).includes(found.fixes[0].advice));
+    const rows = await cells(page, "Evidence by cause");
+    assert.deepEqual(rows.map((row) => row[1]), found.evidence.map(({ count }) => whole(count)));
+    const { peers: [past] } = await get(`/api/v1/history?${which}`);
+    const idle = await page.locator('.canvas[aria-label^="Idle time before the reset"]').getAttribute("aria-label");
+    assert.ok(idle.includes(`${whole(sum(past.idle_before_reset.counts))} reset`), idle);
+    // Both timeouts of the pair, in the legend of the histogram and as a picture.
+    const { timeouts: [pair] } = await get(`/api/v1/timeouts?${which}`);
+    assert.equal(await text(page.locator(".legend").last()), `the peer’s timeout ${Math.round(pair.remote.timeouts[0].seconds)} s`);
+    assert.match(await page.locator("svg.margin").getAttribute("aria-label"), /^client 60 s, server 60 s, margin −28 ms, misaligned$/);
+  });
+
+  await check("/?view=timeouts", async (page) => {
+    const { timeouts } = await get("/api/v1/timeouts?known=true");
+    const rows = await cells(page, "Keep-alive audit");
+    assert.deepEqual(rows.map(([verdict]) => verdict.split(" ")[1]), timeouts.map(({ verdict }) => verdict));
+    assert.equal(await page.locator("svg.margin").count(), timeouts.length);
+  });
+
+  await check("/?view=listeners", async (page) => {
+    const { listeners, overflows } = await get("/api/v1/listeners");
+    const rows = await cells(page, "Listeners");
+    assert.deepEqual(rows.map((row) => row.slice(2)), listeners.map(({ backlog, limit, overflows_syn: syn, overflows_ack: ack, drops }) =>
+      [backlog, limit, syn, ack, drops].map(whole)));
+    const full = await cells(page, "Overflows by listener, of all network namespaces");
+    assert.deepEqual(full.map((row) => row.slice(2)), overflows.map(({ overflows_syn: syn, overflows_ack: ack }) => [whole(syn), whole(ack)]));
+  });
+
+  await check("/?view=signals", async (page) => {
+    const { signals } = await get("/api/v1/signals");
+    const rows = await cells(page, "Signals");
+    assert.deepEqual(rows.map((row) => row.slice(1, 3)), signals.map(({ signal, hook }) => [signal, hook]));
+    const { stories } = await get("/api/v1/status");
+    assert.deepEqual((await cells(page, "Stories by kind")).map((row) => row.slice(1)), Object.values(stories).map(({ seen, decoded, lost, suppressed }) =>
+      [seen, decoded, lost, suppressed].map(whole)));
+  });
+
+  await check("/?view=events");
+}
+
+/** Events come as they happen; held, they wait; filtered, they are few; one can be opened. */
+async function stream({ daemon, get, open, ready, cells, accessible }) {
+  const page = await open("/?view=events");
+  await ready(page);
+  const rows = page.getByRole("region", { name: "Events" }).locator("tbody tr");
+  await daemon("publish 3");
+  await rows.nth(2).waitFor();
+  const kept = await get("/api/v1/events?limit=10");
+  const shown = await cells(page, "Events");
+  assert.deepEqual(shown.map((row) => row[1]), kept.events.toReversed().map(({ kind }) => kind.replaceAll("_", " ")));
+  assert.ok(shown.every((row) => row[5] === "nginx[42]"), `${shown}`);
+
+  await page.getByRole("button", { name: "Pause" }).click();
+  await daemon("publish 4");
+  await page.getByText("4 events waiting").waitFor();
+  assert.equal(await rows.count(), 3);
+  await page.getByRole("button", { name: "Resume" }).click();
+  await rows.nth(6).waitFor();
+
+  // A provisional verdict that becomes final changes its row.
+  await daemon("provisional");
+  await page.getByText("not final yet").waitFor();
+  await daemon("final");
+  await page.locator("td code", { hasText: "peer_abort" }).waitFor();
+  assert.equal(await page.getByText("not final yet").count(), 0);
+
+  // A filter is in the URL, and the stream follows it.
+  await page.getByLabel("direction").selectOption("received");
+  await page.waitForURL(/direction=received/);
+  await page.locator("#link[data-state=live]").waitFor();
+  await rows.nth(0).waitFor();
+  await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
+  await daemon("publish 2");
+  await daemon("refused");
+  await rows.nth(1).waitFor();
+  assert.deepEqual((await cells(page, "Events")).map((row) => row[1]), ["refused received", "reset received"]);
+
+  await page.locator("a.when").first().click();
+  await page.getByRole("heading", { name: /^Event \d+/ }).waitFor();
+  await page.waitForURL(/event=\d+/);
+  await accessible(page, "an opened event");
+}
+
+/** A link opens the same view again, the way back is the browser's, and the keyboard is enough. */
+async function links({ open, ready, cells }) {
+  const page = await open("/");
+  await ready(page);
+  await page.getByRole("link", { name: "6 h" }).click();
+  await page.waitForURL(/range=6h/);
+  await ready(page);
+  await page.getByRole("link", { name: "10.0.0.1:8080", exact: true }).first().click();
+  await page.waitForURL(/view=peer/);
+  await ready(page);
+  const [there, heading] = [page.url(), await text(page.locator("h1").first())];
+  const other = await open(new URL(there).pathname + new URL(there).search);
+  await ready(other);
+  assert.equal(await text(other.locator("h1").first()), heading);
+  await page.goBack();
+  await page.waitForURL(/range=6h/);
+  await ready(page);
+  assert.equal(await text(page.locator(".choice a[aria-current]")), "6 h");
+
+  // Filters are entered, applied by Enter, and are in the link.
+  await page.goto(new URL("/?view=peers", there).href);
+  await ready(page);
+  await page.getByLabel("port", { exact: true }).fill("8080");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/port=8080/);
+  await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
+  assert.equal((await cells(page, "Peers"))[0][0], "10.0.0.1:8080 client");
+
+  // By keyboard alone: the first stop leads past the navigation, and every view is a stop.
+  await page.goto(new URL("/", there).href);
+  await ready(page);
+  const stops = [];
+  for (let stop = 0; stop < 8; stop += 1) {
+    await page.keyboard.press("Tab");
+    stops.push(await page.evaluate(() => document.activeElement.textContent.trim()));
+  }
+  assert.deepEqual(stops, ["Skip to the numbers", "reset-monitor", "Overview", "Peers", "Live events", "Keep-alive", "Listeners", "Signals"]);
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/view=signals/);
+}
+
+/** Names that would be markup, escapes or turned lines are text, in tables, details and links. */
+async function hostile({ daemon, open, ready, cells, get, problems }) {
+  const page = await open("/?view=events");
+  await ready(page);
+  await daemon("hostile");
+  const rows = page.getByRole("region", { name: "Events" }).locator("tbody tr");
+  await rows.nth(4).waitFor();
+  const { events } = await get("/api/v1/events?limit=10");
+  const shown = (await cells(page, "Events")).map((row) => row[5]);
+  const visible = (name) => name.replace(/[\u001b\u202e\u200f\u2066\n]/g, (one) => `\\u{${one.codePointAt(0).toString(16)}}`);
+  assert.deepEqual(shown, events.toReversed().map(({ owner, process }) => `${visible((owner ?? process).comm)}[${(owner ?? process).pid}]`));
+  assert.equal(await page.locator("main img, main script, main b[onclick]").count(), 0);
+  // Each is kept apart from what is around it.
+  assert.equal(await page.locator("td bdi").count(), events.length);
+  await page.locator("a.when").first().click();
+  await page.getByRole("heading", { name: /^Event \d+/ }).waitFor();
+  assert.equal(await page.locator("main img, main script").count(), 0);
+
+  // What is in a link is text, too.
+  const crooked = await open(`/?view=peers&peer=${encodeURIComponent('"><img src=x onerror=alert(1)>')}`);
+  await crooked.locator("#banner:not([hidden])").waitFor();
+  assert.ok((await text(crooked.locator("#banner"))).includes("<img src=x"));
+  assert.equal(await crooked.locator("main img").count(), 0);
+  // Chromium says itself that an answer was a refusal.
+  await crooked.context().close();
+  forgive(problems, "400 (Bad Request)");
+}
+
+/** A daemon that is gone is told of, with what is shown marked as old; one that comes back is live again. */
+async function lost({ daemon, open, ready, problems }) {
+  const [overview, events] = [await open("/"), await open("/?view=events")];
+  await Promise.all([overview, events].map(ready));
+  const headline = await text(overview.locator("h1"));
+  await daemon("stop");
+  for (const page of [overview, events]) {
+    await page.locator("#link[data-state=lost]").waitFor();
+    assert.match(await text(page.locator("#banner")), /^Cannot reach the daemon; trying again\. What is shown is from /);
+  }
+  assert.equal(await text(overview.locator("h1")), headline);
+  assert.equal(await overview.locator("main.stale").count(), 1);
+  await daemon("start");
+  for (const page of [overview, events]) {
+    await page.locator("#link[data-state=live]").waitFor();
+    assert.equal(await page.locator("#banner").isHidden(), true);
+  }
+  assert.equal(await overview.locator("main.stale").count(), 0);
+  // Chromium says itself that it could not connect.
+  forgive(problems, "net::ERR_");
+}
+
+/** A host on which nothing happened says what it watches and how to see something. */
+async function empty({ open, ready, accessible }) {
+  const expected = {
+    "/": ["No resets in the last 10 minutes; watching 10 open connections and 1 peer.", "No resets of a peer", "curl http://127.0.0.1:1", "No alert is firing"],
+    "/?view=peers": ["No peer matches"],
+    "/?view=events": ["No event yet", "curl http://127.0.0.1:1"],
+    "/?view=timeouts": ["No pair of timeouts is known yet", "reset-monitor probe"],
+    "/?view=listeners": ["No listening socket matches"],
+  };
+  for (const [path, parts] of Object.entries(expected)) {
+    const page = await open(path);
+    await ready(page);
+    const said = await text(page.locator("main"));
+    for (const part of parts) assert.ok(said.includes(part), `${part} in ${path}: ${said}`);
+    await accessible(page, path);
+    await page.context().close();
+  }
+}
+
+/** With 10,000 peers and a flood of events the page has a bounded number of rows, and answers. Says what it took. */
+async function crowd({ daemon, get, open, ready, browser }) {
+  const page = await open("/?view=peers");
+  await ready(page);
+  const { matching } = await get("/api/v1/peers?limit=1");
+  assert.equal(matching, 10_000);
+  assert.equal(await page.locator("tbody tr").count(), 200);
+  assert.ok((await text(page.locator("main"))).includes("10,000 peers match; the first 200 are shown"));
+
+  const live = await open("/?view=events");
+  await ready(live);
+  const session = await live.context().newCDPSession(live);
+  await session.send("Performance.enable");
+  const metrics = async () => Object.fromEntries((await session.send("Performance.getMetrics")).metrics.map(({ name, value }) => [name, value]));
+  const before = await metrics();
+  // A thousand a second for five seconds, a few at a time, as a host would.
+  const began = performance.now();
+  for (let slice = 0; slice < 250; slice += 1) {
+    await daemon("publish 20");
+    while (performance.now() - began < slice * 20) await new Promise((resolve) => setImmediate(resolve));
+  }
+  const took = (performance.now() - began) / 1000;
+  const newest = (await get("/api/v1/events?limit=1")).newest;
+  await live.waitForFunction((id) => document.querySelector("a.when")?.href.endsWith(`event=${id}`), newest);
+  assert.equal(await live.locator("tbody tr").count(), 200);
+  const after = await metrics();
+  const spent = (name) => ((after[name] - before[name]) * 1000) / 5000;
+  await session.send("HeapProfiler.collectGarbage");
+  const { JSHeapUsedSize: heap, Nodes: nodes } = await metrics();
+  process.stdout.write(`measured: 5000 events in ${took.toFixed(1)} s; per event ${spent("TaskDuration").toFixed(3)} ms of the page's thread, `
+    + `${spent("ScriptDuration").toFixed(3)} ms of it script, ${spent("LayoutDuration").toFixed(3)} ms layout; heap ${(heap / 1e6).toFixed(1)} MB, ${nodes} nodes; ${browser.version()}\n`);
+  // It still listens to whoever reads.
+  await live.getByRole("button", { name: "Pause" }).click();
+  await live.getByText("Paused").waitFor();
+}
+
+/** With the real daemon: resets of which the trial knows how many there are, beside those of others. */
+async function real({ given: [peer, port, netns], daemon, open, ready, cells }) {
+  const live = await open(`/?view=events&peer=${peer}&port=${port}&direction=received`);
+  await ready(live);
+  await live.getByText("No event that is kept matches").waitFor();
+  await daemon("reset 3");
+  const rows = live.getByRole("region", { name: "Events" }).locator("tbody tr");
+  await rows.nth(2).waitFor();
+  // Both ends are on this host, so the sender's reason becomes known to the receiver.
+  await live.waitForFunction(() => [...document.querySelectorAll("td code")].every((cause) => cause.textContent === "linger_abort"));
+  for (const [, what, whom] of await cells(live, "Events")) assert.deepEqual([what, whom], ["reset received", `${peer}:${port} client`]);
+
+  const page = await open(`/?view=peer&peer=${peer}&port=${port}&role=client&netns=${netns}`);
+  await ready(page);
+  await daemon("reset 4");
+  await page.waitForFunction(() => [...document.querySelectorAll(".tile")].some((tile) => tile.textContent === "resets received7"));
+  const tiles = Object.fromEntries(await page.locator(".tile").evaluateAll((all) => all.map((tile) => [tile.querySelector("dt").textContent, tile.querySelector("dd").textContent])));
+  assert.deepEqual([tiles["resets received"], tiles["resets sent"], tiles.ended], ["7", "0", "7"]);
+  // The past has them at the next reading, and the chart says how many.
+  await page.waitForFunction(() => document.querySelector('.past .canvas[aria-label^="Resets by cause"]')?.getAttribute("aria-label").includes("linger_abort 7"));
+  await rows.nth(6).waitFor();
+}
+
+export const scenarios = { views, stream, links, hostile, lost, empty, crowd, real };
