@@ -164,11 +164,14 @@ fn memory_is_bounded_whatever_happens() {
 #[test]
 fn a_peer_with_series_in_several_namespaces_is_one() {
     let mut trend = Trend::default();
-    let within = |netns, closed| PeerSeries { netns: Some(netns), ..peer(label(1), closed, 0, Cause::Other) };
+    let within = |netns, resets| PeerSeries {
+        netns: Some(netns),
+        ..peer(label(1), 100 * resets, resets, Cause::Other)
+    };
     observe(&mut trend, 5, &[within(1, 100), within(2, 10)]);
     observe(&mut trend, 10, &[within(1, 101), within(2, 12)]);
     let peers: Vec<_> = trend.peers().collect();
     let [(found, series)] = peers[..] else { panic!("{} peers", peers.len()) };
-    assert_eq!(*found, label(1));
-    assert_eq!(trend.sum(series, Key::Closed, Resolution::Fine, 10), 113);
+    assert_eq!(found, label(1));
+    assert_eq!(trend.sum(series, Key::Reset, Resolution::Fine, 10), 113);
 }
