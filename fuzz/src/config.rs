@@ -161,6 +161,7 @@ fn typed(flags: &[&str]) -> RunArgs {
         | Command::Events(_)
         | Command::Explain(_)
         | Command::Peers(_)
+        | Command::Top(_)
         | Command::Timeouts(_)
         | Command::Alerts(_)
         | Command::Probe(_)

@@ -21,7 +21,7 @@ use crate::terminal::{Table, colour_stdout, ends_quietly, printable_json};
 use crate::view::{EventView, EventsView, LaggedView};
 
 mod printed;
-mod text;
+pub(super) mod text;
 
 /// What `events --help` shows: examples first.
 pub const HELP: &str = "\

@@ -59,3 +59,5 @@ mod server;
 mod stream;
 #[cfg(test)]
 mod timeouts;
+#[cfg(test)]
+mod top;
