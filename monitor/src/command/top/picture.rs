@@ -146,9 +146,10 @@ fn interval(before: &Picture, status: &StatusView, taken: Timestamp) -> Option<I
         return None;
     }
     let more = |count: fn(&CountsView) -> u64| count(&now.total).checked_sub(count(&then.total));
+    // A received reset may be counted a second after its connection closed, so at the end of a storm there may be more of them.
     let (closed, reset) = (more(|counts| counts.closed)?, more(|counts| counts.reset)?);
     #[expect(clippy::cast_precision_loss, reason = "a share is rounded anyway")]
-    let ratio = (closed > 0).then(|| reset as f64 / closed as f64);
+    let ratio = (closed > 0).then(|| reset.min(closed) as f64 / closed as f64);
     Some(Interval { seconds, resets: more(resets)?, ratio })
 }
 
@@ -302,6 +303,8 @@ mod tests {
         restarted.started = "2026-11-20T03:00:15Z".to_owned();
         assert_eq!(Picture::new(answers(restarted), at(16), Some(&quiet)).since, None);
         assert_eq!(Picture::new(answers(counted(9, 0, 0)), at(18), Some(&quiet)).since, None);
+        let late = Picture::new(answers(counted(1_401, 18, 31)), at(16), Some(&quiet)).since;
+        assert_eq!(late.unwrap().ratio, Some(1.0), "no share is above one");
     }
 
     #[test]
