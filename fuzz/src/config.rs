@@ -198,6 +198,7 @@ fn typed(flags: &[&str]) -> RunArgs {
         | Command::Events(_)
         | Command::Explain(_)
         | Command::Peers(_)
+        | Command::Top(_)
         | Command::Timeouts(_)
         | Command::Alerts(_)
         | Command::Probe(_)

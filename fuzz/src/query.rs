@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use monitor::cause::Cause;
 use monitor::decode::address;
 use monitor::event::Direction;
+use monitor::http::filter::order::Order;
 use monitor::http::filter::pattern::PeerPattern;
 use monitor::http::filter::{EventFilter, PeerFilter, PeerSort};
 use monitor::view::{ErrorView, EventsView};
@@ -176,7 +177,9 @@ fn peers(choices: &mut Choices<'_>) {
         port: port(choices),
         role: choices.maybe(&Role::ALL),
         netns: choices.maybe(&[0, 4_026_531_840, 4_026_531_841, u32::MAX]),
-        sort: choices.maybe(&[PeerSort::Resets, PeerSort::Closed, PeerSort::Peer]).unwrap_or_default(),
+        text: choices.maybe(&["10.", "443", "client", "_", "other"]).map(|text| text.parse().unwrap()),
+        sort: choices.maybe(&PeerSort::ALL).unwrap_or_default(),
+        order: choices.maybe(&Order::ALL),
     };
     let wanted: Vec<String> =
         filter.select(&Daemon::get().rows).into_iter().map(|row| row.label.scope.to_string()).collect();

@@ -14,6 +14,7 @@ use crate::command::probe::{self, ProbeArgs};
 use crate::command::record::RecordArgs;
 use crate::command::replay::ReplayArgs;
 use crate::command::timeouts::TimeoutsArgs;
+use crate::command::top::TopArgs;
 use crate::event_log::settings::EventLogArgs;
 use crate::kernel::plan::Backend;
 use crate::selection::settings::MetricsArgs;
@@ -37,6 +38,9 @@ pub enum Command {
     /// Show resets as they happen
     #[command(help_template = events::HELP, after_help = events::AFTER_HELP)]
     Events(EventsArgs),
+    /// Watch peers live in the terminal: who is reset now, why, and what to change
+    #[command(after_help = crate::command::top::AFTER_HELP)]
+    Top(TopArgs),
     /// Show peers with their counts
     Peers(PeersArgs),
     /// Tell what is wrong with a peer, or with a port of ours: verdict, evidence, and what to change

@@ -14,6 +14,7 @@ pub mod record;
 pub mod replay;
 pub mod run;
 pub mod timeouts;
+pub mod top;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ use anyhow::Context as _;
 use self::moment::WindowError;
 use self::probe::failure::ProbeUsageError;
 use self::record::RecordUsageError;
+use self::top::screen::TopUsageError;
 use crate::config::ConfigError;
 use crate::kernel::facts::ReadBtfError;
 use crate::kernel::layout::LayoutError;
@@ -44,7 +46,8 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let usage = error.is::<ConfigError>()
         || error.is::<RecordUsageError>()
         || error.is::<WindowError>()
-        || error.is::<ProbeUsageError>();
+        || error.is::<ProbeUsageError>()
+        || error.is::<TopUsageError>();
     ExitCode::from(if usage {
         EXIT_USAGE
     } else if kernel {

@@ -318,6 +318,7 @@ mod tests {
             Command::Run(args) => args,
             other @ (Command::Check(_)
             | Command::Events(_)
+            | Command::Top(_)
             | Command::Peers(_)
             | Command::Explain(_)
             | Command::Timeouts(_)

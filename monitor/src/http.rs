@@ -8,7 +8,7 @@
 //! | `/healthz` | 200 while the process answers |
 //! | `/readyz` | 200 while the pipeline ticks, else 503 and why |
 //! | `/api/v1/status` | [`crate::view::StatusView`] |
-//! | `/api/v1/peers` | [`crate::view::PeersView`]; `limit`, `offset`, `role`, `peer`, `port`, `netns`, `sort` |
+//! | `/api/v1/peers` | [`crate::view::PeersView`]; `limit`, `offset`, `role`, `peer`, `port`, `netns`, `text`, `sort`, `order` |
 //! | `/api/v1/listeners` | [`crate::view::listeners::ListenersView`]; `limit`, `port` |
 //! | `/api/v1/timeouts` | [`crate::view::timeouts::TimeoutsView`]; `limit`, `known`, `peer`, `port`, `role`, `netns` |
 //! | `/api/v1/alerts` | [`crate::view::alerts::AlertsView`]; `limit`, `state`, `alert`, `peer`, `port` |

@@ -34,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => command::check::check(*args),
         Command::Events(args) if args.local => command::local::events(args),
         Command::Events(args) => command::block_on(command::events::run(args)),
+        Command::Top(args) => command::client::block_on(command::top::run(args)),
         Command::Peers(args) => command::block_on(command::peers::run(args)),
         Command::Explain(args) => command::block_on(command::explain::run(args)),
         Command::Timeouts(args) => command::block_on(command::timeouts::run(args)),

@@ -324,6 +324,8 @@ pub struct PeersView<P = Vec<PeerView>> {
     pub matching: usize,
     /// Sum over all peers, matching or not.
     pub total: CountsView,
+    /// Connections of all peers that are open now, matching or not; `null` where that is not looked at.
+    pub open: Option<u64>,
     /// Local ports with refusals or strays.
     pub ports: Vec<PortView>,
 }

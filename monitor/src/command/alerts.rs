@@ -118,19 +118,19 @@ pub fn print(answer: &AlertsView, output: Output, colour: bool, out: &mut impl W
     }
 }
 
-fn cells(alert: &AlertView) -> [Cell; 6] {
+fn cells(row: &AlertView) -> [Cell; 6] {
     let AlertView {
         alert,
         severity,
         state,
-        labels,
+        labels: _,
         value: _,
         threshold: _,
         since,
         fired: _,
         resolved: _,
         annotations,
-    } = alert;
+    } = row;
     let style = match (state.as_str(), severity.as_str()) {
         (state, severity) if state == State::Firing.name() && severity == Severity::Critical.name() => {
             Style::Red
@@ -138,22 +138,26 @@ fn cells(alert: &AlertView) -> [Cell; 6] {
         (state, _) if state == State::Resolved.name() => Style::Plain,
         _ => Style::Yellow,
     };
-    let label = |name: &str| labels.get(name).map(String::as_str);
-    let of = match (label("peer"), label("port")) {
+    [
+        Cell::styled(&**state, style),
+        Cell::new(&**severity),
+        Cell::new(&**alert),
+        Cell::new(of(row)),
+        Cell::new(&**since),
+        Cell::new(&*annotations.description),
+    ]
+}
+
+/// Whom an alert is about: a peer as `explain` takes it, a port of ours, a listener or a signal.
+pub(super) fn of(alert: &AlertView) -> String {
+    let label = |name: &str| alert.labels.get(name).map(String::as_str);
+    match (label("peer"), label("port")) {
         (Some(peer), Some(port)) if peer == port => peer.to_owned(),
         (Some(peer), Some(port)) if peer.contains(':') => format!("[{peer}]:{port}"),
         (Some(peer), Some(port)) => format!("{peer}:{port}"),
         (None, Some(port)) => format!(":{port}"),
         (Some(_) | None, None) => label("listener").or(label("signal")).unwrap_or_default().to_owned(),
-    };
-    [
-        Cell::styled(&**state, style),
-        Cell::new(&**severity),
-        Cell::new(&**alert),
-        Cell::new(of),
-        Cell::new(&**since),
-        Cell::new(&*annotations.description),
-    ]
+    }
 }
 
 /// What to do about those that are firing, once for each name.

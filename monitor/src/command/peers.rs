@@ -6,6 +6,7 @@ use monitor_common::peer::Role;
 
 use super::client::{Server, ServerArgs};
 use crate::http::convert::main_cause;
+use crate::http::filter::order::Order;
 use crate::http::filter::pattern::PeerPattern;
 use crate::http::filter::{PeerFilter, PeerSort, role_from_name};
 use crate::terminal::{
@@ -14,7 +15,7 @@ use crate::terminal::{
 use crate::view::{CountsView, PeerView, PeersView};
 
 /// Share of closed connections from which on a ratio is marked: the 0.1 % of the shipped alerts.
-const NOTABLE_RATIO: f64 = 0.001;
+pub(super) const NOTABLE_RATIO: f64 = 0.001;
 
 /// `reset-monitor peers`
 #[derive(Clone, Debug, clap::Args)]
@@ -37,6 +38,9 @@ pub struct PeersArgs {
     /// In which order
     #[arg(long, value_enum, default_value_t)]
     pub sort: PeerSort,
+    /// Which way round [default: counts from the largest down, names by the alphabet]
+    #[arg(long, value_enum)]
+    pub order: Option<Order>,
     /// Which daemon
     #[command(flatten)]
     pub server: ServerArgs,
@@ -50,8 +54,8 @@ pub(super) fn parse_role(text: &str) -> Result<Role, String> {
 /// Prints the peers of the daemon that `args` names.
 pub async fn run(args: &PeersArgs) -> anyhow::Result<()> {
     let server = Server::new(&args.server)?;
-    let filter =
-        PeerFilter { peer: args.peer, port: args.port, role: args.role, netns: None, sort: args.sort };
+    let PeersArgs { output: _, role, port, peer, limit: _, sort, order, server: _ } = *args;
+    let filter = PeerFilter { peer, port, role, sort, order, ..PeerFilter::default() };
     let answer: PeersView =
         server.get(&format!("/api/v1/peers?limit={}{}", args.limit, filter.to_query())).await?;
     let mut out = io::BufWriter::new(io::stdout().lock());

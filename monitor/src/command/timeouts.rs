@@ -8,8 +8,8 @@ use monitor_common::peer::Role;
 use super::client::{Server, ServerArgs};
 use super::peers::parse_role;
 use crate::advice::numbers::seconds;
+use crate::http::filter::PeerFilter;
 use crate::http::filter::pattern::PeerPattern;
-use crate::http::filter::{PeerFilter, PeerSort};
 use crate::terminal::{
     Align, Cell, Column, Output, Style, Table, colour_stdout, ends_quietly, printable_json,
 };
@@ -50,7 +50,7 @@ pub struct TimeoutsArgs {
 pub async fn run(args: &TimeoutsArgs) -> anyhow::Result<()> {
     let server = Server::new(&args.server)?;
     let TimeoutsArgs { output, role, port, peer, limit, server: _ } = *args;
-    let filter = PeerFilter { peer, port, role, netns: None, sort: PeerSort::default() };
+    let filter = PeerFilter { peer, port, role, ..PeerFilter::default() };
     let path = format!("/api/v1/timeouts?limit={limit}{}", filter.to_query_of_one());
     let answer: TimeoutsView = server.get(&path).await?;
     let mut out = io::BufWriter::new(io::stdout().lock());
@@ -196,7 +196,7 @@ fn cells(row: &TimeoutView) -> [Cell; 10] {
 }
 
 /// Its timeouts, or what it is known to wait for.
-fn side(SideView { timeouts, at_least_seconds }: &SideView) -> String {
+pub(super) fn side(SideView { timeouts, at_least_seconds }: &SideView) -> String {
     if timeouts.is_empty() {
         return at_least_seconds.map_or_else(String::new, |least| format!(">= {}", text(least)));
     }
@@ -209,16 +209,16 @@ fn held(longest: f64, idle: u64) -> String {
     format!("{} ({idle})", text(longest))
 }
 
-fn changed(ChangeView { client_at_most_seconds, server_at_least_seconds }: &ChangeView) -> String {
+pub(super) fn changed(ChangeView { client_at_most_seconds, server_at_least_seconds }: &ChangeView) -> String {
     let client = client_at_most_seconds.map(|most| format!("client <= {most} s"));
     let server = server_at_least_seconds.map(|least| format!("server >= {least} s"));
     client.into_iter().chain(server).collect::<Vec<_>>().join(" or ")
 }
 
-fn signed(margin: f64) -> String {
+pub(super) fn signed(margin: f64) -> String {
     format!("{}{}", if margin < 0.0 { "-" } else { "" }, text(margin.abs()))
 }
 
-fn text(time: f64) -> String {
+pub(super) fn text(time: f64) -> String {
     seconds(std::time::Duration::try_from_secs_f64(time).unwrap_or_default())
 }

@@ -62,6 +62,7 @@ pub(super) async fn peers(State(state): State<AppState>, Query(pairs): Pairs) ->
         peers: OneByOne(page),
         matching: chosen.len(),
         total: convert::counts_view(&snapshot.total),
+        open: open(rows),
         ports,
     };
     held::json(&view, places)
@@ -74,6 +75,11 @@ impl Serialize for OneByOne<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.iter().map(|row| convert::peer_view(row)))
     }
+}
+
+/// How many connections are open; `None` while no walk has looked.
+fn open(rows: &[PeerRow]) -> Option<u64> {
+    rows.iter().filter_map(|row| row.open).map(|open| open.open).reduce(u64::saturating_add)
 }
 
 /// The busiest `limit` ports, then the sum of the rest.

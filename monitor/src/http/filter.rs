@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use monitor_common::counters::Kind;
 use monitor_common::peer::Role;
 
+use self::order::Order;
 use self::pattern::PeerPattern;
+use self::text::Text;
 use super::error::ApiError;
 use super::query::{Params, parse_address};
 use crate::cause::Cause;
@@ -17,8 +19,10 @@ use crate::view::EventView;
 
 pub mod alerts;
 pub mod listeners;
+pub mod order;
 pub mod pattern;
 pub mod target;
+pub mod text;
 
 /// Which events to show; `None` means all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,21 +142,98 @@ pub enum PeerSort {
     /// Most resets, sent and received, first.
     #[default]
     Resets,
+    /// Most resets received first.
+    Received,
+    /// Most resets sent first.
+    Sent,
+    /// Most refusals received first.
+    Refused,
+    /// The largest share of closed connections that were reset first.
+    Ratio,
+    /// Most connections reset first.
+    Reset,
+    /// Most connections aborted first.
+    Aborted,
+    /// Most connections opened first.
+    Opened,
     /// Most closed connections first.
     Closed,
+    /// Most exchanges first.
+    Exchanges,
+    /// Most open connections first.
+    Open,
+    /// Most open connections that are quiet first.
+    Idle,
+    /// By network namespace, the highest number first.
+    Netns,
+    /// By the cause of most resets.
+    Cause,
+    /// By our role.
+    Role,
     /// By address, port and role.
     Peer,
 }
 
 impl PeerSort {
-    const ALL: [Self; 3] = [Self::Resets, Self::Closed, Self::Peer];
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Resets,
+        Self::Received,
+        Self::Sent,
+        Self::Refused,
+        Self::Ratio,
+        Self::Reset,
+        Self::Aborted,
+        Self::Opened,
+        Self::Closed,
+        Self::Exchanges,
+        Self::Open,
+        Self::Idle,
+        Self::Netns,
+        Self::Cause,
+        Self::Role,
+        Self::Peer,
+    ];
 
     /// As the query parameter `sort` spells it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Resets => "resets",
+            Self::Received => "received",
+            Self::Sent => "sent",
+            Self::Refused => "refused",
+            Self::Ratio => "ratio",
+            Self::Reset => "reset",
+            Self::Aborted => "aborted",
+            Self::Opened => "opened",
             Self::Closed => "closed",
+            Self::Exchanges => "exchanges",
+            Self::Open => "open",
+            Self::Idle => "idle",
+            Self::Netns => "netns",
+            Self::Cause => "cause",
+            Self::Role => "role",
             Self::Peer => "peer",
+        }
+    }
+
+    /// Which way round unless asked otherwise: counts from the largest down, names by the alphabet.
+    pub const fn usual_order(self) -> Order {
+        match self {
+            Self::Cause | Self::Role | Self::Peer => Order::Asc,
+            Self::Resets
+            | Self::Received
+            | Self::Sent
+            | Self::Refused
+            | Self::Ratio
+            | Self::Reset
+            | Self::Aborted
+            | Self::Opened
+            | Self::Closed
+            | Self::Exchanges
+            | Self::Open
+            | Self::Idle
+            | Self::Netns => Order::Desc,
         }
     }
 }
@@ -168,15 +249,23 @@ pub struct PeerFilter {
     pub role: Option<Role>,
     /// Inode number of the network namespace.
     pub netns: Option<u32>,
+    /// A part of what is shown of them.
+    pub text: Option<Text>,
     /// In which order.
     pub sort: PeerSort,
+    /// Which way round; `None` for the usual one.
+    pub order: Option<Order>,
 }
 
 impl PeerFilter {
     pub(super) fn from_params(params: &mut Params) -> Result<Self, ApiError> {
         let named = |name: &str| PeerSort::ALL.into_iter().find(|sort| sort.name() == name);
         let sort = params.take("sort", &one_of(PeerSort::ALL.map(PeerSort::name)), named)?;
-        Ok(Self { sort: sort.unwrap_or_default(), ..Self::one_from_params(params)? })
+        let order = params.take("order", &one_of(Order::ALL.map(Order::name)), |name| {
+            Order::ALL.into_iter().find(|order| order.name() == name)
+        })?;
+        let text = params.take("text", Text::EXPECTED, |text| text.parse().ok())?;
+        Ok(Self { text, sort: sort.unwrap_or_default(), order, ..Self::one_from_params(params)? })
     }
 
     /// The same without an order, for one who is asked about by name.
@@ -186,32 +275,23 @@ impl PeerFilter {
             port: params.number("port", 0, u16::MAX)?,
             role: params.take("role", "client or server", role_from_name)?,
             netns: params.number("netns", 0, u32::MAX)?,
-            sort: PeerSort::default(),
+            ..Self::default()
         })
     }
 
     fn matches(&self, row: &PeerRow) -> bool {
-        let Self { peer, port, role, netns, sort: _ } = *self;
+        let Self { peer, port, role, netns, text, sort: _, order: _ } = *self;
         peer.is_none_or(|peer| peer.has_scope(row.label.scope))
             && port.is_none_or(|port| row.label.port == Some(port))
             && role.is_none_or(|role| row.label.role == role)
             && netns.is_none_or(|netns| row.netns == Some(netns))
+            && text.is_none_or(|text| text.is_in(row))
     }
 
     /// The matching rows in order.
     pub fn select<'a>(&self, rows: &'a [PeerRow]) -> Vec<&'a PeerRow> {
         let mut chosen: Vec<&PeerRow> = rows.iter().filter(|row| self.matches(row)).collect();
-        let name = |row: &PeerRow| (row.label, row.netns);
-        match self.sort {
-            PeerSort::Resets => chosen.sort_unstable_by_key(|row| {
-                let resets = row.counts.resets_sent + row.counts.resets_received;
-                (std::cmp::Reverse((resets, row.counts.refused_received)), name(row))
-            }),
-            PeerSort::Closed => {
-                chosen.sort_unstable_by_key(|row| (std::cmp::Reverse(row.counts.closed), name(row)));
-            }
-            PeerSort::Peer => chosen.sort_unstable_by_key(|row| name(row)),
-        }
+        order::sort(&mut chosen, self.sort, self.order.unwrap_or(self.sort.usual_order()));
         chosen
     }
 
@@ -224,7 +304,7 @@ impl PeerFilter {
 
     /// Whether one matches.
     pub(super) fn matches_timeout(&self, row: &TimeoutRow) -> bool {
-        let Self { peer, port, role, netns, sort: _ } = *self;
+        let Self { peer, port, role, netns, text: _, sort: _, order: _ } = *self;
         let of = row.service;
         peer.is_none_or(|peer| of.peer.is_some_and(|address| peer.has_address(address)))
             && port.is_none_or(|port| of.port == port)
@@ -235,13 +315,15 @@ impl PeerFilter {
     /// As query parameters, each with a leading `&`. Nothing in them needs escaping.
     pub fn to_query(&self) -> String {
         let mut query = self.to_query_of_one();
+        append(&mut query, "text", self.text);
         append(&mut query, "sort", Some(self.sort.name()));
+        append(&mut query, "order", self.order.map(Order::name));
         query
     }
 
     /// The same without an order.
     pub fn to_query_of_one(&self) -> String {
-        let Self { peer, port, role, netns, sort: _ } = *self;
+        let Self { peer, port, role, netns, text: _, sort: _, order: _ } = *self;
         let mut query = String::new();
         append(&mut query, "peer", peer);
         append(&mut query, "port", port);

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
+use monitor::http::filter::PeerSort;
 use monitor::snapshot::Snapshot;
 use monitor::snapshot::listening::Listening;
 use monitor::view::listeners::ListenersView;
@@ -55,6 +56,31 @@ async fn peers_come_with_the_most_resets_first_unless_asked_otherwise() {
         peers(&daemon, "sort=peer").await,
         ["10.0.0.1", "2001:db8::7", "192.0.2.0/24", "other", "retired"]
     );
+    let mut reversed = by_resets;
+    reversed.reverse();
+    assert_eq!(peers(&daemon, "sort=closed&order=asc").await, reversed);
+    assert_eq!(
+        peers(&daemon, "sort=open&limit=1").await,
+        ["10.0.0.1"],
+        "the only one whose connections are known"
+    );
+    for sort in PeerSort::ALL {
+        assert_eq!(peers(&daemon, &format!("sort={}&order=desc", sort.name())).await.len(), 5, "{sort:?}");
+    }
+}
+
+#[tokio::test]
+async fn peers_are_found_by_a_part_of_what_is_shown_of_them() {
+    let daemon = Daemon::new();
+    for (text, found) in [
+        ("10.0.", vec!["10.0.0.1"]),
+        (":db8:", vec!["2001:db8::7"]),
+        ("43", vec!["192.0.2.0/24", "2001:db8::7"]),
+        ("clien", vec!["10.0.0.1", "retired"]),
+        ("linger", vec![]),
+    ] {
+        assert_eq!(peers(&daemon, &format!("text={text}")).await, found, "{text}");
+    }
 }
 
 #[tokio::test]
@@ -70,6 +96,7 @@ async fn peers_are_filtered_and_paged() {
     assert_eq!((page.peers.len(), page.matching), (1, 2));
     assert_eq!(page.total.opened, 21_000, "the total is over all peers, whatever is shown");
     assert_eq!(page.ports.len(), 2);
+    assert_eq!(page.open, Some(3), "likewise");
 }
 
 #[tokio::test]
@@ -296,6 +323,10 @@ async fn a_query_that_cannot_be_meant_is_refused_by_name() {
         ("/api/v1/peers?port=65536", "port"),
         ("/api/v1/peers?netns=x", "netns"),
         ("/api/v1/peers?sort=size", "sort"),
+        ("/api/v1/peers?order=down", "order"),
+        ("/api/v1/peers?text=a%20b", "text"),
+        ("/api/v1/peers?text=", "text"),
+        ("/api/v1/explain?port=1&text=a", "text"),
         ("/api/v1/peers?port=1&port=2", "port"),
         ("/api/v1/status?x", "x"),
         ("/api/v1/signals?x=1", "x"),

@@ -168,6 +168,7 @@ fn peers_stand_in_aligned_columns() {
         peers: snapshot.peers.iter().flatten().map(peer_view).collect(),
         matching: snapshot.peers.iter().flatten().count(),
         total: CountsView::default(),
+        open: None,
         ports: Vec::new(),
     };
     let mut out = Vec::new();

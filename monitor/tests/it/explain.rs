@@ -185,7 +185,7 @@ async fn compare(name: &str, daemon: &Daemon, query: &str) -> ExplainView {
     view
 }
 
-fn race_as_client() -> Daemon {
+pub(crate) fn race_as_client() -> Daemon {
     let row = row(
         "10.0.0.5",
         8080,

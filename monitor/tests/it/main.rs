@@ -82,3 +82,5 @@ mod server;
 mod stream;
 #[cfg(test)]
 mod timeouts;
+#[cfg(test)]
+mod top;

@@ -70,7 +70,7 @@ pub(crate) fn line(event: &EventView, colour: bool) -> String {
 }
 
 /// UTC, as logs of several hosts are compared and as `--since` takes it; to the millisecond, as a person reads it.
-fn time(event: &EventView) -> String {
+pub(in crate::command) fn time(event: &EventView) -> String {
     event.time.parse::<Timestamp>().map_or_else(|_| event.time.clone(), |time| format!("{time:.3}"))
 }
 
@@ -88,7 +88,7 @@ fn role(event: &EventView) -> &str {
 }
 
 /// The cause, with a mark while it is provisional; for idle closes, which have none, who closed.
-fn cause(event: &EventView) -> String {
+pub(in crate::command) fn cause(event: &EventView) -> String {
     let mark = if event.is_final { "" } else { "?" };
     match (&event.cause, event.direction.as_str()) {
         (Some(cause), _) => format!("{cause}{mark}"),
@@ -107,7 +107,7 @@ fn bytes(socket: &SocketView) -> String {
 }
 
 /// How long it was quiet.
-fn idle(idle: &IdleView) -> String {
+pub(in crate::command) fn idle(idle: &IdleView) -> String {
     let least = if idle.at_least { ">=" } else { "" };
     format!("{least}{}", duration(idle.seconds))
 }

@@ -267,7 +267,7 @@ fn paragraph(text: &str, look: Look<'_>, indent: &str, out: &mut impl Write) -> 
 }
 
 /// Lines of at most `width` columns, unless a word is longer, made safe.
-fn wrapped(text: &str, width: usize, first: &str, indent: &str) -> Vec<String> {
+pub(in crate::command) fn wrapped(text: &str, width: usize, first: &str, indent: &str) -> Vec<String> {
     let text = printable(text);
     let mut lines = Vec::new();
     let mut line = first.to_owned();
@@ -288,14 +288,14 @@ fn wrapped(text: &str, width: usize, first: &str, indent: &str) -> Vec<String> {
 }
 
 /// `31 certain, 2 likely`.
-fn parts(split: &std::collections::BTreeMap<String, usize>) -> String {
+pub(in crate::command) fn parts(split: &std::collections::BTreeMap<String, usize>) -> String {
     let mut split: Vec<(&String, &usize)> = split.iter().collect();
     split.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let split: Vec<String> = split.into_iter().map(|(name, count)| format!("{name} {count}")).collect();
     split.join(", ")
 }
 
-fn spread(spread: SpreadView) -> String {
+pub(in crate::command) fn spread(spread: SpreadView) -> String {
     let SpreadView { count, min, median, max } = spread;
     if count == 1 || seconds(min) == seconds(max) {
         return seconds(median);
