@@ -5,6 +5,7 @@
 //! request for fresh counts, shutdown.
 
 mod alerting;
+mod retiring;
 mod walks;
 
 use std::sync::Arc;
@@ -55,8 +56,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long a received reset that may have been data is held: by then its softirq, or the process that handled it, has long
 /// sent the reset that would prove it.
 const HOLD: Duration = Duration::from_secs(1);
-/// How long an unlinked slot is left alone before its last counts are taken: programs run for microseconds.
-const UNLINKED: Duration = Duration::from_secs(2);
 
 /// What the loop needs besides the kernel.
 #[derive(Debug)]
@@ -388,27 +387,6 @@ impl Pipeline {
         snapshot.owners = self.publisher.owners().map(Owners::fullness).unwrap_or_default();
         snapshot.read_seconds = clock::monotonic().saturating_sub(now).as_secs_f64();
         snapshot
-    }
-
-    /// Takes the last counts of slots unlinked a while ago, and unlinks those that may go now.
-    fn retire(&mut self) {
-        let now = clock::monotonic();
-        let (over, waiting): (Vec<_>, Vec<_>) =
-            self.unlinked.drain(..).partition(|(_, since)| now.saturating_sub(*since) >= UNLINKED);
-        self.unlinked = waiting;
-        for (slot, _) in over {
-            self.aggregator.retire(slot, self.truth.slot_counts(slot));
-            self.alerts.forget(slot);
-            if let Err(error) = self.truth.recycle(slot) {
-                tracing::warn!(slot, %error, "a peer's slot could not be put back; one peer less has its own counts");
-            }
-        }
-        for (slot, key) in self.aggregator.retirable(now) {
-            match self.truth.unlink(&key) {
-                Ok(()) => self.unlinked.push((slot, now)),
-                Err(error) => tracing::warn!(slot, %error, "a quiet peer's slot could not be freed"),
-            }
-        }
     }
 }
 

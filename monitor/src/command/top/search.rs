@@ -103,7 +103,7 @@ mod tests {
                     assert_eq!(search.is_everything(), typed.is_empty());
                 }
                 Err(error) => {
-                    assert_eq!((error, query), (SearchError::Twice { word: "IDLE".to_owned() }, ""))
+                    assert_eq!((error, query), (SearchError::Twice { word: "IDLE".to_owned() }, ""));
                 }
             }
         }
