@@ -159,12 +159,17 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     for (name, need, run) in lab::trials().into_iter().chain(routed) {
         selection.add(need, beside_others(format!("lab: {name}"), shared(daemon, run)));
     }
-    for &(name, run) in recording::TRIALS.iter().chain(page::TRIALS) {
+    for &(name, run) in recording::TRIALS {
         selection.add(Some(Need::OneKernel), beside_others(name, shared(daemon, run)));
     }
-    let anywhere =
-        [alerting::TRIALS, lifecycle::TRIALS, checks::TRIALS_OF_ONE_KERNEL, listeners::TRIALS_OF_ONE_KERNEL]
-            .concat();
+    let anywhere = [
+        page::TRIALS,
+        alerting::TRIALS,
+        lifecycle::TRIALS,
+        checks::TRIALS_OF_ONE_KERNEL,
+        listeners::TRIALS_OF_ONE_KERNEL,
+    ]
+    .concat();
     for (name, run) in anywhere {
         selection.add(Some(Need::OneKernel), beside_others(name, run));
     }

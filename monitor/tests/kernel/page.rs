@@ -3,17 +3,22 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 
 use anyhow::{Context as _, Error, Result, ensure};
+use rustix::process::Signal;
 
-use crate::api::Api;
+use crate::daemon::Daemon;
 use crate::netns::Namespace;
 use crate::sockets::{Family, Place, Service, abort, wait_for_reset};
-use crate::{WithShared, helper, player};
+use crate::{WithOwn, helper, player};
 
-pub(crate) const TRIALS: &[WithShared] =
+pub(crate) const TRIALS: &[WithOwn] =
     &[("the page shows real resets as they happen, and counts each once", real_resets)];
 
-fn real_resets(api: &Api) -> Result<()> {
+/// With a daemon of its own, in which only this trial's peers have series: the past is that of peers with series, and whoever runs beside
+/// makes more peers than there are places.
+fn real_resets() -> Result<()> {
     let namespace = Namespace::create()?;
+    let trial = Daemon::start(&["--metrics-namespace", &namespace.inum.to_string()])?;
+    let api = &trial.api;
     let place = Place::on_loopback(Family::V4);
     let service = namespace.enter(|| crate::netns::ip("link set lo up").and_then(|()| place.listen()))?;
     let mut node = helper::dying_with_parent("node")?;
@@ -34,7 +39,7 @@ fn real_resets(api: &Api) -> Result<()> {
     }
     let status = browser.wait()?;
     ensure!(status.success() && played, "the browser: {status}; what it said is above");
-    Ok(())
+    trial.stop(Signal::TERM)
 }
 
 /// A server that has answered once aborts, and its client sees it.
