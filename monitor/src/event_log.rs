@@ -19,8 +19,6 @@ use tokio::time::{sleep, timeout};
 
 use self::settings::EventLogSettings;
 pub use self::sink::{OpenError, Sink};
-use crate::clock;
-use crate::event::Told;
 use crate::http::convert::owners::resolved_view;
 use crate::http::filter::EventFilter;
 use crate::publish::Published;
@@ -123,6 +121,11 @@ impl EventLog {
                 ended = self.wait().await;
                 continue;
             };
+            // Idle closes, which are no resets: a busy host has many.
+            if batch.entries.is_empty() {
+                self.last = batch.last;
+                continue;
+            }
             let wrote = if ended {
                 timeout(GOODBYE, self.write(batch)).await.unwrap_or(false)
             } else {
@@ -144,10 +147,10 @@ impl EventLog {
 
     /// Waits for news. Whether there will be none any more.
     async fn wait(&mut self) -> bool {
-        let next = self.published.history_after(self.last, 1).pop();
+        let next = self.published.history_after(self.last, 1).pop().filter(|told| told.is_final());
         tokio::select! {
             changed = self.news.changed() => changed.is_err(),
-            () = owner_known_or_late(&self.published, next.filter(|told| told.is_final())) => false,
+            () = self.published.owner_known_or_late(next.as_ref()) => false,
         }
     }
 
@@ -156,7 +159,7 @@ impl EventLog {
         let filter = EventFilter::default();
         let mut batch = Batch { entries: Vec::new(), last: self.last };
         for told in self.published.history_after(self.last, BATCH) {
-            if !ended && (!told.is_final() || self.is_early(&told)) {
+            if !ended && (!told.is_final() || self.published.is_early(&told)) {
                 break;
             }
             let missed = told.id - batch.last - 1;
@@ -170,11 +173,6 @@ impl EventLog {
             }
         }
         (batch.last > self.last).then_some(batch)
-    }
-
-    /// Whether its owner is about to be known.
-    fn is_early(&self, told: &Told) -> bool {
-        self.published.owners().is_some_and(|owners| owners.patience(told, clock::monotonic()).is_some())
     }
 
     /// Whether that worked. What did not is tried again.
@@ -225,12 +223,4 @@ impl EventLog {
 /// When there will be no news any more.
 async fn closed(news: &mut watch::Receiver<()>) {
     while news.changed().await.is_ok() {}
-}
-
-/// Never, without an event that waits for its owner.
-async fn owner_known_or_late(published: &Published, next: Option<Arc<Told>>) {
-    match published.owners().zip(next) {
-        Some((owners, next)) => owners.known_or_late(&next).await,
-        None => std::future::pending().await,
-    }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use self::history::{History, Kept, News};
 use crate::alerts::report::Report;
+use crate::clock;
 use crate::event::Told;
 use crate::event_log;
 use crate::owners::Owners;
@@ -175,6 +176,19 @@ impl Published {
     /// Who owns sockets; `None` where nothing is looked up.
     pub const fn owners(&self) -> Option<&Owners> {
         self.owners.as_ref()
+    }
+
+    /// Whether who owned an event's socket is about to be known.
+    pub fn is_early(&self, told: &Told) -> bool {
+        self.owners().is_some_and(|owners| owners.patience(told, clock::monotonic()).is_some())
+    }
+
+    /// When that is known, or will not be; never, without an event that waits for it.
+    pub async fn owner_known_or_late(&self, next: Option<&Arc<Told>>) {
+        match self.owners().zip(next) {
+            Some((owners, next)) => owners.known_or_late(next).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// The latest snapshot, at most one tick old.

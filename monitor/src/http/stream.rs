@@ -25,7 +25,6 @@ use super::error::{ApiError, quote};
 use super::filter::EventFilter;
 use super::query::Params;
 use super::{AppState, held, stopped};
-use crate::clock;
 use crate::event::Told;
 use crate::publish::Published;
 use crate::publish::history::News;
@@ -140,7 +139,7 @@ impl Reader {
                 biased;
                 () = stopped(&mut self.shutdown) => return None,
                 changed = self.news.changed() => changed.ok()?,
-                () = owner_known_or_late(&self.published, self.pending.front()) => {}
+                () = self.published.owner_known_or_late(self.pending.front()) => {}
                 () = &mut quiet => return Some((Ok(COMMENT), self)),
             }
         }
@@ -166,7 +165,7 @@ impl Reader {
                 return Some(message(None, "lagged", &LaggedView { missed }));
             }
             let matches = self.filter.matches(&told);
-            if matches && self.is_early(&told) {
+            if matches && self.published.is_early(&told) {
                 self.pending.push_front(told);
                 return None;
             }
@@ -179,11 +178,6 @@ impl Reader {
 
     fn view(&self, told: &Told) -> EventView {
         resolved_view(told, self.published.owners())
-    }
-
-    /// Whether its owner is about to be known.
-    fn is_early(&self, told: &Told) -> bool {
-        self.published.owners().is_some_and(|owners| owners.patience(told, clock::monotonic()).is_some())
     }
 
     /// Takes what has come since; false if nothing has.
@@ -200,14 +194,6 @@ impl Reader {
         }
         self.pending.extend(events);
         !self.pending.is_empty() || before != (self.last, self.revision)
-    }
-}
-
-/// Never, without an event that waits for its owner.
-async fn owner_known_or_late(published: &Published, next: Option<&Arc<Told>>) {
-    match published.owners().zip(next) {
-        Some((owners, next)) => owners.known_or_late(next).await,
-        None => std::future::pending().await,
     }
 }
 

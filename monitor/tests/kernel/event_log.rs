@@ -117,7 +117,9 @@ fn to_the_journal() -> Result<()> {
     let daemon = Daemon::start_by(&wrapper, &["--event-log", "journald"])?;
     let port = make_resets(5)?;
     let told = finals(&daemon.api, port, 5)?;
-    let journal = format!("/proc/{}/root/run/log/journal", daemon.process().pid());
+    // As the daemon sees it: its mount namespace is its own.
+    let seen = Path::new("/proc").join(daemon.process().pid().to_string()).join("root");
+    let journal = seen.join("run/log/journal").display().to_string();
     let found = wait::until("every event in the journal", || {
         let mut found = BTreeMap::new();
         for cause in ["linger_abort", "peer_abort"] {
