@@ -20,7 +20,7 @@ pub(crate) const RESETS_PER_SECOND: u32 = 1_000;
 /// How long a fresh daemon is left alone before it counts as idle.
 const SETTLE: Duration = Duration::from_secs(2);
 /// Peers with series of their own that make about 10,000 series.
-const PUBLISHED: &str = "1412";
+const PUBLISHED: &str = "338";
 /// Connections with two new peers each.
 const TEN_THOUSAND_PEERS: u32 = 5_000;
 const HUNDRED_THOUSAND_PEERS: u32 = 50_000;

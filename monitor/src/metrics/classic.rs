@@ -9,7 +9,16 @@ pub(super) fn from_open_metrics(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 64);
     // The name in a HELP line depends on the type, which comes one line later.
     let mut help = None;
-    for line in text.split_inclusive('\n') {
+    let mut rest = text;
+    while !rest.is_empty() {
+        // Most lines are samples, which are copied family by family. In a label's value a line break is escaped.
+        let samples =
+            if rest.starts_with("# ") { 0 } else { rest.find("\n# ").map_or(rest.len(), |end| end + 1) };
+        let (same, metadata) = rest.split_at(samples);
+        out.push_str(same);
+        let end = metadata.find('\n').map_or(metadata.len(), |end| end + 1);
+        let (line, after) = metadata.split_at(end);
+        rest = after;
         if let Some(rest) = line.strip_prefix("# HELP ") {
             help = rest.split_once(' ');
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
@@ -21,8 +30,6 @@ pub(super) fn from_open_metrics(text: &str) -> String {
                 push(&mut out, &["# HELP ", name, suffix, " ", text]);
             }
             push(&mut out, &["# TYPE ", name, suffix, " ", kind, "\n"]);
-        } else if !line.starts_with("# ") {
-            out.push_str(line);
         }
     }
     out
