@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -16,9 +17,13 @@ use crate::setup::{Emulator, Kernel};
 /// A machine that says nothing for so long hangs. The longest trial waits two minutes at a time for something to happen, and
 /// says so when it did not.
 const SILENCE: Duration = Duration::from_mins(5);
-/// One line for the kernel's messages and one for the trials; a panic ends the machine at once. Not the processor's own clock: on a
-/// busy machine its pace is measured wrong at boot, and the trials' seconds are then not the kernel's.
-const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 loglevel=5 tsc=unstable clocksource=hpet";
+/// How long a silent machine may take to tell what its processors do.
+const CONFESSION: Duration = Duration::from_mins(1);
+/// One line for the kernel's messages and one for the trials; a panic ends the machine at once, and after an interrupt that nobody
+/// knows (`nmi`, below) tells first what every processor does. Not the processor's own clock: on a busy machine its pace is
+/// measured wrong at boot, and the trials' seconds are then not the kernel's.
+const KERNEL_ARGUMENTS: &str =
+    "console=ttyS0 panic=-1 loglevel=5 unknown_nmi_panic panic_print=0x40 tsc=unstable clocksource=hpet";
 /// The trials of a full shared daemon need the memory, and so do the lab's programs, which lie in it.
 const MACHINE: [&str; 9] =
     ["-nodefaults", "-cpu", "max", "-m", "1280", "-display", "none", "-no-reboot", "-append"];
@@ -50,15 +55,18 @@ pub(super) struct Files {
     pub(super) console: PathBuf,
     /// What its trials say.
     pub(super) said: PathBuf,
+    /// Where its emulator takes orders while it runs.
+    pub(super) orders: PathBuf,
 }
 
 /// Runs a kernel to its end, and listens.
 pub(super) fn run(emulator: &Emulator, kernel: &Kernel, files: &Files, time: Time) -> Result<Verdicts> {
-    let Files { initramfs, console, said } = files;
+    let Files { initramfs, console, said, orders } = files;
     let mut command = emulator.command();
     command.args(time.arguments()).args(MACHINE).arg(KERNEL_ARGUMENTS);
     command.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initramfs);
     command.arg("-serial").arg(format!("file:{}", console.display())).args(["-serial", "stdio"]);
+    command.arg("-monitor").arg(format!("unix:{},server=on,wait=off", orders.display()));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut machine = Machine(command.spawn().context("cannot start the emulator")?);
     let (line, lines) = sync_channel(64);
@@ -69,8 +77,13 @@ pub(super) fn run(emulator: &Emulator, kernel: &Kernel, files: &Files, time: Tim
     thread::spawn(move || pass_on(complaints, &other));
     let mut verdicts = Verdicts::default();
     let mut said = File::create(said).with_context(|| format!("cannot create {}", said.display()))?;
-    if !listen(&lines, &mut said, &mut verdicts)? {
+    if !listen(&lines, SILENCE, &mut said, &mut verdicts)? {
+        verdicts.fell_silent = true;
         verdicts.remarks.push(format!("killed: nothing was said for {SILENCE:?}"));
+        match UnixStream::connect(orders).and_then(|mut emulator| emulator.write_all(b"nmi\n")) {
+            Ok(()) => drop(listen(&lines, CONFESSION, &mut said, &mut verdicts)?),
+            Err(error) => verdicts.remarks.push(format!("its emulator takes no orders: {error}")),
+        }
     }
     Ok(verdicts)
 }
@@ -106,10 +119,15 @@ fn pass_on(output: impl Read, line: &SyncSender<String>) {
     }
 }
 
-/// Until the machine ends; `false` if it was silent for too long.
-fn listen(lines: &Receiver<String>, said: &mut impl Write, verdicts: &mut Verdicts) -> Result<bool> {
+/// Until the machine ends; `false` if it was silent for longer than `patience`.
+fn listen(
+    lines: &Receiver<String>,
+    patience: Duration,
+    said: &mut impl Write,
+    verdicts: &mut Verdicts,
+) -> Result<bool> {
     loop {
-        match lines.recv_timeout(SILENCE) {
+        match lines.recv_timeout(patience) {
             Ok(line) => {
                 verdicts.hear(&line);
                 said.write_all(line.as_bytes()).context("cannot keep what was said")?;

@@ -40,6 +40,8 @@ pub(super) struct Verdicts {
     pub(super) costs: Vec<Round>,
     /// Which causes were true and which were named, if any was.
     pub(super) named: Option<Vec<Case>>,
+    /// Whether the machine was ended because it said nothing any more.
+    pub(super) fell_silent: bool,
     /// What else was said.
     pub(super) remarks: Vec<String>,
 }
