@@ -53,6 +53,7 @@ mod listeners;
 mod overview;
 mod page;
 mod query;
+mod rows;
 mod scrape;
 mod stall;
 mod stream;

@@ -6,15 +6,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
 #[cfg(feature = "native-histograms")]
-use prometheus_client::encoding::prometheus_protobuf;
-use prometheus_client::encoding::text::{encode_eof, encode_registry};
-use prometheus_client::registry::Registry;
+use prometheus_client::encoding::prometheus_protobuf::EncodeError;
 
+use self::family::Output;
 use self::negotiate::Format;
 use self::process::ProcessRow;
+use self::text::{Dialect, Text};
 use crate::alerts::report::Report;
 use crate::event_log::Account as Logged;
 use crate::push::Account;
@@ -24,7 +22,6 @@ pub mod negotiate;
 pub mod process;
 
 mod alerts;
-mod classic;
 mod daemon;
 mod event_log;
 mod family;
@@ -33,7 +30,10 @@ mod listening;
 mod live;
 mod peers;
 mod ports;
+#[cfg(feature = "native-histograms")]
+mod protobuf;
 mod stories;
+mod text;
 mod timeouts;
 
 /// First part of every name that is ours.
@@ -65,7 +65,7 @@ pub struct Page {
 }
 
 /// The text of one scrape.
-pub fn encode(page: Page, format: Format) -> Result<String, fmt::Error> {
+pub fn encode(page: &Page, format: Format) -> Result<String, fmt::Error> {
     let lines = 200
         + page.snapshot.series.len() * 10
         + page.snapshot.timeout_series.len() * 3
@@ -73,65 +73,45 @@ pub fn encode(page: Page, format: Format) -> Result<String, fmt::Error> {
         + page.snapshot.ports.len() * 4
         + page.snapshot.listening.series.len() * 3
         + page.snapshot.listening.overflows.as_ref().map_or(0, |overflows| overflows.series.len() * 2);
-    let exemplars = match format {
-        // It has none.
-        Format::Classic => false,
-        Format::OpenMetrics100 | Format::OpenMetrics001 => true,
+    let dialect = match format {
+        Format::Classic => Dialect::Classic,
+        Format::OpenMetrics100 | Format::OpenMetrics001 => Dialect::Open,
     };
-    let [ours, process] = registries(page, exemplars);
-    let mut text = String::with_capacity(lines * LINE_BYTES);
-    encode_registry(&mut text, &ours)?;
-    encode_registry(&mut text, &process)?;
-    match format {
-        Format::Classic => Ok(classic::from_open_metrics(&text)),
-        Format::OpenMetrics100 | Format::OpenMetrics001 => {
-            encode_eof(&mut text)?;
-            Ok(text)
-        }
-    }
+    let mut text = Text::new(dialect, PREFIX, lines * LINE_BYTES);
+    // 0.0.4 has no exemplars.
+    families(page, dialect == Dialect::Open, &mut Output::Text(&mut text))?;
+    text.without_prefix();
+    process(page, &mut Output::Text(&mut text))?;
+    Ok(text.finish())
 }
 
 /// The same in protobuf: each family with its length before it.
 #[cfg(feature = "native-histograms")]
-pub fn encode_protobuf(page: Page) -> Result<Vec<u8>, prometheus_protobuf::EncodeError> {
-    let [ours, process] = registries(page, true);
-    let mut bytes = prometheus_protobuf::encode_to_vec(&ours)?;
-    bytes.append(&mut prometheus_protobuf::encode_to_vec(&process)?);
+pub fn encode_protobuf(page: Page) -> Result<Vec<u8>, EncodeError> {
+    let page = Arc::new(page);
+    let of_process = Arc::clone(&page);
+    let mut bytes = protobuf::encode(Some(PREFIX), move |out| families(&page, true, out))?;
+    bytes.append(&mut protobuf::encode(None, move |out| process(&of_process, out))?);
     Ok(bytes)
 }
 
-/// What is ours, and what every exporter has.
-fn registries(mut page: Page, exemplars: bool) -> [Registry; 2] {
-    let mut process = Registry::default();
-    if let Some(row) = page.process.take() {
-        process.register_collector(Box::new(row));
-    }
-    let mut ours = Registry::with_prefix(PREFIX);
-    ours.register_collector(Box::new(Families { page, exemplars }));
-    [ours, process]
+/// What is ours. `exemplars` name events.
+fn families(page: &Page, exemplars: bool, out: &mut Output<'_>) -> fmt::Result {
+    let snapshot = &page.snapshot;
+    peers::encode(out, &snapshot.series, exemplars)?;
+    timeouts::encode(out, &snapshot.timeout_series)?;
+    live::encode(out, snapshot)?;
+    ports::encode(out, &snapshot.ports, snapshot.hooked)?;
+    stories::encode(out, snapshot)?;
+    listening::encode(out, &snapshot.listening)?;
+    alerts::encode(out, &page.alerts)?;
+    alerts::encode_pushed(out, &page.pushed)?;
+    alerts::encode_exported(out, page.exported.as_deref())?;
+    event_log::encode(out, page.logged.as_deref())?;
+    daemon::encode(out, page)
 }
 
-/// A page, and whether it names events.
-#[derive(Debug)]
-struct Families {
-    page: Page,
-    exemplars: bool,
-}
-
-impl Collector for Families {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Self { page, exemplars } = self;
-        let (encoder, snapshot) = (&mut encoder, &page.snapshot);
-        peers::encode(encoder, &snapshot.series, *exemplars)?;
-        timeouts::encode(encoder, &snapshot.timeout_series)?;
-        live::encode(encoder, snapshot)?;
-        ports::encode(encoder, &snapshot.ports, snapshot.hooked)?;
-        stories::encode(encoder, snapshot)?;
-        listening::encode(encoder, &snapshot.listening)?;
-        alerts::encode(encoder, &page.alerts)?;
-        alerts::encode_pushed(encoder, &page.pushed)?;
-        alerts::encode_exported(encoder, page.exported.as_deref())?;
-        event_log::encode(encoder, page.logged.as_deref())?;
-        daemon::encode(encoder, page)
-    }
+/// What every exporter has.
+fn process(page: &Page, out: &mut Output<'_>) -> fmt::Result {
+    page.process.as_ref().map_or(Ok(()), |row| row.encode(out))
 }

@@ -1,6 +1,7 @@
 //! Which peer each slot is, how long it has been quiet, and when it gives up its place.
 
 mod retiring;
+mod stories;
 mod tenant;
 mod watched;
 
@@ -9,10 +10,11 @@ use std::time::Duration;
 
 use monitor_common::peer::{PeerKey, Role, SCOPE_ADDRESS, SCOPE_OTHER};
 
+use self::stories::Stories;
 use self::tenant::{Tenant, second};
 use super::live::Room;
 use super::series::{BothRoles, SeriesTable};
-use crate::cause::{CAUSES, Cause};
+use crate::cause::Cause;
 use crate::counts::PeerCounts;
 use crate::decode::address;
 use crate::event::Direction;
@@ -51,8 +53,7 @@ pub(super) struct Peers {
     /// By slot number.
     tenants: Vec<Option<Tenant>>,
     used: Used,
-    /// Stories by slot and code, see [`code`]. Few peers have any, and those have few causes.
-    stories: BTreeMap<(u32, u8), u64>,
+    stories: Stories,
     /// What resets of slots were like that are newer than the last reading, by slot: they may get series at the next one.
     newcomers: HashMap<u32, ResetDetails>,
     series: SeriesTable,
@@ -100,7 +101,7 @@ impl Peers {
             quiet,
             tenants: Vec::new(),
             used: Used::default(),
-            stories: BTreeMap::new(),
+            stories: Stories::default(),
             newcomers: HashMap::new(),
             series: SeriesTable::new(published),
             retired: BothRoles::default(),
@@ -143,7 +144,7 @@ impl Peers {
     /// Adds a story to the slot in which the kernel counted, and to the series it belongs to if that is known already.
     pub(super) fn observe(&mut self, slot: u32, story: Story) {
         let Story { id, direction, cause, idle } = story;
-        *self.stories.entry((slot, code(direction, cause))).or_default() += 1;
+        self.stories.observe(slot, direction, cause);
         let one = CauseCounts::one(direction, cause);
         if let Some(role) = self.other_role(slot) {
             self.series.add_other_causes(role, &one);
@@ -351,23 +352,12 @@ impl Peers {
 
     /// Told resets of a slot by cause.
     fn causes(&self, slot: u32) -> CauseCounts {
-        let mut causes = CauseCounts::default();
-        for (&(_, code), &count) in self.stories.range((slot, 0)..=(slot, u8::MAX)) {
-            let code = usize::from(code);
-            if code < CAUSES {
-                causes.sent[code] += count;
-            } else {
-                causes.received[code - CAUSES] += count;
-            }
-        }
-        causes
+        self.stories.of(slot).unwrap_or_default()
     }
 
     fn row(&self, reading: &SlotReading, live: Option<&Live>) -> PeerRow {
         let SlotReading { slot, key, counts } = *reading;
-        let told = self.stories.range((slot, 0)..=(slot, u8::MAX)).next().is_some();
-        let untold = counts.untold_sent + counts.untold_received > 0;
-        let causes = (told || untold).then(|| Box::new(self.causes(slot).with_untold(&counts)));
+        let causes = self.stories.with_untold(slot, &counts).map(Box::new);
         let netns = (key.scope != SCOPE_OTHER).then_some(key.netns);
         let open = live.zip(service(&key)).and_then(|(live, service)| live.of(&service));
         PeerRow { label: label(&key), netns, counts, causes, open }
@@ -409,15 +399,6 @@ impl Peers {
             &mut self.used.networks
         }
     }
-}
-
-/// Both directions' causes in one byte.
-fn code(direction: Direction, cause: Cause) -> u8 {
-    let code = match direction {
-        Direction::Sent => cause as usize,
-        Direction::Received => CAUSES + cause as usize,
-    };
-    u8::try_from(code).unwrap_or(u8::MAX)
 }
 
 /// The service of a single peer's key.

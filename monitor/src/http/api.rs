@@ -5,12 +5,12 @@ use std::cmp::Reverse;
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::Response;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::error::ApiError;
 use super::filter::PeerFilter;
 use super::query::Params;
-use super::{AppState, convert, held};
+use super::{AppState, convert, held, rows};
 use crate::counts::PortCounts;
 use crate::snapshot::PeerRow;
 use crate::snapshot::hooked::Hooked;
@@ -18,6 +18,8 @@ use crate::view::{PeersView, PortView, SignalsView, StatusView};
 
 /// Peers in an answer, when not asked otherwise.
 const PEERS: usize = 1_000;
+/// What stands for the rows until they are written.
+const NO_ROWS: &str = "\"peers\":null";
 /// Most peers in an answer: more than any budget of slots.
 pub(super) const MOST_PEERS: usize = 200_000;
 
@@ -57,24 +59,32 @@ pub(super) async fn peers(State(state): State<AppState>, Query(pairs): Pairs) ->
     let page = page.get(..limit).unwrap_or(page);
     let ports = ports(&snapshot.port_rows, limit, snapshot.hooked);
     let places = held::places(&state.rows, page.len() + ports.len(), "long lists")?;
-    let view = PeersView {
+    let rest = PeersView {
         time: snapshot.taken.to_string(),
-        peers: OneByOne(page),
+        peers: (),
         matching: chosen.len(),
         total: convert::counts_view(&snapshot.total),
         open: open(rows),
         ports,
     };
-    held::json(&view, places)
+    let text = with_rows(&rest, page).ok_or(ApiError::Internal)?;
+    Ok(held::answer("application/json", text, places))
 }
 
-/// Rows that become views as they are written, so that a long list is in memory once: as text.
-struct OneByOne<'a>(&'a [&'a PeerRow]);
-
-impl Serialize for OneByOne<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|row| convert::peer_view(row)))
+/// An answer of which all but the rows is there. They are written one by one, so that a long list is in memory once: as text.
+fn with_rows(rest: &impl Serialize, page: &[&PeerRow]) -> Option<String> {
+    let rest = serde_json::to_string(rest).ok()?;
+    let (before, after) = rest.split_once(NO_ROWS)?;
+    let mut text = String::with_capacity(rest.len() + page.len() * rows::ROW_BYTES);
+    text.extend([before, "\"peers\":["]);
+    for (index, row) in page.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        rows::push(&mut text, row);
     }
+    text.extend(["]", after]);
+    Some(text)
 }
 
 /// How many connections are open; `None` while no walk has looked.

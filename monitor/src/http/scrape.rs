@@ -77,7 +77,7 @@ pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
         process: ProcessRow::read(state.process),
     };
     let bytes: Bytes = match wanted {
-        Answer::Text(format) => metrics::encode(page, format).or(Err(ApiError::Internal))?.into(),
+        Answer::Text(format) => metrics::encode(&page, format).or(Err(ApiError::Internal))?.into(),
         #[cfg(feature = "native-histograms")]
         Answer::Protobuf => metrics::encode_protobuf(page).or(Err(ApiError::Internal))?.into(),
     };

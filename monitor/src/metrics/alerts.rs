@@ -3,17 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use prometheus_client::encoding::DescriptorEncoder;
-
-use super::family::{Counter, Gauge};
+use super::family::{Counter, Gauge, Output};
 use crate::alerts::book::State;
 use crate::alerts::catalog::Alert;
 use crate::alerts::report::Report;
 use crate::push::Account;
 
-pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, report: &Report) -> fmt::Result {
+pub(super) fn encode(out: &mut Output<'_>, report: &Report) -> fmt::Result {
     let mut alerts = Gauge::new(
-        encoder,
+        out,
         "alerts",
         "Alerts of the daemon itself that are pending or firing; of whom, /api/v1/alerts tells.",
     )?;
@@ -24,13 +22,13 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, report: &Report) -> fm
         }
     }
     Counter::single(
-        encoder,
+        out,
         "alerts_not_kept",
         "Alerts that found no place among those of their name, once for each evaluation.",
         report.not_kept,
     )?;
     Counter::single(
-        encoder,
+        out,
         "alerts_peers_left_out",
         "Peers with resets whose alerts were not evaluated, because too many others had more resets.",
         report.left_out,
@@ -38,17 +36,17 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, report: &Report) -> fm
 }
 
 /// Nothing where no Alertmanager is told.
-pub(super) fn encode_pushed(encoder: &mut DescriptorEncoder<'_>, pushed: &[Arc<Account>]) -> fmt::Result {
+pub(super) fn encode_pushed(out: &mut Output<'_>, pushed: &[Arc<Account>]) -> fmt::Result {
     if pushed.is_empty() {
         return Ok(());
     }
     let help = "Alerts that an Alertmanager took, those sent again among them.";
-    let mut sent = Counter::new(encoder, "alertmanager_alerts_sent", help)?;
+    let mut sent = Counter::new(out, "alertmanager_alerts_sent", help)?;
     for account in pushed {
         sent.line(&[("alertmanager", &account.name)], account.sent())?;
     }
     let help = "Requests that an Alertmanager did not answer or did not take.";
-    let mut failures = Counter::new(encoder, "alertmanager_failures", help)?;
+    let mut failures = Counter::new(out, "alertmanager_failures", help)?;
     for account in pushed {
         failures.line(&[("alertmanager", &account.name)], account.failures())?;
     }
@@ -56,14 +54,11 @@ pub(super) fn encode_pushed(encoder: &mut DescriptorEncoder<'_>, pushed: &[Arc<A
 }
 
 /// Nothing where metrics are sent nowhere.
-pub(super) fn encode_exported(
-    encoder: &mut DescriptorEncoder<'_>,
-    exported: Option<&Account>,
-) -> fmt::Result {
+pub(super) fn encode_exported(out: &mut Output<'_>, exported: Option<&Account>) -> fmt::Result {
     let Some(account) = exported else { return Ok(()) };
     let labels = [("endpoint", &*account.name)];
     let help = "States of all metrics that a receiver of OTLP took.";
-    Counter::new(encoder, "otlp_exports", help)?.line(&labels, account.sent())?;
+    Counter::new(out, "otlp_exports", help)?.line(&labels, account.sent())?;
     let help = "Requests that a receiver of OTLP did not answer, or did not take in full.";
-    Counter::new(encoder, "otlp_failures", help)?.line(&labels, account.failures())
+    Counter::new(out, "otlp_failures", help)?.line(&labels, account.failures())
 }

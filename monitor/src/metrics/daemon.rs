@@ -2,19 +2,18 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::registry::Unit;
+use super::text::Unit;
 
 use super::Page;
-use super::family::{Counter, Gauge, Info};
+use super::family::{Counter, Gauge, Info, Output};
 use crate::snapshot::SignalRow;
 
-pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, page: &Page) -> fmt::Result {
+pub(super) fn encode(out: &mut Output<'_>, page: &Page) -> fmt::Result {
     let Page { snapshot, signals, alerts: _, pushed: _, exported: _, logged: _, version, kernel, process: _ } =
         page;
 
     let mut unattributed = Gauge::new(
-        encoder,
+        out,
         "unattributed",
         "Difference between what is counted here and the kernel's counter of the same, absolute and summed over network namespaces.",
     )?;
@@ -24,42 +23,39 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, page: &Page) -> fmt::R
     }
 
     let mut info =
-        Info::new(encoder, "signal", "How each signal is served on this kernel: its hook and status.")?;
+        Info::new(out, "signal", "How each signal is served on this kernel: its hook and status.")?;
     for SignalRow { signal, hook, status, why: _, advice: _ } in signals.iter() {
         info.line(&[("signal", *signal), ("hook", hook.as_str()), ("status", status.name())])?;
     }
-    Info::new(encoder, "build", "Version of the daemon and release of the kernel it runs on.")?
+    Info::new(out, "build", "Version of the daemon and release of the kernel it runs on.")?
         .line(&[("version", version), ("kernel", kernel)])?;
 
     let mut entries =
-        Gauge::new(encoder, "map_entries", "Used entries of a bounded map; of `ring_bytes` the bytes.")?;
+        Gauge::new(out, "map_entries", "Used entries of a bounded map; of `ring_bytes` the bytes.")?;
     for (fill, used) in snapshot.fills.iter().filter_map(|fill| fill.used.map(|used| (fill, used))) {
         entries.line(&[("map", fill.name)], used)?;
     }
-    let mut capacity = Gauge::new(
-        encoder,
-        "map_capacity",
-        "Entries that a bounded map can hold; of `ring_bytes` the bytes.",
-    )?;
+    let mut capacity =
+        Gauge::new(out, "map_capacity", "Entries that a bounded map can hold; of `ring_bytes` the bytes.")?;
     for fill in &snapshot.fills {
         capacity.line(&[("map", fill.name)], fill.capacity)?;
     }
 
     Counter::single(
-        encoder,
+        out,
         "owners_not_asked",
         "Events whose socket's owner was not looked up, or not everywhere, because too many waited.",
         snapshot.owners.not_asked,
     )?;
     Gauge::single(
-        encoder,
+        out,
         "snapshot_duration",
-        Some(&Unit::Seconds),
+        Some(Unit::Seconds),
         "Time in seconds that reading the kernel's counters for this page took.",
         snapshot.read_seconds,
     )?;
     let mut missed = Counter::new(
-        encoder,
+        out,
         "program_missed_runs",
         "Runs of a kernel program that the kernel skipped; each may be a missed event.",
     )?;
@@ -69,13 +65,13 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, page: &Page) -> fmt::R
         missed.line(&[("program", program)], runs)?;
     }
     Counter::single(
-        encoder,
+        out,
         "failed_reads",
         "Reads of kernel memory that failed; anything but 0 means offsets that do not fit this kernel.",
         snapshot.failed_reads,
     )?;
     Counter::single(
-        encoder,
+        out,
         "over_budget",
         "Counts that went to a network or to `other` because the budget for peers was used up.",
         snapshot.over_budget,

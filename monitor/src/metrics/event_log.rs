@@ -2,12 +2,10 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::DescriptorEncoder;
-
-use super::family::Counter;
+use super::family::{Counter, Output};
 use crate::event_log::Account;
 
-pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, account: Option<&Account>) -> fmt::Result {
+pub(super) fn encode(out: &mut Output<'_>, account: Option<&Account>) -> fmt::Result {
     let Some(account) = account else { return Ok(()) };
     for (name, help, count) in [
         ("event_log_events_written", "Events written to the event log.", account.written()),
@@ -22,7 +20,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, account: Option<&Accou
             account.failures(),
         ),
     ] {
-        Counter::single(encoder, name, help, count)?;
+        Counter::single(out, name, help, count)?;
     }
     Ok(())
 }

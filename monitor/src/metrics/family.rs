@@ -1,200 +1,199 @@
 //! One metric family while it is written: its metadata first, then a line per set of labels.
 //!
-//! prometheus-client (0.25) escapes label values itself. It does not escape help texts; those are constants of ours.
+//! Where it is written to, text or messages, is known here and nowhere above.
+
+#![cfg_attr(
+    not(feature = "native-histograms"),
+    expect(clippy::unnecessary_wraps, reason = "text cannot fail, and messages can")
+)]
 
 use std::fmt;
 
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric, MetricEncoder, NativeHistogram,
-    NativeHistogramBuckets, NoLabelSet,
-};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::exemplar::CounterWithExemplar;
-use prometheus_client::registry::Unit;
-
-use crate::snapshot::fine::{Bucket, FineCounts, SCHEMA, ZERO_SECONDS};
+use super::labels::{Labels, NoLabels};
+#[cfg(feature = "native-histograms")]
+use super::protobuf::{self, Messages};
+use super::text::{Head, Kind, Number, Text, Unit};
 use crate::snapshot::{IDLE_BOUNDS, IdleHistogram};
 
+/// Where families go.
+pub(super) enum Output<'a> {
+    Text(&'a mut Text),
+    #[cfg(feature = "native-histograms")]
+    Protobuf(Messages<'a>),
+}
+
+/// Where the lines of one family go.
+enum Lines<'a> {
+    Text(&'a mut Text),
+    #[cfg(feature = "native-histograms")]
+    Protobuf(protobuf::Family<'a>),
+}
+
 /// A counter; `_total` is added to its name.
-pub(super) struct Counter<'a>(MetricEncoder<'a>);
+pub(super) struct Counter<'a>(Lines<'a>);
 
 /// A histogram.
-pub(super) struct Histogram<'a>(MetricEncoder<'a>);
+pub(super) struct Histogram<'a>(Lines<'a>);
 
 /// A gauge.
-pub(super) struct Gauge<'a>(MetricEncoder<'a>);
+pub(super) struct Gauge<'a>(Lines<'a>);
 
 /// Facts as labels of the constant 1; `_info` is added to its name.
-pub(super) struct Info<'a>(MetricEncoder<'a>);
+pub(super) struct Info<'a>(Lines<'a>);
+
+impl<'a> Lines<'a> {
+    fn begin(out: &'a mut Output<'_>, head: Head<'a>) -> Result<Self, fmt::Error> {
+        match out {
+            Output::Text(text) => {
+                text.family(head);
+                Ok(Self::Text(text))
+            }
+            #[cfg(feature = "native-histograms")]
+            Output::Protobuf(messages) => protobuf::Family::begin(messages, head).map(Self::Protobuf),
+        }
+    }
+}
 
 impl<'a> Counter<'a> {
-    pub(super) fn new(
-        encoder: &'a mut DescriptorEncoder<'_>,
+    pub(super) fn new(out: &'a mut Output<'_>, name: &'a str, help: &'a str) -> Result<Self, fmt::Error> {
+        Lines::begin(out, Head { kind: Kind::Counter, name, unit: None, help }).map(Self)
+    }
+
+    /// In a unit, which is added to its name.
+    pub(super) fn with_unit(
+        out: &'a mut Output<'_>,
         name: &'a str,
-        help: &str,
+        unit: Unit,
+        help: &'a str,
     ) -> Result<Self, fmt::Error> {
-        encoder.encode_descriptor(name, help, None, MetricType::Counter).map(Self)
+        Lines::begin(out, Head { kind: Kind::Counter, name, unit: Some(unit), help }).map(Self)
     }
 
     /// One without labels.
-    pub(super) fn single(
-        encoder: &mut DescriptorEncoder<'_>,
-        name: &str,
-        help: &str,
-        value: u64,
-    ) -> fmt::Result {
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        family.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    pub(super) fn single(out: &mut Output<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+        Counter::new(out, name, help)?.line(&NoLabels, value)
     }
 
-    pub(super) fn line(&mut self, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
-        self.0.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    pub(super) fn line(&mut self, labels: &impl Labels, value: impl Into<Number>) -> fmt::Result {
+        match &mut self.0 {
+            Lines::Text(text) => {
+                text.line(labels, value.into());
+                Ok(())
+            }
+            #[cfg(feature = "native-histograms")]
+            Lines::Protobuf(family) => family.counter(labels, value.into()),
+        }
     }
 
     /// With the number of the event that counted last, as an exemplar.
-    pub(super) fn line_of_event(
-        &mut self,
-        labels: &impl EncodeLabelSet,
-        value: u64,
-        event: u64,
-    ) -> fmt::Result {
-        // prometheus-client has no other way to make an exemplar.
-        let counter = CounterWithExemplar::<[(&'static str, u64); 1]>::default();
-        counter.inc_by(value.saturating_sub(1), None, None);
-        counter.inc_by(1, Some([("event_id", event)]), None);
-        counter.encode(self.0.encode_family(labels)?)
+    pub(super) fn line_of_event(&mut self, labels: &impl Labels, value: u64, event: u64) -> fmt::Result {
+        match &mut self.0 {
+            Lines::Text(text) => {
+                text.line_of_event(labels, value.into(), event);
+                Ok(())
+            }
+            #[cfg(feature = "native-histograms")]
+            Lines::Protobuf(family) => family.counter_of_event(labels, value, event),
+        }
     }
 }
 
 impl<'a> Histogram<'a> {
     pub(super) fn new(
-        encoder: &'a mut DescriptorEncoder<'_>,
+        out: &'a mut Output<'_>,
         name: &'a str,
-        unit: &'a Unit,
-        help: &str,
+        unit: Unit,
+        help: &'a str,
     ) -> Result<Self, fmt::Error> {
-        encoder.encode_descriptor(name, help, Some(unit), MetricType::Histogram).map(Self)
+        Lines::begin(out, Head { kind: Kind::Histogram, name, unit: Some(unit), help }).map(Self)
     }
 
     /// Idle times. Formats of text have no place for the fine counts.
-    pub(super) fn times(&mut self, labels: &impl EncodeLabelSet, times: &IdleHistogram) -> fmt::Result {
-        let IdleHistogram { buckets, sum, fine } = times;
-        // Upper bounds with their own counts.
-        let bounds = IDLE_BOUNDS.map(f64::from).into_iter().chain([f64::INFINITY]);
-        let classic: Vec<_> = bounds.zip(buckets.iter().copied()).collect();
-        let native = Native::of(fine);
-        let none = NativeHistogramBuckets { spans: &[], deltas: &[] };
-        let native = NativeHistogram {
-            schema: SCHEMA,
-            zero_threshold: ZERO_SECONDS,
-            zero_count: fine.zero(),
-            negative: none,
-            positive: NativeHistogramBuckets { spans: &native.spans, deltas: &native.deltas },
-            created: None,
-        };
-        self.0.encode_family(labels)?.encode_histogram_with_native::<NoLabelSet>(
-            *sum,
-            times.count(),
-            &classic,
-            None,
-            native,
-        )
-    }
-}
-
-/// Fine counts in Prometheus' words: runs of buckets, and each count as the difference to the one before.
-struct Native {
-    /// From the end of the last run, or from bucket 0, to this one; and its length.
-    spans: Vec<(i32, u32)>,
-    deltas: Vec<i64>,
-}
-
-impl Native {
-    fn of(fine: &FineCounts) -> Self {
-        let mut native = Self { spans: Vec::new(), deltas: Vec::with_capacity(fine.buckets().len()) };
-        let (mut next, mut last) = (0, 0);
-        for Bucket { index, count } in fine.buckets() {
-            let (index, count) = (i32::from(*index), i64::try_from(*count).unwrap_or(i64::MAX));
-            match native.spans.last_mut() {
-                Some((_, length)) if index == next => *length += 1,
-                Some(_) | None => native.spans.push((index - next, 1)),
+    pub(super) fn times(&mut self, labels: &impl Labels, times: &IdleHistogram) -> fmt::Result {
+        match &mut self.0 {
+            Lines::Text(text) => {
+                let bounds = BOUNDS_AS_TEXT.into_iter().chain(["+Inf"]);
+                text.histogram(labels, times.sum, bounds.zip(times.buckets.iter().copied()));
+                Ok(())
             }
-            native.deltas.push(count - last);
-            (next, last) = (index + 1, count);
+            #[cfg(feature = "native-histograms")]
+            Lines::Protobuf(family) => family.histogram(labels, times),
         }
-        native
     }
 }
 
 impl<'a> Gauge<'a> {
-    pub(super) fn new(
-        encoder: &'a mut DescriptorEncoder<'_>,
-        name: &'a str,
-        help: &str,
-    ) -> Result<Self, fmt::Error> {
-        encoder.encode_descriptor(name, help, None, MetricType::Gauge).map(Self)
+    pub(super) fn new(out: &'a mut Output<'_>, name: &'a str, help: &'a str) -> Result<Self, fmt::Error> {
+        Lines::begin(out, Head { kind: Kind::Gauge, name, unit: None, help }).map(Self)
     }
 
     /// In a unit, which is added to its name.
     pub(super) fn with_unit(
-        encoder: &'a mut DescriptorEncoder<'_>,
+        out: &'a mut Output<'_>,
         name: &'a str,
-        unit: &'a Unit,
-        help: &str,
+        unit: Unit,
+        help: &'a str,
     ) -> Result<Self, fmt::Error> {
-        encoder.encode_descriptor(name, help, Some(unit), MetricType::Gauge).map(Self)
+        Lines::begin(out, Head { kind: Kind::Gauge, name, unit: Some(unit), help }).map(Self)
     }
 
     /// One without labels. `unit` is added to its name.
-    pub(super) fn single<V: EncodeGaugeValue + Copy>(
-        encoder: &mut DescriptorEncoder<'_>,
+    pub(super) fn single(
+        out: &mut Output<'_>,
         name: &str,
-        unit: Option<&Unit>,
+        unit: Option<Unit>,
         help: &str,
-        value: V,
+        value: impl Into<Number>,
     ) -> fmt::Result {
-        encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(&value)
+        let lines = Lines::begin(out, Head { kind: Kind::Gauge, name, unit, help })?;
+        Gauge(lines).line(&NoLabels, value)
     }
 
-    pub(super) fn line(
-        &mut self,
-        labels: &impl EncodeLabelSet,
-        value: impl EncodeGaugeValue + Copy,
-    ) -> fmt::Result {
-        self.0.encode_family(labels)?.encode_gauge(&value)
+    pub(super) fn line(&mut self, labels: &impl Labels, value: impl Into<Number>) -> fmt::Result {
+        match &mut self.0 {
+            Lines::Text(text) => {
+                text.line(labels, value.into());
+                Ok(())
+            }
+            #[cfg(feature = "native-histograms")]
+            Lines::Protobuf(family) => family.gauge(labels, value.into()),
+        }
     }
 }
 
 impl<'a> Info<'a> {
-    pub(super) fn new(
-        encoder: &'a mut DescriptorEncoder<'_>,
-        name: &'a str,
-        help: &str,
-    ) -> Result<Self, fmt::Error> {
-        encoder.encode_descriptor(name, help, None, MetricType::Info).map(Self)
+    pub(super) fn new(out: &'a mut Output<'_>, name: &'a str, help: &'a str) -> Result<Self, fmt::Error> {
+        Lines::begin(out, Head { kind: Kind::Info, name, unit: None, help }).map(Self)
     }
 
-    pub(super) fn line(&mut self, labels: &impl EncodeLabelSet) -> fmt::Result {
-        self.0.encode_info(labels)
+    pub(super) fn line(&mut self, labels: &impl Labels) -> fmt::Result {
+        match &mut self.0 {
+            Lines::Text(text) => {
+                text.line(labels, Number::Whole(1));
+                Ok(())
+            }
+            #[cfg(feature = "native-histograms")]
+            Lines::Protobuf(family) => family.info(labels),
+        }
     }
 }
 
+/// [`IDLE_BOUNDS`] as `OpenMetrics` writes them.
+const BOUNDS_AS_TEXT: [&str; IDLE_BOUNDS.len()] = [
+    "1.0", "5.0", "10.0", "15.0", "20.0", "30.0", "45.0", "55.0", "60.0", "65.0", "75.0", "90.0", "120.0",
+    "180.0", "300.0", "350.0", "600.0", "900.0", "3600.0",
+];
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::Native;
-    use crate::snapshot::fine::FineCounts;
+    use super::{BOUNDS_AS_TEXT, IDLE_BOUNDS};
 
     #[test]
-    fn runs_of_buckets_are_told_by_their_distances_and_counts_by_their_differences() {
-        let mut fine = FineCounts::default();
-        assert!(Native::of(&fine).spans.is_empty());
-        // Buckets 0, 1, 1, 1, 8 and -8.
-        for ms in [1_000, 1_050, 1_060, 1_070, 2_000, 500] {
-            fine.observe(Duration::from_millis(ms));
-        }
-        let Native { spans, deltas } = Native::of(&fine);
-        assert_eq!((spans, deltas), (vec![(-8, 1), (7, 2), (6, 1)], vec![1, 0, 2, -2]));
+    fn bounds_are_spelt_as_they_are() {
+        assert_eq!(
+            BOUNDS_AS_TEXT.map(|text| text.parse().ok()),
+            IDLE_BOUNDS.map(|bound| Some(f64::from(bound)))
+        );
+        assert!(BOUNDS_AS_TEXT.iter().all(|text| text.ends_with(".0")));
     }
 }

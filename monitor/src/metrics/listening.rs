@@ -3,39 +3,38 @@
 use std::fmt;
 
 use monitor_common::record::Stage;
-use prometheus_client::encoding::DescriptorEncoder;
 
-use super::family::{Counter, Gauge};
+use super::family::{Counter, Gauge, Output};
 use crate::snapshot::listening::{ConntrackRow, ListenerOverflows, Listening, OverflowSeries, Queue};
 
 /// The label of an overflow whose listener, or stage of the handshake, no counter tells.
 const UNKNOWN: &str = "unknown";
 
-pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, listening: &Listening) -> fmt::Result {
-    overflows(encoder, listening)?;
-    listeners(encoder, listening)?;
-    conntrack(encoder, listening.conntrack.unwrap_or_default())?;
+pub(super) fn encode(out: &mut Output<'_>, listening: &Listening) -> fmt::Result {
+    overflows(out, listening)?;
+    listeners(out, listening)?;
+    conntrack(out, listening.conntrack.unwrap_or_default())?;
     counter(
-        encoder,
+        out,
         "conntrack_full",
         "Connections that the connection-tracking table had no room for, over all network namespaces; their packets were dropped.",
         listening.conntrack_full,
     )?;
     counter(
-        encoder,
+        out,
         "challenge_acks",
         "Challenge ACKs (RFC 5961) sent other than for a SYN, over all network namespaces that could be read: in answer to resets \
          that are in the window but not exact, and to ACKs that are too old or of what was never sent. At least so many: the kernel limits their rate, and counts SYNs even beyond.",
         listening.challenge_acks,
     )?;
     gauge(
-        encoder,
+        out,
         "orphan_sockets",
         "TCP sockets of the host that no process owns any more and that are not closed yet.",
         listening.orphans,
     )?;
     gauge(
-        encoder,
+        out,
         "time_wait_sockets",
         "Connections in TIME_WAIT, over all network namespaces that could be read.",
         listening.time_wait,
@@ -43,12 +42,12 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, listening: &Listening)
 }
 
 /// With function hooks by listener and stage. Otherwise the kernel's own count of the same, which knows neither.
-fn overflows(encoder: &mut DescriptorEncoder<'_>, listening: &Listening) -> fmt::Result {
+fn overflows(out: &mut Output<'_>, listening: &Listening) -> fmt::Result {
     if listening.overflows.is_none() && listening.listen_overflows.is_none() {
         return Ok(());
     }
     let mut family = Counter::new(
-        encoder,
+        out,
         "listen_overflows",
         "Times that a handshake met a full accept queue, with its SYN or its last ACK; over all network namespaces that could be \
          read. Without function hooks listener and stage are unknown.",
@@ -67,7 +66,7 @@ fn overflows(encoder: &mut DescriptorEncoder<'_>, listening: &Listening) -> fmt:
     if *beyond > 0 { family.line(&[("listener", "other"), ("stage", UNKNOWN)], *beyond) } else { Ok(()) }
 }
 
-fn listeners(encoder: &mut DescriptorEncoder<'_>, listening: &Listening) -> fmt::Result {
+fn listeners(out: &mut Output<'_>, listening: &Listening) -> fmt::Result {
     if listening.series.is_empty() {
         return Ok(());
     }
@@ -79,7 +78,7 @@ fn listeners(encoder: &mut DescriptorEncoder<'_>, listening: &Listening) -> fmt:
         })
         .collect();
     let mut drops = Counter::new(
-        encoder,
+        out,
         "listener_drops",
         "Segments and handshakes dropped by a listening socket, for whatever reason, by address and port.",
     )?;
@@ -89,7 +88,7 @@ fn listeners(encoder: &mut DescriptorEncoder<'_>, listening: &Listening) -> fmt:
         }
     }
     for (name, help, value) in QUEUES {
-        let mut family = Gauge::new(encoder, name, help)?;
+        let mut family = Gauge::new(out, name, help)?;
         for (series, listener) in &rows {
             if let Some(queue) = &series.queue {
                 family.line(&[("listener", listener)], u64::from(value(queue)))?;
@@ -115,26 +114,22 @@ const QUEUES: [QueueFamily; 2] = [
     ),
 ];
 
-fn conntrack(encoder: &mut DescriptorEncoder<'_>, row: ConntrackRow) -> fmt::Result {
+fn conntrack(out: &mut Output<'_>, row: ConntrackRow) -> fmt::Result {
     let ConntrackRow { entries, limit, drops } = row;
-    gauge(encoder, "conntrack_entries", "Connections tracked in the daemon's network namespace.", entries)?;
-    gauge(encoder, "conntrack_limit", "Connections that may be tracked.", limit)?;
+    gauge(out, "conntrack_entries", "Connections tracked in the daemon's network namespace.", entries)?;
+    gauge(out, "conntrack_limit", "Connections that may be tracked.", limit)?;
     counter(
-        encoder,
+        out,
         "conntrack_drops",
         "Packets dropped because their connection could not be tracked, usually since the table was full.",
         drops,
     )
 }
 
-fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: Option<u64>) -> fmt::Result {
-    value.map_or(Ok(()), |value| Counter::single(encoder, name, help, value))
+fn counter(out: &mut Output<'_>, name: &str, help: &str, value: Option<u64>) -> fmt::Result {
+    value.map_or(Ok(()), |value| Counter::single(out, name, help, value))
 }
 
-fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: Option<u64>) -> fmt::Result {
-    match value {
-        // The format of gauges is a signed number.
-        Some(value) => Gauge::single(encoder, name, None, help, i64::try_from(value).unwrap_or(i64::MAX)),
-        None => Ok(()),
-    }
+fn gauge(out: &mut Output<'_>, name: &str, help: &str, value: Option<u64>) -> fmt::Result {
+    value.map_or(Ok(()), |value| Gauge::single(out, name, None, help, value))
 }

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::registry::Unit;
+use super::text::Unit;
 
-use super::family::Gauge;
+use super::family::{Gauge, Output};
 use super::labels::PeerLabels;
 use crate::snapshot::{OpenSeries, Snapshot, WalkRow};
 
@@ -29,39 +28,39 @@ const FAMILIES: [OpenFamily; 2] = [
     },
 ];
 
-pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+pub(super) fn encode(out: &mut Output<'_>, snapshot: &Snapshot) -> fmt::Result {
     let Some(WalkRow { took, cpu, walked, left_out, age }) = snapshot.walk else { return Ok(()) };
     let labels = |series: &OpenSeries| PeerLabels::new(&series.label, series.netns);
     let rows: Vec<_> = snapshot.open_series.iter().map(|series| (series, labels(series))).collect();
     for OpenFamily { name, help, value } in &FAMILIES {
-        let mut family = Gauge::new(encoder, name, help)?;
+        let mut family = Gauge::new(out, name, help)?;
         for (series, labels) in &rows {
             family.line(&labels, value(series))?;
         }
     }
     Gauge::single(
-        encoder,
+        out,
         "walk_duration",
-        Some(&Unit::Seconds),
+        Some(Unit::Seconds),
         "Time in seconds that the last walk over open connections took.",
         took.as_secs_f64(),
     )?;
     Gauge::single(
-        encoder,
+        out,
         "walk_cpu",
-        Some(&Unit::Seconds),
+        Some(Unit::Seconds),
         "CPU time in seconds that the last walk over open connections took, the kernel's included.",
         cpu.as_secs_f64(),
     )?;
     Gauge::single(
-        encoder,
+        out,
         "walk_age",
-        Some(&Unit::Seconds),
+        Some(Unit::Seconds),
         "Time in seconds since the last walk over open connections began: they are told as they were then.",
         age.as_secs_f64(),
     )?;
     let mut namespaces = Gauge::new(
-        encoder,
+        out,
         "walk_namespaces",
         "Network namespaces whose open connections are told (`walked`), and known ones that were left out or could not be read (`left_out`).",
     )?;

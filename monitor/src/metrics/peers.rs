@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::registry::Unit;
+use super::text::Unit;
 
-use super::family::{Counter, Histogram};
+use super::family::{Counter, Histogram, Output};
 use super::labels::PeerLabels;
 use crate::cause::{CAUSES, Cause};
 use crate::counts::PeerCounts;
@@ -75,15 +74,11 @@ const BY_CAUSE: [CauseFamily; 2] = [
 ];
 
 /// `exemplars` names the event that counted last.
-pub(super) fn encode(
-    encoder: &mut DescriptorEncoder<'_>,
-    series: &[PeerSeries],
-    exemplars: bool,
-) -> fmt::Result {
+pub(super) fn encode(out: &mut Output<'_>, series: &[PeerSeries], exemplars: bool) -> fmt::Result {
     let labels = |series: &PeerSeries| PeerLabels::new(&series.label, series.netns);
     let rows: Vec<_> = series.iter().map(|series| (series, labels(series))).collect();
     for CauseFamily { name, help, counts, last } in &BY_CAUSE {
-        let mut family = Counter::new(encoder, name, help)?;
+        let mut family = Counter::new(out, name, help)?;
         for (series, labels) in &rows {
             // A cause appears with its first reset: most peers see two or three of them in their life.
             let last = series.details.as_deref().filter(|_| exemplars).map(last);
@@ -97,15 +92,15 @@ pub(super) fn encode(
         }
     }
     for PeerFamily { name, help, value } in &FAMILIES {
-        let mut family = Counter::new(encoder, name, help)?;
+        let mut family = Counter::new(out, name, help)?;
         for (series, labels) in &rows {
             family.line(&labels, value(&series.counts))?;
         }
     }
     let mut idle = Histogram::new(
-        encoder,
+        out,
         "peer_idle_before_reset",
-        &Unit::Seconds,
+        Unit::Seconds,
         "How long connections with the peer had been quiet before the exchange that hit a reset, since the peer has had series of its own.",
     )?;
     for (series, labels) in &rows {

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::DescriptorEncoder;
-
-use super::family::Counter;
+use super::family::{Counter, Output};
 use crate::counts::PortCounts;
 use crate::snapshot::PortSeries;
 use crate::snapshot::hooked::Hooked;
@@ -45,14 +43,10 @@ const FAMILIES: [PortFamily; 4] = [
     },
 ];
 
-pub(super) fn encode(
-    encoder: &mut DescriptorEncoder<'_>,
-    ports: &[PortSeries],
-    hooked: Hooked,
-) -> fmt::Result {
+pub(super) fn encode(out: &mut Output<'_>, ports: &[PortSeries], hooked: Hooked) -> fmt::Result {
     for PortFamily { name, help, value, known: _ } in FAMILIES.iter().filter(|family| (family.known)(hooked))
     {
-        let mut family = Counter::new(encoder, name, help)?;
+        let mut family = Counter::new(out, name, help)?;
         for PortSeries { port, counts } in ports {
             let port = port.map_or_else(|| "other".to_owned(), |port| port.to_string());
             family.line(&[("port", &port)], value(counts))?;

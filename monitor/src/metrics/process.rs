@@ -3,13 +3,11 @@
 use std::fmt;
 use std::fs;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::Unit;
+use super::text::Unit;
 use rustix::process::{Resource, getrlimit};
 
-use super::family::Gauge;
+use super::family::{Counter, Gauge, Output};
+use super::labels::NoLabels;
 
 /// When the process started. Read once: computed anew it would move with every correction of the clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -99,28 +97,21 @@ fn ticks_to_seconds(ticks: u64) -> f64 {
     ticks / per_second
 }
 
-impl Collector for ProcessRow {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let encoder = &mut encoder;
+impl ProcessRow {
+    pub(super) fn encode(&self, out: &mut Output<'_>) -> fmt::Result {
         let Self { start_seconds, cpu_seconds, resident_bytes, virtual_bytes, open_fds, max_fds } = *self;
-        encoder
-            .encode_descriptor(
-                "process_cpu",
-                "User and system CPU time of the daemon in seconds.",
-                Some(&Unit::Seconds),
-                MetricType::Counter,
-            )?
-            .encode_counter::<NoLabelSet, _, f64>(&cpu_seconds, None)?;
-        let bytes = Some(&Unit::Bytes);
+        let help = "User and system CPU time of the daemon in seconds.";
+        Counter::with_unit(out, "process_cpu", Unit::Seconds, help)?.line(&NoLabels, cpu_seconds)?;
+        let bytes = Some(Unit::Bytes);
         Gauge::single(
-            encoder,
+            out,
             "process_resident_memory",
             bytes,
             "Resident memory of the daemon in bytes.",
             resident_bytes,
         )?;
         Gauge::single(
-            encoder,
+            out,
             "process_virtual_memory",
             bytes,
             "Address space of the daemon in bytes.",
@@ -128,19 +119,13 @@ impl Collector for ProcessRow {
         )?;
         if let Some(start) = start_seconds {
             let help = "Start of the daemon in seconds since 1970.";
-            Gauge::single(encoder, "process_start_time", Some(&Unit::Seconds), help, start)?;
+            Gauge::single(out, "process_start_time", Some(Unit::Seconds), help, start)?;
         }
         if let Some(open) = open_fds {
-            Gauge::single(encoder, "process_open_fds", None, "File descriptors the daemon has open.", open)?;
+            Gauge::single(out, "process_open_fds", None, "File descriptors the daemon has open.", open)?;
         }
         if let Some(most) = max_fds {
-            Gauge::single(
-                encoder,
-                "process_max_fds",
-                None,
-                "File descriptors the daemon may have open.",
-                most,
-            )?;
+            Gauge::single(out, "process_max_fds", None, "File descriptors the daemon may have open.", most)?;
         }
         Ok(())
     }

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
+use super::text::Unit;
 use monitor_common::counters::Kind;
-use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::registry::Unit;
 
-use super::family::{Counter, Gauge, Histogram};
+use super::family::{Counter, Gauge, Histogram, Output};
 use crate::counts::StoryCounts;
 use crate::snapshot::Snapshot;
 
@@ -45,9 +44,9 @@ const FAMILIES: [StoryFamily; 5] = [
     },
 ];
 
-pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+pub(super) fn encode(out: &mut Output<'_>, snapshot: &Snapshot) -> fmt::Result {
     let mut reasons = Counter::new(
-        encoder,
+        out,
         "reset_reasons",
         "Resets by direction and by the kernel's own name for the reason.",
     )?;
@@ -55,9 +54,9 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -
         reasons.line(&[("direction", direction.name()), ("reason", reason)], *count)?;
     }
     let mut idle = Histogram::new(
-        encoder,
+        out,
         "idle_before_reset",
-        &Unit::Seconds,
+        Unit::Seconds,
         "How long connections had been quiet before the exchange that hit a reset, by cause.",
     )?;
     for (cause, times) in &snapshot.idle {
@@ -65,21 +64,21 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -
     }
     if let Some(seconds) = snapshot.closed_memory_seconds {
         Gauge::single(
-            encoder,
+            out,
             "closed_memory_coverage",
-            Some(&Unit::Seconds),
+            Some(Unit::Seconds),
             "How far back closed connections are remembered for late requests; absent while none was forgotten for want of room.",
             seconds,
         )?;
     }
     for StoryFamily { name, help, value } in &FAMILIES {
-        let mut family = Counter::new(encoder, name, help)?;
+        let mut family = Counter::new(out, name, help)?;
         for kind in Kind::ALL {
             family.line(&[("kind", kind.name())], value(snapshot.stories.of(kind)))?;
         }
     }
     Counter::new(
-        encoder,
+        out,
         "events_undecodable",
         "Records from the kernel programs that the daemon did not understand.",
     )?

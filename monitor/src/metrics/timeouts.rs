@@ -3,21 +3,20 @@
 use std::fmt;
 use std::time::Duration;
 
-use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::registry::Unit;
+use super::text::Unit;
 
-use super::family::Gauge;
+use super::family::{Gauge, Output};
 use super::labels::PeerLabels;
 use crate::http::convert::seconds_of_ms;
 use crate::timeouts::TimeoutSeries;
 
-pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, series: &[TimeoutSeries]) -> fmt::Result {
+pub(super) fn encode(out: &mut Output<'_>, series: &[TimeoutSeries]) -> fmt::Result {
     let labels = |series: &TimeoutSeries| PeerLabels::new(&series.label, series.netns);
     let rows: Vec<_> = series.iter().map(|series| (series, labels(series))).collect();
     let mut timeouts = Gauge::with_unit(
-        encoder,
+        out,
         "peer_idle_timeout",
-        &Unit::Seconds,
+        Unit::Seconds,
         "After which quiet a side closes connections, inferred from closes: `local` is this host, `peer` the other end.",
     )?;
     for (series, labels) in &rows {
@@ -27,9 +26,9 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, series: &[TimeoutSerie
         }
     }
     let mut margins = Gauge::with_unit(
-        encoder,
+        out,
         "keepalive_margin",
-        &Unit::Seconds,
+        Unit::Seconds,
         "How much longer the server keeps a quiet connection than the client; negative when it closes first. Absent when neither has closed a quiet connection within an hour, or three times as long as usual.",
     )?;
     for (series, labels) in &rows {

@@ -216,7 +216,7 @@ fn the_budget_of_series_is_as_the_readme_says() {
         counted.each_ref().map(|families| families.iter().map(|family| family.samples).sum::<usize>());
     row("**a page**", totals);
     row("recorded by recording.yml", counted.each_ref().map(|families| recorded(families)));
-    let bytes = pages.map(|page| encode(page, Format::Classic).unwrap().len());
+    let bytes = pages.map(|page| encode(&page, Format::Classic).unwrap().len());
     row("bytes of a page, uncompressed", bytes.map(|bytes| bytes.div_ceil(1_000) * 1_000));
     let readme = std::fs::read_to_string(crate::promtool::root().join(README)).unwrap();
     golden(README, &filled(&readme, "budget", &table));

@@ -136,8 +136,8 @@ pub(crate) struct Family {
 
 /// The families of a page in their order: names and types from text format 0.0.4, units from `OpenMetrics`.
 pub(crate) fn families(page: &Page) -> Vec<Family> {
-    let classic = encode(page.clone(), Format::Classic).unwrap();
-    let open = encode(page.clone(), Format::OpenMetrics100).unwrap();
+    let classic = encode(page, Format::Classic).unwrap();
+    let open = encode(page, Format::OpenMetrics100).unwrap();
     let units: BTreeMap<&str, &str> =
         open.lines().filter_map(|line| line.strip_prefix("# UNIT ")?.split_once(' ')).collect();
     let mut families: Vec<Family> = Vec::new();

@@ -31,13 +31,13 @@ fn assert_golden(text: &str, name: &str) {
 
 #[test]
 fn the_text_format_is_as_promised() {
-    let text = encode(page(snapshot()), Format::Classic).unwrap();
+    let text = encode(&page(snapshot()), Format::Classic).unwrap();
     assert_golden(&text, "metrics.txt");
 }
 
 #[test]
 fn the_openmetrics_format_is_as_promised() {
-    let text = encode(page(snapshot()), Format::OpenMetrics100).unwrap();
+    let text = encode(&page(snapshot()), Format::OpenMetrics100).unwrap();
     assert_golden(&text, "metrics.openmetrics.txt");
 }
 
@@ -46,7 +46,7 @@ fn sums_over_peers_are_the_snapshots_totals_and_sums_over_causes_the_kernels_cou
     let snapshot = snapshot();
     let total = snapshot.total;
     let ports = snapshot.ports_total;
-    let samples = samples(&encode(page(snapshot), Format::Classic).unwrap());
+    let samples = samples(&encode(&page(snapshot), Format::Classic).unwrap());
     for (name, expected) in [
         ("connections_opened", total.opened),
         ("connections_closed", total.closed),
@@ -68,7 +68,7 @@ fn sums_over_peers_are_the_snapshots_totals_and_sums_over_causes_the_kernels_cou
 
 #[test]
 fn a_cause_without_resets_has_no_series() {
-    let samples = samples(&encode(page(snapshot()), Format::Classic).unwrap());
+    let samples = samples(&encode(&page(snapshot()), Format::Classic).unwrap());
     let causes: BTreeSet<&str> =
         samples.iter().filter_map(|sample| sample.labels.get("cause")).map(|cause| &**cause).collect();
     assert_eq!(causes, BTreeSet::from(["idle_reuse", "linger_abort", "other", "unclassified"]));
@@ -80,7 +80,7 @@ fn every_line_of_either_format_is_preceded_by_its_own_metadata() {
         (Format::Classic, ["", "_bucket", "_sum", "_count"].as_slice()),
         (Format::OpenMetrics001, &["", "_total", "_info", "_bucket", "_sum", "_count"]),
     ] {
-        let text = encode(page(hooked_snapshot()), format).unwrap();
+        let text = encode(&page(hooked_snapshot()), format).unwrap();
         let mut seen = BTreeSet::new();
         let mut family = String::new();
         for line in text.lines() {
@@ -105,7 +105,7 @@ fn every_line_of_either_format_is_preceded_by_its_own_metadata() {
 #[test]
 fn what_is_unknown_of_listeners_and_tables_has_no_series() {
     let unknown = Snapshot { listening: Listening::default(), ..snapshot() };
-    let text = encode(page(unknown), Format::Classic).unwrap();
+    let text = encode(&page(unknown), Format::Classic).unwrap();
     for name in [
         "listen_overflows",
         "listener_",
@@ -120,7 +120,7 @@ fn what_is_unknown_of_listeners_and_tables_has_no_series() {
 
 #[test]
 fn what_only_function_hooks_count_has_series_where_they_are() {
-    let unhooked = encode(page(snapshot()), Format::Classic).unwrap();
+    let unhooked = encode(&page(snapshot()), Format::Classic).unwrap();
     for line in [
         "reset_monitor_reject_sent_total",
         "reset_monitor_conntrack_full_total",
@@ -128,7 +128,7 @@ fn what_only_function_hooks_count_has_series_where_they_are() {
     ] {
         assert!(!unhooked.contains(line), "{line}");
     }
-    let hooked = encode(page(hooked_snapshot()), Format::Classic).unwrap();
+    let hooked = encode(&page(hooked_snapshot()), Format::Classic).unwrap();
     for line in [
         "reset_monitor_listen_overflows_total{listener=\"[::]:443\",stage=\"syn\"} 29",
         "reset_monitor_listen_overflows_total{listener=\"[::]:443\",stage=\"ack\"} 4",
@@ -149,7 +149,7 @@ fn what_only_function_hooks_count_has_series_where_they_are() {
 #[test]
 fn overflows_over_listeners_are_the_total_however_they_are_counted() {
     for (snapshot, total) in [(snapshot(), 43.0), (hooked_snapshot(), 36.0 + 5.0 + 2.0)] {
-        let samples = samples(&encode(page(snapshot), Format::Classic).unwrap());
+        let samples = samples(&encode(&page(snapshot), Format::Classic).unwrap());
         let overflows = samples.iter().filter(|sample| sample.name == "reset_monitor_listen_overflows_total");
         assert_eq!(overflows.map(|sample| sample.value).sum::<f64>().to_string(), total.to_string());
     }
@@ -159,7 +159,7 @@ fn overflows_over_listeners_are_the_total_however_they_are_counted() {
 fn drops_over_listeners_are_the_total_of_the_api() {
     let snapshot = snapshot();
     let total = snapshot.listening.listener_drops().unwrap();
-    let samples = samples(&encode(page(snapshot), Format::Classic).unwrap());
+    let samples = samples(&encode(&page(snapshot), Format::Classic).unwrap());
     let drops = samples.iter().filter(|sample| sample.name == "reset_monitor_listener_drops_total");
     assert_eq!(drops.map(|sample| sample.value).sum::<f64>().to_string(), total.to_string());
 }
@@ -167,9 +167,9 @@ fn drops_over_listeners_are_the_total_of_the_api() {
 #[test]
 fn an_alertmanager_has_series_where_one_is_told_and_none_elsewhere() {
     let pushed = pushed(&["http://am-0:9093", "http://am-1:9093"]);
-    let plain = encode(page(snapshot()), Format::Classic).unwrap();
+    let plain = encode(&page(snapshot()), Format::Classic).unwrap();
     assert!(!plain.contains("reset_monitor_alertmanager_"));
-    let text = encode(Page { pushed, ..page(snapshot()) }, Format::Classic).unwrap();
+    let text = encode(&Page { pushed, ..page(snapshot()) }, Format::Classic).unwrap();
     for line in [
         "reset_monitor_alertmanager_alerts_sent_total{alertmanager=\"am-0:9093\"} 0",
         "reset_monitor_alertmanager_failures_total{alertmanager=\"am-1:9093\"} 0",
@@ -181,7 +181,7 @@ fn an_alertmanager_has_series_where_one_is_told_and_none_elsewhere() {
 #[test]
 fn no_series_comes_twice() {
     let mut seen = BTreeSet::new();
-    for sample in samples(&encode(page(hooked_snapshot()), Format::Classic).unwrap()) {
+    for sample in samples(&encode(&page(hooked_snapshot()), Format::Classic).unwrap()) {
         assert!(seen.insert((sample.name.clone(), sample.labels.clone())), "{sample:?}");
     }
 }
@@ -192,7 +192,7 @@ fn hostile_label_values_stay_inside_their_quotes() {
     let mut page = page(snapshot());
     page.kernel = hostile.to_owned();
     for format in [Format::Classic, Format::OpenMetrics100] {
-        let samples = samples(&encode(page.clone(), format).unwrap());
+        let samples = samples(&encode(&page, format).unwrap());
         let build = samples.iter().find(|sample| sample.name == "reset_monitor_build_info").unwrap();
         assert_eq!(build.labels["kernel"], hostile);
         assert!(!samples.iter().any(|sample| sample.name.contains("evil")));

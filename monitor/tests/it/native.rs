@@ -95,7 +95,7 @@ fn protobuf_has_the_families_labels_and_values_of_the_text() {
     {
         assert_eq!(from_proto.insert(series.clone(), value), None, "{series:?} twice");
     }
-    for sample in samples(&encode(page, Format::Classic).unwrap()) {
+    for sample in samples(&encode(&page, Format::Classic).unwrap()) {
         from_text.insert((sample.name, sample.labels), sample.value);
     }
     for (series, value) in &from_text {
@@ -107,7 +107,7 @@ fn protobuf_has_the_families_labels_and_values_of_the_text() {
 #[test]
 fn exemplars_of_openmetrics_are_there() {
     let page = full_page();
-    let open = encode(page.clone(), Format::OpenMetrics100).unwrap();
+    let open = encode(&page, Format::OpenMetrics100).unwrap();
     let from_text: Vec<_> =
         open.lines().filter_map(|line| Some(line.split_once(" # ")?.1.to_owned())).collect();
     let from_proto: Vec<_> = decoded(page)

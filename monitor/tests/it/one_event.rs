@@ -141,7 +141,7 @@ fn one_event_from_the_ring_to_the_metrics_page() {
         kernel: "test".into(),
         process: None,
     };
-    let text = encode(page, Format::Classic).unwrap();
+    let text = encode(&page, Format::Classic).unwrap();
     for line in [
         r#"reset_monitor_resets_sent_total{peer="10.1.2.3",port="5432",role="client",cause="linger_abort"} 1"#,
         r#"reset_monitor_connections_aborted_total{peer="10.1.2.3",port="5432",role="client"} 1"#,

@@ -143,7 +143,7 @@ async fn a_receiver_gets_the_values_of_the_metrics_page_under_the_names_of_opent
         );
 
         let mut wanted = BTreeMap::new();
-        for sample in samples(&encode(page(snapshot), Format::Classic).unwrap()) {
+        for sample in samples(&encode(&page(snapshot), Format::Classic).unwrap()) {
             if let Some(series) = translated(&sample) {
                 // A kind of reset appears with its first one; two of the page's may be one kind.
                 if sample.value > 0.0 || series.0 != "system.network.tcp.resets" {

@@ -270,7 +270,7 @@ fn runbooks_name_commands_that_exist() {
 #[test]
 fn the_page_pleases_promtool() {
     for page in [full_page(), page(snapshot())] {
-        promtool(&["check", "metrics"], &encode(page, Format::Classic).unwrap());
+        promtool(&["check", "metrics"], &encode(&page, Format::Classic).unwrap());
     }
 }
 
@@ -306,9 +306,9 @@ fn hostile_label_values_leave_the_page_readable() {
             kernel: hostile.to_owned(),
             ..base.clone()
         };
-        let text = encode(page, Format::Classic).unwrap();
+        let text = encode(&page, Format::Classic).unwrap();
         promtool(&["check", "metrics"], &text);
-        let (hostile_samples, plain) = (samples(&text), samples(&encode(base, Format::Classic).unwrap()));
+        let (hostile_samples, plain) = (samples(&text), samples(&encode(&base, Format::Classic).unwrap()));
         assert_eq!(hostile_samples.len(), plain.len(), "{hostile:?}");
         for (name, label) in [("build", "kernel"), ("build", "version"), ("signal", "hook")] {
             let name = format!("reset_monitor_{name}_info");

@@ -64,10 +64,7 @@ impl Peers {
         self.retired_ahead += last.exchanges - counted;
         let role = key_role(&tenant.key);
         let causes = self.causes(slot);
-        let told: Vec<_> = self.stories.range((slot, 0)..=(slot, u8::MAX)).map(|(key, _)| *key).collect();
-        for key in told {
-            self.stories.remove(&key);
-        }
+        self.stories.forget(slot);
         self.retired.add(role, last, &causes);
         self.series.retire(tenant.series, role, last);
     }

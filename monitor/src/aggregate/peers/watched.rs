@@ -2,10 +2,9 @@
 
 use monitor_common::peer::SCOPE_OTHER;
 
-use super::{Peers, code};
+use super::Peers;
 use crate::alerts::PeerReading;
 use crate::cause::Cause;
-use crate::event::Direction;
 use crate::kernel::truth::SlotReading;
 use crate::selection::label;
 
@@ -13,13 +12,9 @@ impl Peers {
     /// One slot. What is retired is not among them: it only moves there, so it would look like resets of now.
     pub(in crate::aggregate) fn watched(&self, reading: &SlotReading) -> PeerReading {
         let SlotReading { slot, key, counts } = *reading;
-        let told = |cause| {
-            let of = |direction| self.stories.get(&(slot, code(direction, cause))).copied().unwrap_or(0);
-            of(Direction::Sent) + of(Direction::Received)
-        };
-        // Most peers never had any, and looking it up is what costs here.
+        // Most peers never had any.
         let has_resets = counts.resets_sent + counts.resets_received > 0;
-        let cause = |cause| if has_resets { told(cause) } else { 0 };
+        let cause = |cause| if has_resets { self.stories.count(slot, cause) } else { 0 };
         let published = self.tenant(slot).map_or(0, |tenant| tenant.exchanges);
         PeerReading {
             slot,
