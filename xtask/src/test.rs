@@ -32,7 +32,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
 
     let object = kernel_programs(Programs::Release)?;
     let features = [&[KERNEL_TESTS], OPTIONAL.as_slice()].concat().join(",");
-    let options = ["--package", "monitor", "--features", &features, "--release"];
+    let options = ["--package", "monitor", "--features", &features];
     let mut privileged = test(Some(object.as_os_str()), args, &options);
     if !is_root()? {
         step(&format!("FAILED: the kernel tests were not run, they need root: {}", show(&privileged)));
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
 pub(crate) fn local_kernel(args: &[String]) -> Result<(bool, Option<Vec<Case>>)> {
     let tools = setup::tools()?;
     let object = kernel_programs(Programs::Release)?;
-    let options = ["--package", "monitor", "--features", KERNEL_TESTS, "--release", "--test", "kernel"];
+    let options = ["--package", "monitor", "--features", KERNEL_TESTS, "--test", "kernel"];
     let mut trials = test(Some(object.as_os_str()), args, &options);
     ensure!(is_root()?, "the kernel trials need root: {}", show(&trials));
     tools.lend(&mut trials)?;
@@ -77,7 +77,9 @@ fn test(object: Option<&OsStr>, args: &[String], options: &[&str]) -> Command {
     let mut cargo = workspace::cargo("test");
     cargo.args(options);
     match object {
-        Some(object) => cargo.env(OBJECT_VARIABLE, object),
+        // Trials keep a daemon busy, which an unoptimised one is with itself. As libraries are built (`Cargo.toml`): they are shared with
+        // the plain build, and a release's own link-time optimisation of four programs would take longer than all trials.
+        Some(object) => cargo.env(OBJECT_VARIABLE, object).env("CARGO_PROFILE_DEV_OPT_LEVEL", "1"),
         None => cargo.env_remove(OBJECT_VARIABLE),
     };
     if !args.is_empty() {
