@@ -66,7 +66,7 @@ const PARALLEL_SCRAPES: usize = 40;
 /// A row is about 1 kB while its answer is written, and a third of it while it is sent.
 const ROWS_ON_THE_WAY: usize = api::MOST_PEERS + PORTS as usize;
 /// Open event streams. Well below the limit of connections, so that streams cannot shut out scrapes.
-const PARALLEL_STREAMS: usize = 64;
+const PARALLEL_STREAMS: usize = 128;
 /// How long a request waits for a snapshot of now before it takes the latest one.
 const FRESH_WAIT: Duration = Duration::from_secs(2);
 
