@@ -18,7 +18,7 @@
 //! | `/api/v1/signals` | [`crate::view::SignalsView`] |
 //! | `/api/v1/events` | [`crate::view::EventsView`]; `limit`, `after`, `before`, `since`, `until`, `peer`, `port`, `direction`, `cause`, `kind`, `idle_closes` |
 //! | `/api/v1/events/stream` | the same as server-sent events, from `after` or `Last-Event-ID` on |
-//! | `/api/v1/openapi.json` | all of this as OpenAPI 3.1, made by what answers |
+//! | `/api/v1/openapi.json` | all of this as `OpenAPI` 3.1, made by what answers |
 //!
 //! Every refusal is a [`crate::view::ErrorView`]. Names of processes and hosts are hostile input: they leave as JSON
 //! strings or escaped text. There is no route that changes anything, and no CORS.
@@ -65,8 +65,12 @@ const PARALLEL_SCRAPES: usize = 40;
 /// Rows of all lists on their way to readers: one answer with every peer and port there can be, or 200 usual ones.
 /// A row is about 1 kB while its answer is written, and a third of it while it is sent.
 const ROWS_ON_THE_WAY: usize = api::MOST_PEERS + PORTS as usize;
-/// Open event streams. Well below the limit of connections, so that streams cannot shut out scrapes.
+/// Open event streams. Half the limit of connections, so that streams cannot shut out scrapes.
 const PARALLEL_STREAMS: usize = 128;
+/// What all streams together may hold on to, in bytes, should every reader have stopped reading.
+const MOST_HELD_BY_STREAMS: usize = 64 << 20;
+const _: () = assert!(PARALLEL_STREAMS * stream::MOST_HELD <= MOST_HELD_BY_STREAMS, "too many streams");
+const _: () = assert!(2 * PARALLEL_STREAMS <= server::CONNECTIONS, "streams can shut out scrapes");
 /// How long a request waits for a snapshot of now before it takes the latest one.
 const FRESH_WAIT: Duration = Duration::from_secs(2);
 

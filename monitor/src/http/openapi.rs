@@ -1,4 +1,4 @@
-//! `/api/v1/openapi.json`: the document of the API, OpenAPI 3.1, from the routes, the readers of their parameters and the views.
+//! `/api/v1/openapi.json`: the document of the API, `OpenAPI` 3.1, from the routes, the readers of their parameters and the views.
 //!
 //! Nothing in it is written twice: a path is the router's, a parameter is what the reader of requests takes, an answer is the type
 //! that is serialized. It is made when it is first asked for. Committed as `docs/openapi.json`.
@@ -162,7 +162,7 @@ fn last_event_id() -> Value {
     })
 }
 
-/// OpenAPI 3.1 has no words for the messages of a stream, so these are an extension: the schema of `data` by the name of the message.
+/// `OpenAPI` 3.1 has no words for the messages of a stream, so these are an extension: the schema of `data` by the name of the message.
 fn messages(generator: &mut SchemaGenerator) -> Value {
     let event = generator.subschema_for::<EventView>();
     let lagged = generator.subschema_for::<LaggedView>();

@@ -63,15 +63,15 @@ impl Params {
         form: Form,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, ApiError> {
-        self.known.push(Known { name, about, form: form.clone(), default: None });
-        let Some(index) = self.pairs.iter().position(|(given, _)| given == name) else {
-            return Ok(None);
-        };
-        let (_, value) = self.pairs.swap_remove(index);
-        match parse(&value) {
-            Some(parsed) => Ok(Some(parsed)),
-            None => Err(ApiError::BadParameter { name, value: quote(&value), expected: form.to_string() }),
-        }
+        let index = self.pairs.iter().position(|(given, _)| given == name);
+        let given = index.map(|index| self.pairs.swap_remove(index).1);
+        let taken = given.map(|value| {
+            let refused =
+                || ApiError::BadParameter { name, value: quote(&value), expected: form.to_string() };
+            parse(&value).ok_or_else(refused)
+        });
+        self.known.push(Known { name, about, form, default: None });
+        taken.transpose()
     }
 
     /// Says what goes without the parameter that was taken last.

@@ -96,7 +96,7 @@ pub(crate) fn or_null(mut names: Value) -> Value {
 
 /// For an object with keys from this list.
 pub(crate) fn keys(names: Value) -> Value {
-    json!({ "enum": names })
+    Value::Object([("enum".to_owned(), names)].into_iter().collect())
 }
 
 pub(crate) fn kinds() -> Value {

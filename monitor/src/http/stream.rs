@@ -24,14 +24,23 @@ use super::convert::owners::resolved_view;
 use super::error::{ApiError, quote};
 use super::filter::EventFilter;
 use super::query::Params;
+use super::server::{BUFFER_BYTES, SEND_BUFFER_BYTES};
 use super::{AppState, held, stopped};
 use crate::event::Told;
 use crate::publish::Published;
-use crate::publish::history::News;
+use crate::publish::history::{News, STRETCH};
 use crate::view::{EventView, LaggedView};
 
 /// Quiet time after which a comment is sent, so that a dead connection is noticed and no proxy ends an idle one.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// What a reader that has stopped reading may hold on to, in bytes: events and revisions that the history has let go of, a message, the
+/// HTTP library's two buffers, and the kernel's, of which it makes twice as much.
+pub(super) const MOST_HELD: usize =
+    2 * STRETCH * (size_of::<Told>() + TEXT_BYTES) + MESSAGE_BYTES + 2 * BUFFER_BYTES + 2 * SEND_BUFFER_BYTES;
+/// What an event has beside itself: names, and the fields that led to its verdict.
+const TEXT_BYTES: usize = 128;
+/// An event as JSON, with long names.
+const MESSAGE_BYTES: usize = 4 * 1024;
 /// Names of the messages that are an event.
 pub(super) const OF_EVENTS: [&str; 5] = [RESET, OVERFLOW, IDLE_CLOSE, VERDICT, BURST];
 const RESET: &str = "reset";

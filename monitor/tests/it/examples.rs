@@ -32,7 +32,7 @@ use crate::support::{finally, told};
 /// Where examples say the daemon is.
 const EXAMPLE_ADDRESS: &str = "127.0.0.1:9777";
 /// After which a stuck example is given up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// One example.
 #[derive(Debug)]
@@ -50,10 +50,15 @@ fn root() -> &'static Path {
 
 /// Every page of the documentation.
 fn pages() -> Vec<String> {
-    let named = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
-    let docs = fs::read_dir(root().join("docs")).unwrap().map(named).filter(|name| name.ends_with(".md"));
-    let top = fs::read_dir(root()).unwrap().map(named).filter(|name| name.ends_with(".md"));
-    let mut pages: Vec<String> = docs.map(|name| format!("docs/{name}")).chain(top).collect();
+    let mut pages = Vec::new();
+    for directory in ["", "docs/"] {
+        for entry in fs::read_dir(root().join(directory)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if Path::new(&name).extension().is_some_and(|kind| kind == "md") {
+                pages.push(format!("{directory}{name}"));
+            }
+        }
+    }
     pages.sort();
     pages
 }

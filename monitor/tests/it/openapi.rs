@@ -17,6 +17,7 @@ use monitor::snapshot::listening::Listening;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::alerts;
 use crate::document::{DOCUMENT, check_message, operations};
 use crate::history::watching;
 use crate::player::cached;
@@ -24,7 +25,6 @@ use crate::support::{
     Daemon, answer, finally, hooked_snapshot, overflow, provisional, refusal, rejection, request, signals,
     snapshot, told,
 };
-use crate::alerts;
 
 const STREAM: &str = "/api/v1/events/stream";
 const EXPLAIN: &str = "/api/v1/explain";
@@ -153,8 +153,7 @@ async fn every_route_answers_as_described_with_content_and_with_nothing() {
     let (asking, owners, _questions) = Daemon::asking();
     asking.publish([1]);
     owners.answer([(1, answer("nginx", By::File))]);
-    let daemons =
-        [full(), empty(), Daemon::with(snapshot(), signals()), watching(snapshot()), asking];
+    let daemons = [full(), empty(), Daemon::with(snapshot(), signals()), watching(snapshot()), asking];
     for daemon in &daemons {
         for (path, _) in operations().filter(|(path, _)| *path != STREAM && *path != EXPLAIN) {
             // Whether it fits the document is looked at by whoever asks.

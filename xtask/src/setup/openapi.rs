@@ -1,4 +1,4 @@
-//! The judge of the API's document: a validator of OpenAPI from npm, which the lock file of `monitor/tests/openapi` names.
+//! The judge of the API's document: a validator of `OpenAPI` from npm, which the lock file of `monitor/tests/openapi` names.
 
 use std::path::PathBuf;
 
