@@ -1,14 +1,12 @@
 //! `/api/v1/openapi.json`: the document of the API, `OpenAPI` 3.1, from the routes, the readers of their parameters and the views.
 //!
 //! Nothing in it is written twice: a path is the router's, a parameter is what the reader of requests takes, an answer is the type
-//! that is serialized. It is made when it is first asked for. Committed as `docs/openapi.json`.
-
-use std::sync::LazyLock;
+//! that is serialized. It is committed as `docs/openapi.json`, and what is committed is served: a test holds them equal, and what makes
+//! it is not in the daemon.
 
 use axum::extract::Query;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
@@ -28,6 +26,9 @@ const ABOUT: &str = "What a reset-monitor knows of its host: which TCP resets th
     durations are seconds. Names of processes, cgroups and hosts are hostile input. A parameter that is unknown or given twice \
     is refused. Later versions add routes, parameters, keys and words to lists, so a client ignores what it does not know; \
     nothing is taken away or changes its meaning below `/api/v1`.";
+
+/// The document, as it was made when it was committed.
+const COMMITTED: &str = include_str!("../../../docs/openapi.json");
 
 /// What the document says of a route.
 #[derive(Clone, Copy, Debug)]
@@ -59,10 +60,9 @@ pub(super) enum Answer {
 
 /// `/api/v1/openapi.json`.
 pub(super) async fn openapi(Query(pairs): Pairs) -> Result<Response, ApiError> {
-    static TEXT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(document().to_string()));
     Params::read(pairs, query::none)?;
     let kind = HeaderValue::from_static("application/json");
-    Ok(([(header::CONTENT_TYPE, kind)], TEXT.clone()).into_response())
+    Ok(([(header::CONTENT_TYPE, kind)], COMMITTED).into_response())
 }
 
 /// The document.
