@@ -134,9 +134,9 @@ impl AppState {
 /// All routes, with what guards them. Pure: no socket, no task.
 pub fn router(state: AppState) -> Router {
     let settings = Arc::clone(&state.settings);
-    routes::routes()
-        .into_iter()
-        .fold(Router::new(), |router, route| router.route(route.path, route.handler))
+    let mut router = Router::new();
+    routes::routes(&mut router);
+    router
         .fallback(error::unknown_path)
         .method_not_allowed_fallback(error::wrong_method)
         .layer(axum::middleware::from_fn_with_state(settings, guard::guard))

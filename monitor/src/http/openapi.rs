@@ -7,14 +7,15 @@
 use axum::extract::Query;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::api::Pairs;
 use super::error::{ApiError, REFUSALS};
 use super::query::{self, Known, Params};
-use super::routes::routes;
-use super::{schema, stream};
+use super::routes::{List, routes};
+use super::{AppState, schema, stream};
 use crate::view::{ErrorView, EventView, LaggedView};
 
 /// Version of the specification that the document follows: the oldest 3.1, which every reader of 3.1 takes.
@@ -69,15 +70,9 @@ pub(super) async fn openapi(Query(pairs): Pairs) -> Result<Response, ApiError> {
 pub fn document() -> Value {
     let mut generator = schema::generator();
     let error = generator.subschema_for::<ErrorView>();
-    let mut paths = Map::new();
-    let mut refused = Vec::new();
-    for route in routes() {
-        if let Some(operation) = route.operation {
-            refused.extend(operation.refusals);
-            let described = describe(&operation, &mut generator);
-            paths.insert(route.path.to_owned(), json!({ "get": described }));
-        }
-    }
+    let mut described = Described { generator, paths: Map::new(), refused: Vec::new() };
+    routes(&mut described);
+    let Described { generator, paths, refused } = described;
     let responses: Map<String, Value> = REFUSALS
         .into_iter()
         .filter(|(status, _, _)| refused.contains(status))
@@ -100,6 +95,28 @@ pub fn document() -> Value {
         "paths": paths,
         "components": { "responses": responses, "schemas": schema::definitions(generator) },
     })
+}
+
+/// The document's part of the routes, as it grows.
+struct Described {
+    generator: SchemaGenerator,
+    paths: Map<String, Value>,
+    refused: Vec<StatusCode>,
+}
+
+impl List for Described {
+    fn route(
+        &mut self,
+        path: &'static str,
+        _: MethodRouter<AppState>,
+        operation: impl FnOnce() -> Option<Operation>,
+    ) {
+        if let Some(operation) = operation() {
+            self.refused.extend(operation.refusals);
+            let described = describe(&operation, &mut self.generator);
+            self.paths.insert(path.to_owned(), json!({ "get": described }));
+        }
+    }
 }
 
 /// Groups of routes.
