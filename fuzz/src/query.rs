@@ -22,7 +22,7 @@ use monitor_common::peer::Role;
 use crate::choices::{Choices, words};
 use crate::daemon::{ADDRESSES, Answer, Daemon, PORTS};
 
-const ENDPOINTS: [&str; 11] = [
+const ENDPOINTS: [&str; 12] = [
     "/api/v1/events",
     "/api/v1/peers",
     "/api/v1/events/stream",
@@ -34,6 +34,7 @@ const ENDPOINTS: [&str; 11] = [
     "/api/v1/timeouts",
     "/api/v1/history",
     "/api/v1/overview",
+    "/api/v1/openapi.json",
 ];
 const HEADERS: [HeaderName; 5] = [
     header::HOST,

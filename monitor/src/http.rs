@@ -18,6 +18,7 @@
 //! | `/api/v1/signals` | [`crate::view::SignalsView`] |
 //! | `/api/v1/events` | [`crate::view::EventsView`]; `limit`, `after`, `before`, `since`, `until`, `peer`, `port`, `direction`, `cause`, `kind`, `idle_closes` |
 //! | `/api/v1/events/stream` | the same as server-sent events, from `after` or `Last-Event-ID` on |
+//! | `/api/v1/openapi.json` | all of this as `OpenAPI` 3.1, made by what answers |
 //!
 //! Every refusal is a [`crate::view::ErrorView`]. Names of processes and hosts are hostile input: they leave as JSON
 //! strings or escaped text. There is no route that changes anything, and no CORS.
@@ -26,7 +27,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
 use monitor_common::counters::PORTS;
 use tokio::sync::{Semaphore, watch};
 
@@ -37,6 +37,7 @@ use crate::snapshot::Snapshot;
 
 pub mod convert;
 pub mod filter;
+pub mod openapi;
 pub mod schema;
 pub mod server;
 
@@ -53,6 +54,7 @@ mod listeners;
 mod overview;
 mod page;
 mod query;
+mod routes;
 mod rows;
 mod scrape;
 mod stall;
@@ -64,8 +66,12 @@ const PARALLEL_SCRAPES: usize = 40;
 /// Rows of all lists on their way to readers: one answer with every peer and port there can be, or 200 usual ones.
 /// A row is about 1 kB while its answer is written, and a third of it while it is sent.
 const ROWS_ON_THE_WAY: usize = api::MOST_PEERS + PORTS as usize;
-/// Open event streams. Well below the limit of connections, so that streams cannot shut out scrapes.
-const PARALLEL_STREAMS: usize = 64;
+/// Open event streams. Half the limit of connections, so that streams cannot shut out scrapes.
+const PARALLEL_STREAMS: usize = 128;
+/// What all streams together may hold on to, in bytes, should every reader have stopped reading.
+const MOST_HELD_BY_STREAMS: usize = 64 << 20;
+const _: () = assert!(PARALLEL_STREAMS * stream::MOST_HELD <= MOST_HELD_BY_STREAMS, "too many streams");
+const _: () = assert!(2 * PARALLEL_STREAMS <= server::CONNECTIONS, "streams can shut out scrapes");
 /// How long a request waits for a snapshot of now before it takes the latest one.
 const FRESH_WAIT: Duration = Duration::from_secs(2);
 
@@ -129,23 +135,9 @@ impl AppState {
 /// All routes, with what guards them. Pure: no socket, no task.
 pub fn router(state: AppState) -> Router {
     let settings = Arc::clone(&state.settings);
-    Router::new()
-        .route("/", get(page::page))
-        .route("/assets/{*path}", get(page::asset))
-        .route("/metrics", get(scrape::metrics))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/api/v1/status", get(api::status))
-        .route("/api/v1/peers", get(api::peers))
-        .route("/api/v1/listeners", get(listeners::listeners))
-        .route("/api/v1/timeouts", get(timeouts::timeouts))
-        .route("/api/v1/alerts", get(alerts::alerts))
-        .route("/api/v1/explain", get(explain::explain))
-        .route("/api/v1/history", get(history::history))
-        .route("/api/v1/overview", get(overview::overview))
-        .route("/api/v1/signals", get(api::signals))
-        .route("/api/v1/events", get(events::events))
-        .route("/api/v1/events/stream", get(stream::stream))
+    let mut router = Router::new();
+    routes::routes(&mut router);
+    router
         .fallback(error::unknown_path)
         .method_not_allowed_fallback(error::wrong_method)
         .layer(axum::middleware::from_fn_with_state(settings, guard::guard))

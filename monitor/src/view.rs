@@ -125,7 +125,7 @@ pub struct OwnerView {
 /// A reset that was sent or received, a connection that met a full accept queue, or an idle close: what the kernel told, and our
 /// verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(title = "Event")]
+#[schemars(rename = "Event")]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, as JSON has them")]
 pub struct EventView {
     /// Number in the daemon's life, from 1, without gaps. Idle closes are numbered, too.
@@ -230,7 +230,8 @@ pub struct EventView {
 }
 
 /// `/api/v1/events`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Events")]
 pub struct EventsView {
     /// Oldest first.
     pub events: Vec<EventView>,
@@ -243,15 +244,18 @@ pub struct EventsView {
     /// Id of the oldest event that is kept; `null` before the first one.
     pub oldest: Option<u64>,
     /// When that was.
+    #[schemars(extend("format" = "date-time"))]
     pub oldest_time: Option<String>,
     /// Id of the newest event.
     pub newest: Option<u64>,
     /// When the daemon attached: nothing is known from before, and ids count from there.
+    #[schemars(extend("format" = "date-time"))]
     pub started: String,
 }
 
 /// Counts of a peer or of a sum.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Counts")]
 pub struct CountsView {
     /// Connections that became established.
     pub opened: u64,
@@ -272,13 +276,15 @@ pub struct CountsView {
 }
 
 /// One peer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Peer")]
 pub struct PeerView {
     /// Address, network, `other` or `retired`.
     pub peer: String,
     /// Service port; `null` for `other` and `retired`.
     pub port: Option<u16>,
     /// `client` or `server`.
+    #[schemars(extend("enum" = schema::roles()))]
     pub role: String,
     /// Namespace; `null` for `other` and `retired`.
     pub netns: Option<u32>,
@@ -288,8 +294,10 @@ pub struct PeerView {
     /// `reset / closed`; `null` before the first close.
     pub reset_ratio: Option<f64>,
     /// Sent resets by cause; causes without any are left out.
+    #[schemars(extend("propertyNames" = schema::keys(schema::counted_causes())))]
     pub causes_sent: BTreeMap<String, u64>,
     /// Received resets by cause.
+    #[schemars(extend("propertyNames" = schema::keys(schema::counted_causes())))]
     pub causes_received: BTreeMap<String, u64>,
     /// Connections that are open now; `null` where that is not looked at, and for networks and `retired`, whose are with `other`.
     pub open: Option<u64>,
@@ -298,7 +306,8 @@ pub struct PeerView {
 }
 
 /// Refusals, strays and rejections of a local port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Port")]
 pub struct PortView {
     /// The port; `null` for the rest.
     pub port: Option<u16>,
@@ -313,10 +322,13 @@ pub struct PortView {
     pub reject_sent: Option<u64>,
 }
 
-/// `/api/v1/peers`. The server writes peers one by one instead of collecting them first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// `/api/v1/peers`.
+// `P`: the server writes peers one by one instead of collecting them first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Peers")]
 pub struct PeersView<P = Vec<PeerView>> {
     /// When the counters were read.
+    #[schemars(extend("format" = "date-time"))]
     pub time: String,
     /// Peers, most resets first; `other` and `retired` among them.
     pub peers: P,
@@ -331,7 +343,8 @@ pub struct PeersView<P = Vec<PeerView>> {
 }
 
 /// Ours against the kernel's `OutRsts` and `ListenOverflows`, per namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Namespace")]
 pub struct NamespaceView {
     /// Inode number.
     pub netns: u32,
@@ -356,7 +369,8 @@ pub struct NamespaceView {
 }
 
 /// The account of one kind of story.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Story")]
 pub struct StoryView {
     /// Should have a story.
     pub seen: u64,
@@ -371,7 +385,8 @@ pub struct StoryView {
 }
 
 /// How full a bounded thing is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Fill")]
 pub struct FillView {
     /// Used entries; `null` where the kernel does not tell.
     pub used: Option<u64>,
@@ -380,13 +395,15 @@ pub struct FillView {
 }
 
 /// `/api/v1/status`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Status")]
 pub struct StatusView {
     /// Version of the daemon.
     pub version: String,
     /// Release of the running kernel.
     pub kernel: String,
     /// When it attached.
+    #[schemars(extend("format" = "date-time"))]
     pub started: String,
     /// Seconds since.
     pub uptime_seconds: f64,
@@ -411,6 +428,7 @@ pub struct StatusView {
     /// Per namespace.
     pub namespaces: Vec<NamespaceView>,
     /// Per kind.
+    #[schemars(extend("propertyNames" = schema::keys(schema::kinds())))]
     pub stories: BTreeMap<String, StoryView>,
     /// Records not understood.
     pub undecodable: u64,
@@ -427,13 +445,15 @@ pub struct StatusView {
 }
 
 /// A signal, its hook, and how well it is served.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Signal")]
 pub struct SignalView {
     /// Name.
     pub signal: String,
     /// Hook, or `none`.
     pub hook: String,
     /// `works`, `degraded` or `missing`.
+    #[schemars(extend("enum" = schema::statuses()))]
     pub status: String,
     /// Why it is not better.
     pub why: Option<String>,
@@ -442,7 +462,8 @@ pub struct SignalView {
 }
 
 /// `/api/v1/signals`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Signals")]
 pub struct SignalsView {
     /// Release of the running kernel.
     pub kernel: String,
@@ -451,14 +472,16 @@ pub struct SignalsView {
 }
 
 /// Body of every error answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Error")]
 pub struct ErrorView {
     /// What was wrong, and with what.
     pub error: String,
 }
 
 /// The event `lagged` of `/api/v1/events/stream`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Lagged")]
 pub struct LaggedView {
     /// Events before the next one, of any kind, that this reader will not get.
     pub missed: u64,

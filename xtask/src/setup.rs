@@ -11,6 +11,8 @@ mod emulator;
 mod guest;
 mod kernels;
 mod linker;
+mod npm;
+mod openapi;
 mod rustc;
 mod tools;
 
@@ -40,6 +42,7 @@ pub(crate) fn run(tests: bool) -> Result<()> {
     if tests {
         step(&format!("setup: test programs are ready: {}", tools()?.name()));
         step(&format!("setup: the browser of the page's tests is ready: {}", browser()?.display()));
+        step(&format!("setup: the validator of the API's document is ready: {}", openapi()?.display()));
     }
     Ok(())
 }
@@ -80,6 +83,11 @@ pub(crate) fn tools() -> Result<Tools> {
 /// The browser that looks at the page, fetched if need be. Its tests know where it is.
 pub(crate) fn browser() -> Result<PathBuf> {
     browser::find_or_fetch(&Cache::open()?)
+}
+
+/// What judges the document of the API, fetched if need be. Its test knows where it is.
+pub(crate) fn openapi() -> Result<PathBuf> {
+    openapi::find_or_fetch(&Cache::open()?)
 }
 
 /// Makes the tools that `bench` compares with visible to a child process, as far as they are there or can be fetched.

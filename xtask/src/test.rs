@@ -24,6 +24,7 @@ pub(crate) const OPTIONAL: [&str; 2] = ["native-histograms", "otlp"];
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let tools = setup::tools()?;
     setup::browser()?;
+    setup::openapi()?;
 
     // What a developer gets who has no compiler for BPF: the daemon without its kernel programs.
     let mut unprivileged = test(None, args, &[]);

@@ -14,12 +14,15 @@ use crate::alerts::book::MOST_ROWS;
 /// Alerts in an answer, when not asked otherwise.
 const ROWS: usize = 1_000;
 
+/// How many alerts are wanted, and which.
+pub(super) fn read(params: &mut Params) -> Result<(usize, AlertFilter), ApiError> {
+    let limit = params.number_or("limit", "At most so many alerts.", [1, MOST_ROWS], ROWS)?;
+    Ok((limit, AlertFilter::from_params(params)?))
+}
+
 /// `/api/v1/alerts`.
 pub(super) async fn alerts(State(state): State<AppState>, Query(pairs): Pairs) -> Result<Response, ApiError> {
-    let mut params = Params::new(pairs)?;
-    let limit = params.number("limit", 1, MOST_ROWS)?.unwrap_or(ROWS);
-    let filter = AlertFilter::from_params(&mut params)?;
-    params.finish()?;
+    let (limit, filter) = Params::read(pairs, read)?;
 
     let report = state.published.alerts();
     let chosen = filter.select(&report.rows);

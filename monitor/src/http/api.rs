@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::error::ApiError;
 use super::filter::PeerFilter;
-use super::query::Params;
+use super::query::{self, Params};
 use super::{AppState, convert, held, rows};
 use crate::counts::PortCounts;
 use crate::snapshot::PeerRow;
@@ -31,7 +31,7 @@ pub(super) async fn status(
     State(state): State<AppState>,
     Query(pairs): Pairs,
 ) -> Result<Json<StatusView>, ApiError> {
-    Params::new(pairs)?.finish()?;
+    Params::read(pairs, query::none)?;
     Ok(Json(convert::status_view(&*state.fresh().await, &state.settings)))
 }
 
@@ -40,17 +40,34 @@ pub(super) async fn signals(
     State(state): State<AppState>,
     Query(pairs): Pairs,
 ) -> Result<Json<SignalsView>, ApiError> {
-    Params::new(pairs)?.finish()?;
+    Params::read(pairs, query::none)?;
     Ok(Json(convert::signals_view(&state.published.signals(), &state.settings.kernel)))
+}
+
+/// What of `/api/v1/peers` is wanted.
+pub(super) struct Wanted {
+    limit: usize,
+    offset: usize,
+    filter: PeerFilter,
+}
+
+impl Wanted {
+    pub(super) fn read(params: &mut Params) -> Result<Self, ApiError> {
+        let limit = params.number_or(
+            "limit",
+            "At most so many peers, and so many ports besides the sum of the rest.",
+            [1, MOST_PEERS],
+            PEERS,
+        )?;
+        let offset =
+            params.number_or("offset", "So many matching peers are left out first.", [0, usize::MAX], 0)?;
+        Ok(Self { limit, offset, filter: PeerFilter::from_params(params)? })
+    }
 }
 
 /// `/api/v1/peers`.
 pub(super) async fn peers(State(state): State<AppState>, Query(pairs): Pairs) -> Result<Response, ApiError> {
-    let mut params = Params::new(pairs)?;
-    let limit = params.number("limit", 1, MOST_PEERS)?.unwrap_or(PEERS);
-    let offset = params.number("offset", 0, usize::MAX)?.unwrap_or(0);
-    let filter = PeerFilter::from_params(&mut params)?;
-    params.finish()?;
+    let Wanted { limit, offset, filter } = Params::read(pairs, Wanted::read)?;
 
     let snapshot = state.fresh_with_peers().await;
     let rows = snapshot.peers.as_ref().ok_or(ApiError::Busy { what: "requests for fresh counts" })?;

@@ -9,6 +9,30 @@ use crate::view::ErrorView;
 /// Longest piece of a request that is repeated in an answer, in characters.
 const LONGEST_QUOTE: usize = 100;
 
+/// Every status of a refusal, its name in the document of the API, and when it is given.
+pub(super) const REFUSALS: [(StatusCode, &str, &str); 8] = [
+    (
+        StatusCode::BAD_REQUEST,
+        "BadRequest",
+        "A parameter is unknown, given twice or has a value that is not possible.",
+    ),
+    (StatusCode::FORBIDDEN, "ForeignOrigin", "A browser asks for a page of another site."),
+    (StatusCode::NOT_FOUND, "NotFound", "Nothing is there, or nothing is known of the peer."),
+    (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "Another method than GET and HEAD."),
+    (StatusCode::PAYLOAD_TOO_LARGE, "Body", "The request has a body."),
+    (
+        StatusCode::MISDIRECTED_REQUEST,
+        "ForeignHost",
+        "The host that is asked for is not one of `--allowed-host`, nor localhost, nor an IP address.",
+    ),
+    (
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "InternalError",
+        "A failure of the daemon's own; its log has the details.",
+    ),
+    (StatusCode::SERVICE_UNAVAILABLE, "Unavailable", "Too many requests of this kind at once, or not ready."),
+];
+
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {

@@ -22,14 +22,28 @@ use crate::view::EventsView;
 /// Events in an answer, when not asked otherwise.
 const EVENTS: usize = 100;
 
+/// What of `/api/v1/events` is wanted.
+pub(super) struct Wanted {
+    limit: usize,
+    after: Option<u64>,
+    before: Option<u64>,
+    filter: EventFilter,
+}
+
+impl Wanted {
+    pub(super) fn read(params: &mut Params) -> Result<Self, ApiError> {
+        let limit = params.number_or("limit", "At most so many events.", [1, HISTORY], EVENTS)?;
+        let after = "The first ones after the event with this id; 0 begins with the oldest that is kept.";
+        let after = params.number("after", after, 0, u64::MAX)?;
+        let before = "Up to the event before this id: the last ones, or with `after` those in between.";
+        let before = params.number("before", before, 1, u64::MAX)?;
+        Ok(Self { limit, after, before, filter: EventFilter::from_params(params)? })
+    }
+}
+
 /// `/api/v1/events`: the last ones, or those before `before`; with `after` the first ones after it.
 pub(super) async fn events(State(state): State<AppState>, Query(pairs): Pairs) -> Result<Response, ApiError> {
-    let mut params = Params::new(pairs)?;
-    let limit = params.number("limit", 1, HISTORY)?.unwrap_or(EVENTS);
-    let after = params.number("after", 0, u64::MAX)?;
-    let before = params.number("before", 1, u64::MAX)?;
-    let filter = EventFilter::from_params(&mut params)?;
-    params.finish()?;
+    let Wanted { limit, after, before, filter } = Params::read(pairs, Wanted::read)?;
 
     let page = match after {
         Some(after) => forwards(&state.published, &filter, after, before, limit),

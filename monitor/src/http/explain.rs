@@ -24,15 +24,18 @@ const MOST_DIAGNOSES: usize = 100;
 /// A diagnosis in rows of lists, by its size.
 const ROWS_EACH: usize = 30;
 
+/// How many diagnoses are wanted, and of whom.
+pub(super) fn read(params: &mut Params) -> Result<(usize, PeerFilter), ApiError> {
+    let limit = params.number_or("limit", "At most so many diagnoses.", [1, MOST_DIAGNOSES], DIAGNOSES)?;
+    Ok((limit, PeerFilter::one_from_params(params)?))
+}
+
 /// `/api/v1/explain`.
 pub(super) async fn explain(
     State(state): State<AppState>,
     Query(pairs): Pairs,
 ) -> Result<Response, ApiError> {
-    let mut params = Params::new(pairs)?;
-    let limit = params.number("limit", 1, MOST_DIAGNOSES)?.unwrap_or(DIAGNOSES);
-    let filter = PeerFilter::one_from_params(&mut params)?;
-    params.finish()?;
+    let (limit, filter) = Params::read(pairs, read)?;
     if filter.peer.is_none() && filter.port.is_none() {
         return Err(ApiError::NoTarget);
     }

@@ -10,6 +10,7 @@ use self::order::Order;
 use self::pattern::PeerPattern;
 use self::text::Text;
 use super::error::ApiError;
+use super::query::form::Form;
 use super::query::{Params, parse_address};
 use crate::cause::Cause;
 use crate::event::{Direction, Told, role_name};
@@ -45,8 +46,10 @@ pub struct EventFilter {
     pub until: Option<Timestamp>,
 }
 
-/// What `since` and `until` take.
-const TIME: &str = "a time such as 2026-01-31T12:00:00Z";
+/// What parameters are for that several routes take.
+pub(super) const WHO: &str = "Peers by what is shown for them; a network has all addresses in it.";
+pub(super) const SERVICE_PORT: &str = "Service port: the peer's as client, ours as server.";
+pub(super) const ROLE: &str = "Our role: `client` if we connected, `server` if we accepted.";
 
 /// What of an event filters look at.
 struct Subject<'a> {
@@ -61,18 +64,22 @@ struct Subject<'a> {
 
 impl EventFilter {
     pub(super) fn from_params(params: &mut Params) -> Result<Self, ApiError> {
+        let address =
+            Form::Text { words: "an address or a network such as 10.0.0.0/24", example: "10.0.0.0/24" };
+        let directions = Form::word([Direction::Sent, Direction::Received].map(Direction::name));
+        let causes = Form::word(Cause::ALL.map(Cause::name));
+        let kinds = Form::word(Kind::ALL.map(Kind::name));
+        let idle_closes = "Idle closes, too, which are no resets. A `kind` that is one implies it.";
         Ok(Self {
             peer: params
-                .take("peer", "an address or a network such as 10.0.0.0/24", |text| text.parse().ok())?,
-            port: params.number("port", 0, u16::MAX)?,
-            direction: params.take("direction", "sent or received", direction_from_name)?,
-            cause: params.take("cause", &one_of(Cause::ALL.map(Cause::name)), Cause::from_name)?,
-            kind: params.take("kind", &one_of(Kind::ALL.map(Kind::name)), kind_from_name)?,
-            idle_closes: params
-                .take("idle_closes", "true or false", |text| text.parse().ok())?
-                .unwrap_or_default(),
-            since: params.take("since", TIME, |text| text.parse().ok())?,
-            until: params.take("until", TIME, |text| text.parse().ok())?,
+                .take("peer", "Address or network of the other end.", address, |text| text.parse().ok())?,
+            port: params.number("port", "Port of either end.", 0, u16::MAX)?,
+            direction: params.take("direction", "Who sent.", directions, direction_from_name)?,
+            cause: params.take("cause", "Our verdict.", causes, Cause::from_name)?,
+            kind: params.take("kind", "What happened.", kinds, kind_from_name)?,
+            idle_closes: params.flag("idle_closes", idle_closes)?,
+            since: params.take("since", "Not before this moment.", Form::Time, |text| text.parse().ok())?,
+            until: params.take("until", "Before this moment.", Form::Time, |text| text.parse().ok())?,
         })
     }
 
@@ -260,21 +267,25 @@ pub struct PeerFilter {
 impl PeerFilter {
     pub(super) fn from_params(params: &mut Params) -> Result<Self, ApiError> {
         let named = |name: &str| PeerSort::ALL.into_iter().find(|sort| sort.name() == name);
-        let sort = params.take("sort", &one_of(PeerSort::ALL.map(PeerSort::name)), named)?;
-        let order = params.take("order", &one_of(Order::ALL.map(Order::name)), |name| {
+        let sorts = Form::word(PeerSort::ALL.map(PeerSort::name));
+        let sort = params.take("sort", "By which column they are in order.", sorts, named)?;
+        params.by_default(PeerSort::default().name());
+        let order = "Which way round. Without it counts come from the largest down, names by the alphabet.";
+        let order = params.take("order", order, Form::word(Order::ALL.map(Order::name)), |name| {
             Order::ALL.into_iter().find(|order| order.name() == name)
         })?;
-        let text = params.take("text", Text::EXPECTED, |text| text.parse().ok())?;
+        let text = "A part of the peer's address or network, port, role or main cause.";
+        let text = params.take("text", text, Text::FORM, |text| text.parse().ok())?;
         Ok(Self { text, sort: sort.unwrap_or_default(), order, ..Self::one_from_params(params)? })
     }
 
     /// The same without an order, for one who is asked about by name.
     pub(super) fn one_from_params(params: &mut Params) -> Result<Self, ApiError> {
         Ok(Self {
-            peer: params.take("peer", PeerPattern::EXPECTED, |text| text.parse().ok())?,
-            port: params.number("port", 0, u16::MAX)?,
-            role: params.take("role", "client or server", role_from_name)?,
-            netns: params.number("netns", 0, u32::MAX)?,
+            peer: params.take("peer", WHO, PeerPattern::FORM, |text| text.parse().ok())?,
+            port: params.number("port", SERVICE_PORT, 0, u16::MAX)?,
+            role: params.take("role", ROLE, role_form(), role_from_name)?,
+            netns: params.number("netns", "Inode number of the network namespace.", 0, u32::MAX)?,
             ..Self::default()
         })
     }
@@ -348,13 +359,13 @@ pub fn role_from_name(name: &str) -> Option<Role> {
     [Role::Client, Role::Server].into_iter().find(|role| role_name(*role) == name)
 }
 
+pub(super) fn role_form() -> Form {
+    Form::word([Role::Client, Role::Server].map(role_name))
+}
+
 /// A time as JSON shows it, to the microsecond: what was shown can be asked for.
 fn shown(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
-}
-
-fn one_of<const N: usize>(names: [&str; N]) -> String {
-    format!("one of {}", names.join(", "))
 }
 
 fn append(query: &mut String, name: &str, value: Option<impl std::fmt::Display>) {

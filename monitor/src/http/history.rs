@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Query, State};
 use axum::response::Response;
+use monitor_common::peer::Role;
 
 use super::api::Pairs;
 use super::convert::history::{Past, history_view};
 use super::error::ApiError;
 use super::filter::pattern::PeerPattern;
-use super::filter::role_from_name;
 use super::query::Params;
-use super::{AppState, held};
+use super::query::form::Form;
+use super::{AppState, filter, held};
 use crate::snapshot::{IdleHistogram, PeerLabel, Scope, Snapshot};
 use crate::trend::{Key, Resolution, Trend};
 
@@ -23,18 +24,35 @@ const MOST: usize = 200;
 /// A peer in rows of lists, by its size: some nine lists of up to 360 numbers.
 const ROWS_EACH: usize = 20;
 
+/// What of `/api/v1/history` is wanted.
+pub(super) struct Wanted {
+    limit: usize,
+    resolution: Resolution,
+    peer: Option<PeerPattern>,
+    port: Option<u16>,
+    role: Option<Role>,
+}
+
+impl Wanted {
+    pub(super) fn read(params: &mut Params) -> Result<Self, ApiError> {
+        let limit = params.number_or("limit", "At most so many peers.", [0, MOST], PEERS)?;
+        let steps = Resolution::ALL.map(|resolution| resolution.step().as_secs());
+        let step = "Length of an interval: 10 s over half an hour, 60 s over 6 hours, 300 s over a day.";
+        let given = params.take("step", step, Form::Seconds(steps.to_vec()), resolution)?;
+        params.by_default(Resolution::default().step().as_secs());
+        let peer = params.take("peer", filter::WHO, PeerPattern::FORM, |text| text.parse().ok())?;
+        let port = params.number("port", filter::SERVICE_PORT, 0, u16::MAX)?;
+        let role = params.take("role", filter::ROLE, filter::role_form(), filter::role_from_name)?;
+        Ok(Self { limit, resolution: given.unwrap_or_default(), peer, port, role })
+    }
+}
+
 /// `/api/v1/history`.
 pub(super) async fn history(
     State(state): State<AppState>,
     Query(pairs): Pairs,
 ) -> Result<Response, ApiError> {
-    let mut params = Params::new(pairs)?;
-    let limit = params.number("limit", 0, MOST)?.unwrap_or(PEERS);
-    let resolution = params.take("step", "10, 60 or 300 (seconds)", resolution)?.unwrap_or_default();
-    let peer = params.take("peer", PeerPattern::EXPECTED, |text| text.parse::<PeerPattern>().ok())?;
-    let port = params.number("port", 0, u16::MAX)?;
-    let role = params.take("role", "client or server", role_from_name)?;
-    params.finish()?;
+    let Wanted { limit, resolution, peer, port, role } = Params::read(pairs, Wanted::read)?;
 
     let places = held::places(&state.rows, (1 + limit) * ROWS_EACH, "histories")?;
     let snapshot = state.fresh().await;

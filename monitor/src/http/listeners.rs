@@ -14,15 +14,18 @@ use crate::kernel::sock_diag::MOST_SOCKETS;
 /// Sockets in an answer, when not asked otherwise.
 const SOCKETS: usize = 1_000;
 
+/// How many sockets are wanted, and which.
+pub(super) fn read(params: &mut Params) -> Result<(usize, ListenerFilter), ApiError> {
+    let limit = params.number_or("limit", "At most so many sockets.", [1, MOST_SOCKETS], SOCKETS)?;
+    Ok((limit, ListenerFilter::from_params(params)?))
+}
+
 /// `/api/v1/listeners`.
 pub(super) async fn listeners(
     State(state): State<AppState>,
     Query(pairs): Pairs,
 ) -> Result<Response, ApiError> {
-    let mut params = Params::new(pairs)?;
-    let limit = params.number("limit", 1, MOST_SOCKETS)?.unwrap_or(SOCKETS);
-    let filter = ListenerFilter::from_params(&mut params)?;
-    params.finish()?;
+    let (limit, filter) = Params::read(pairs, read)?;
 
     let snapshot = state.fresh().await;
     let view = listeners_view(&snapshot, &filter, limit);

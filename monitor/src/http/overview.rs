@@ -13,7 +13,7 @@ use super::convert::owners::whose;
 use super::error::ApiError;
 use super::filter::PeerFilter;
 use super::filter::pattern::PeerPattern;
-use super::query::Params;
+use super::query::{self, Params};
 use super::{AppState, held};
 use crate::alerts::book::State as AlertState;
 use crate::diagnosis::{Host, diagnose, select};
@@ -33,7 +33,7 @@ pub(super) async fn overview(
     State(state): State<AppState>,
     Query(pairs): Pairs,
 ) -> Result<Response, ApiError> {
-    Params::new(pairs)?.finish()?;
+    Params::read(pairs, query::none)?;
     let places = held::places(&state.rows, ROWS, "overviews")?;
     let snapshot = state.fresh().await;
     let report = state.published.alerts();

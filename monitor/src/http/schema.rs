@@ -1,6 +1,7 @@
-//! The JSON Schemas of an event and of the history, from the types of [`crate::view`] and the closed lists behind their strings.
+//! JSON Schemas of the API, from the types of [`crate::view`] and the closed lists behind their strings.
 //!
-//! Committed as `docs/schema/*.schema.json`, so that others can validate without building anything. Not served.
+//! Those of an event and of the history are committed as `docs/schema/*.schema.json`, for users who need no more; all are parts of
+//! the document that [`super::openapi`] makes.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -9,14 +10,21 @@ use monitor_common::peer::{Ended, Role, Side};
 use monitor_common::record::Stage;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform as _};
-use schemars::{JsonSchema, Schema};
-use serde_json::{Value, json};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
 
 use super::convert::{ended_name, family_name, shutdown_name, side_name};
+use crate::advice::settings::Side as SettingSide;
+use crate::alerts::book::State as AlertState;
+use crate::alerts::catalog::{Alert, Severity};
 use crate::cause::Cause;
+use crate::diagnosis::Finding;
 use crate::event::{Counted, Direction, role_name};
 use crate::idle::Basis;
 use crate::owners::By;
+use crate::snapshot::SignalStatus;
+use crate::summary::State as OverviewState;
+use crate::timeouts::alignment::Verdict as Alignment;
 use crate::verdict::{AppSaw, Confidence, Fact};
 use crate::view::EventView;
 use crate::view::history::HistoryView;
@@ -32,11 +40,36 @@ pub fn history_schema() -> Value {
 }
 
 fn schema_of<T: JsonSchema>() -> Value {
-    let settings = SchemaSettings::draft2020_12().for_serialize();
-    let mut schema = settings.into_generator().into_root_schema_for::<T>();
-    RecursiveTransform(close).transform(&mut schema);
-    RecursiveTransform(join_lines).transform(&mut schema);
+    let mut schema = settings().into_generator().into_root_schema_for::<T>();
+    refine(&mut schema);
     schema.to_value()
+}
+
+/// Makes schemas that refer to each other within a document of the API, whose dialect this draft is.
+pub(super) fn generator() -> SchemaGenerator {
+    settings()
+        .with(|settings| "/components/schemas".clone_into(settings.definitions_path.to_mut()))
+        .into_generator()
+}
+
+/// All that were referred to, by name.
+pub(super) fn definitions(mut generator: SchemaGenerator) -> Map<String, Value> {
+    let mut definitions = generator.take_definitions(true);
+    for definition in definitions.values_mut() {
+        if let Ok(schema) = definition.try_into() {
+            refine(schema);
+        }
+    }
+    definitions
+}
+
+fn settings() -> SchemaSettings {
+    SchemaSettings::draft2020_12().for_serialize()
+}
+
+fn refine(schema: &mut Schema) {
+    RecursiveTransform(close).transform(schema);
+    RecursiveTransform(join_lines).transform(schema);
 }
 
 /// No other keys than those described.
@@ -59,6 +92,11 @@ pub(crate) fn or_null(mut names: Value) -> Value {
         names.push(Value::Null);
     }
     names
+}
+
+/// For an object with keys from this list.
+pub(crate) fn keys(names: Value) -> Value {
+    Value::Object([("enum".to_owned(), names)].into_iter().collect())
 }
 
 pub(crate) fn kinds() -> Value {
@@ -85,6 +123,42 @@ pub(crate) fn causes() -> Value {
     // What has a story is never without a verdict: only counts are.
     let told = Cause::ALL.into_iter().filter(|cause| *cause != Cause::Unclassified);
     told.map(Cause::name).collect()
+}
+
+pub(crate) fn counted_causes() -> Value {
+    json!(Cause::ALL.map(Cause::name))
+}
+
+pub(crate) fn alerts() -> Value {
+    json!(Alert::ALL.map(Alert::name))
+}
+
+pub(crate) fn alert_states() -> Value {
+    json!(AlertState::ALL.map(AlertState::name))
+}
+
+pub(crate) fn severities() -> Value {
+    json!([Severity::Critical, Severity::Warning].map(Severity::name))
+}
+
+pub(crate) fn statuses() -> Value {
+    json!([SignalStatus::Works, SignalStatus::Degraded, SignalStatus::Missing].map(SignalStatus::name))
+}
+
+pub(crate) fn findings() -> Value {
+    json!(Finding::ALL.map(Finding::name))
+}
+
+pub(crate) fn setting_sides() -> Value {
+    json!([SettingSide::Client, SettingSide::Server, SettingSide::Path].map(SettingSide::name))
+}
+
+pub(crate) fn overview_states() -> Value {
+    json!([OverviewState::Quiet, OverviewState::Attention, OverviewState::Wrong].map(OverviewState::name))
+}
+
+pub(crate) fn alignments() -> Value {
+    json!(Alignment::ALL.map(Alignment::name))
 }
 
 pub(crate) fn confidences() -> Value {

@@ -23,11 +23,13 @@ use tower::ServiceExt;
 use super::stall::Stall;
 use super::stopped;
 
+/// Connections at a time.
+pub(super) const CONNECTIONS: usize = 256;
 /// Read buffer of a connection; a request line and headers have to fit.
-const BUFFER_BYTES: usize = 16 * 1024;
+pub(super) const BUFFER_BYTES: usize = 16 * 1024;
 /// Send buffer of a connection, which the kernel doubles for its own bookkeeping: what a reader that has stopped reading can
 /// make it hold. Left to itself it would grow to megabytes (`tcp_wmem`). Enough for 1 MB/s over 100 ms.
-const SEND_BUFFER_BYTES: usize = 128 * 1024;
+pub(super) const SEND_BUFFER_BYTES: usize = 128 * 1024;
 /// Wait after a failed accept. The usual reason is that no file descriptor is free, which passes.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -47,7 +49,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 256,
+            connections: CONNECTIONS,
             header: Duration::from_secs(5),
             write_stall: Duration::from_secs(30),
             goodbye: Duration::from_secs(1),

@@ -24,16 +24,40 @@ use super::convert::owners::resolved_view;
 use super::error::{ApiError, quote};
 use super::filter::EventFilter;
 use super::query::Params;
+use super::server::{BUFFER_BYTES, SEND_BUFFER_BYTES};
 use super::{AppState, held, stopped};
 use crate::event::Told;
 use crate::publish::Published;
-use crate::publish::history::News;
+use crate::publish::history::{News, STRETCH};
 use crate::view::{EventView, LaggedView};
 
 /// Quiet time after which a comment is sent, so that a dead connection is noticed and no proxy ends an idle one.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// What a reader that has stopped reading may hold on to, in bytes: events and revisions that the history has let go of, a message, the
+/// HTTP library's two buffers, and the kernel's, of which it makes twice as much.
+pub(super) const MOST_HELD: usize =
+    2 * STRETCH * (size_of::<Told>() + TEXT_BYTES) + MESSAGE_BYTES + 2 * BUFFER_BYTES + 2 * SEND_BUFFER_BYTES;
+/// What an event has beside itself: names, and the fields that led to its verdict.
+const TEXT_BYTES: usize = 128;
+/// An event as JSON, with long names.
+const MESSAGE_BYTES: usize = 4 * 1024;
+/// Names of the messages that are an event.
+pub(super) const OF_EVENTS: [&str; 5] = [RESET, OVERFLOW, IDLE_CLOSE, VERDICT, BURST];
+const RESET: &str = "reset";
+const OVERFLOW: &str = "listen_overflow";
+const IDLE_CLOSE: &str = "idle_close";
+const VERDICT: &str = "verdict";
+const BURST: &str = "burst";
+/// Name of the message that tells of a gap.
+pub(super) const LAGGED: &str = "lagged";
 /// Does nothing in a reader.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+
+/// From where on events are wanted, and which.
+pub(super) fn read(params: &mut Params) -> Result<(Option<u64>, EventFilter), ApiError> {
+    let after = "Begins after the event with this id; 0 with the oldest that is kept. Without it, with what happens next.";
+    Ok((params.number("after", after, 0, u64::MAX)?, EventFilter::from_params(params)?))
+}
 
 /// `/api/v1/events/stream`.
 pub(super) async fn stream(
@@ -41,10 +65,7 @@ pub(super) async fn stream(
     headers: HeaderMap,
     Query(pairs): Pairs,
 ) -> Result<Response, ApiError> {
-    let mut params = Params::new(pairs)?;
-    let after = params.number("after", 0, u64::MAX)?;
-    let filter = EventFilter::from_params(&mut params)?;
-    params.finish()?;
+    let (after, filter) = Params::read(pairs, read)?;
     // A browser that reconnects repeats the URL and adds the header, so the header is the newer of the two.
     let after = last_event_id(&headers)?.or(after);
     let place = held::places(&state.streams, 1, "event streams")?;
@@ -162,7 +183,7 @@ impl Reader {
             if missed > 0 {
                 self.last += missed;
                 self.pending.push_front(told);
-                return Some(message(None, "lagged", &LaggedView { missed }));
+                return Some(message(None, LAGGED, &LaggedView { missed }));
             }
             let matches = self.filter.matches(&told);
             if matches && self.published.is_early(&told) {
@@ -189,7 +210,7 @@ impl Reader {
             // An event that was not sent yet is sent as it is now. One that does not match any more was sent when it did.
             let sent = self.first <= told.id && told.id <= self.last;
             if sent && (self.filter.matches(&told) || self.filter.matches_as(&told, revision.was)) {
-                self.revised.push_back((if revision.in_burst { "burst" } else { "verdict" }, told));
+                self.revised.push_back((if revision.in_burst { BURST } else { VERDICT }, told));
             }
         }
         self.pending.extend(events);
@@ -200,15 +221,15 @@ impl Reader {
 /// What is no reset has a name of its own.
 const fn name(kind: Kind) -> &'static str {
     match kind {
-        Kind::IdleCloseSent | Kind::IdleCloseReceived => "idle_close",
-        Kind::ListenOverflow => "listen_overflow",
+        Kind::IdleCloseSent | Kind::IdleCloseReceived => IDLE_CLOSE,
+        Kind::ListenOverflow => OVERFLOW,
         Kind::ResetSent
         | Kind::ResetReceived
         | Kind::RefusedSent
         | Kind::RefusedReceived
         | Kind::StraySent
         | Kind::StrayReceived
-        | Kind::RejectSent => "reset",
+        | Kind::RejectSent => RESET,
     }
 }
 

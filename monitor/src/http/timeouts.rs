@@ -16,16 +16,28 @@ use crate::timeouts::chain::{MOST_HOPS, chains};
 /// Rows in an answer, when not asked otherwise.
 const ROWS: usize = 1_000;
 
+/// What of `/api/v1/timeouts` is wanted.
+pub(super) struct Wanted {
+    limit: usize,
+    known: bool,
+    filter: PeerFilter,
+}
+
+impl Wanted {
+    pub(super) fn read(params: &mut Params) -> Result<Self, ApiError> {
+        let limit =
+            params.number_or("limit", "At most so many pairs, and so many chains.", [1, MOST_ROWS], ROWS)?;
+        let known = params.flag("known", "Leaves out pairs of which not enough was seen.")?;
+        Ok(Self { limit, known, filter: PeerFilter::one_from_params(params)? })
+    }
+}
+
 /// `/api/v1/timeouts`.
 pub(super) async fn timeouts(
     State(state): State<AppState>,
     Query(pairs): Pairs,
 ) -> Result<Response, ApiError> {
-    let mut params = Params::new(pairs)?;
-    let limit = params.number("limit", 1, MOST_ROWS)?.unwrap_or(ROWS);
-    let known = params.take("known", "true or false", |text| text.parse::<bool>().ok())?.unwrap_or_default();
-    let filter = PeerFilter::one_from_params(&mut params)?;
-    params.finish()?;
+    let Wanted { limit, known, filter } = Params::read(pairs, Wanted::read)?;
 
     let snapshot = state.fresh_with_peers().await;
     let rows = snapshot.timeouts.as_ref().ok_or(ApiError::Busy { what: "requests for fresh counts" })?;

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::http::schema;
+
 /// `/api/v1/alerts`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Alerts")]
 pub struct AlertsView {
     /// When alerts were evaluated last; `null` before the first time.
+    #[schemars(extend("format" = "date-time"))]
     pub evaluated: Option<String>,
     /// Seconds from one evaluation to the next.
     pub every_seconds: f64,
@@ -24,13 +29,17 @@ pub struct AlertsView {
 }
 
 /// One alert of one subject.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Alert")]
 pub struct AlertView {
     /// Its name.
+    #[schemars(extend("enum" = schema::alerts()))]
     pub alert: String,
     /// `critical` or `warning`.
+    #[schemars(extend("enum" = schema::severities()))]
     pub severity: String,
     /// `pending`, `firing` or `resolved`.
+    #[schemars(extend("enum" = schema::alert_states()))]
     pub state: String,
     /// Whom it is about. With the name, they make an alert the same one.
     pub labels: BTreeMap<String, String>,
@@ -39,17 +48,21 @@ pub struct AlertView {
     /// What that is compared with; `null` likewise.
     pub threshold: Option<f64>,
     /// Since when it holds.
+    #[schemars(extend("format" = "date-time"))]
     pub since: String,
     /// When it began to fire; `null` before.
+    #[schemars(extend("format" = "date-time"))]
     pub fired: Option<String>,
     /// When it was resolved; `null` before.
+    #[schemars(extend("format" = "date-time"))]
     pub resolved: Option<String>,
     /// In words.
     pub annotations: AnnotationsView,
 }
 
 /// An alert in words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Annotations")]
 pub struct AnnotationsView {
     /// One sentence, the same for all of this name.
     pub summary: String,
@@ -60,11 +73,14 @@ pub struct AnnotationsView {
 }
 
 /// What an alert goes by, without what is set for some peers. What does not concern it is `null`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "AlertRule")]
 pub struct AlertRuleView {
     /// Its name.
+    #[schemars(extend("enum" = schema::alerts()))]
     pub alert: String,
     /// `critical` or `warning`.
+    #[schemars(extend("enum" = schema::severities()))]
     pub severity: String,
     /// Whether it is looked for.
     pub enabled: bool,

@@ -2,18 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{BacklogView, BurstView, CountsView};
+use crate::http::schema;
 
 /// `/api/v1/explain`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Explain")]
 pub struct ExplainView {
     /// When the counts were read.
+    #[schemars(extend("format" = "date-time"))]
     pub time: String,
     /// When counting began.
+    #[schemars(extend("format" = "date-time"))]
     pub since: String,
     /// Time of the oldest event that is kept: evidence is from then on; `null` before the first one.
+    #[schemars(extend("format" = "date-time"))]
     pub events_since: Option<String>,
     /// How many peers, roles and namespaces match.
     pub matching: usize,
@@ -22,13 +28,15 @@ pub struct ExplainView {
 }
 
 /// What is wrong with one peer, or with all peers of a port.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Diagnosis")]
 pub struct DiagnosisView {
     /// Address, network, `other` or `retired`; `null` for all peers of the port.
     pub peer: Option<String>,
     /// Service port; `null` for `other` and `retired`.
     pub port: Option<u16>,
     /// `client` or `server`.
+    #[schemars(extend("enum" = schema::roles()))]
     pub role: String,
     /// Namespace; `null` where it spans them all.
     pub netns: Option<u32>,
@@ -51,21 +59,26 @@ pub struct DiagnosisView {
 }
 
 /// The verdict.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Verdict")]
 pub struct VerdictView {
     /// `resets`, `overflows_only`, `refused_only`, `aborted_only` or `no_resets`.
+    #[schemars(extend("enum" = schema::findings()))]
     pub finding: String,
     /// For people.
     pub sentence: String,
     /// The dominating cause.
+    #[schemars(extend("enum" = schema::or_null(schema::counted_causes())))]
     pub cause: Option<String>,
     /// Who sent its resets.
+    #[schemars(extend("enum" = schema::or_null(schema::directions())))]
     pub direction: Option<String>,
     /// How many of them.
     pub count: u64,
     /// Of how many in this direction.
     pub of: u64,
     /// How sure most of them are; `null` when no event of it is kept.
+    #[schemars(extend("enum" = schema::or_null(schema::confidences())))]
     pub confidence: Option<String>,
     /// `reset / closed`; `null` before the first close.
     pub connection_ratio: Option<f64>,
@@ -74,25 +87,32 @@ pub struct VerdictView {
 }
 
 /// What was seen of a cause. But for `count`, it is from the events that are kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Cause")]
 pub struct CauseView {
     /// Why.
+    #[schemars(extend("enum" = schema::counted_causes()))]
     pub cause: String,
     /// `sent` or `received`.
+    #[schemars(extend("enum" = schema::directions()))]
     pub direction: String,
     /// How many were counted.
     pub count: u64,
     /// Of how many the event is kept.
     pub events: usize,
     /// How many by confidence.
+    #[schemars(extend("propertyNames" = schema::keys(schema::confidences())))]
     pub confidence: BTreeMap<String, usize>,
     /// Quiet before, in seconds; `null` where no connection was known.
     pub idle: Option<SpreadView>,
     /// How many by what the application on this host saw, where that is known.
+    #[schemars(extend("propertyNames" = schema::keys(schema::app_saws())))]
     pub app_saw: BTreeMap<String, usize>,
     /// Time of the first event kept.
+    #[schemars(extend("format" = "date-time"))]
     pub first: Option<String>,
     /// Time of the last one.
+    #[schemars(extend("format" = "date-time"))]
     pub last: Option<String>,
     /// Programs that closed the connections, the most frequent first.
     pub owners: Vec<OwnerSeenView>,
@@ -119,7 +139,8 @@ pub struct CauseView {
 }
 
 /// Times in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Spread")]
 pub struct SpreadView {
     /// How many.
     pub count: usize,
@@ -132,7 +153,8 @@ pub struct SpreadView {
 }
 
 /// Numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Range")]
 pub struct RangeView {
     /// The smallest.
     pub min: u64,
@@ -141,7 +163,8 @@ pub struct RangeView {
 }
 
 /// A program that closed connections.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "OwnerSeen")]
 pub struct OwnerSeenView {
     /// Task name; hostile input, to be shown as text.
     pub comm: String,
@@ -152,7 +175,8 @@ pub struct OwnerSeenView {
 }
 
 /// TTLs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Ttl")]
 pub struct TtlView {
     /// Resets of which both are known.
     pub compared: usize,
@@ -165,7 +189,8 @@ pub struct TtlView {
 }
 
 /// Closes after quiet: a hint of each side's timeout.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "IdleClosesBySide")]
 pub struct IdleClosesView {
     /// By the peer, in seconds of quiet.
     pub peer: Option<SpreadView>,
@@ -174,7 +199,8 @@ pub struct IdleClosesView {
 }
 
 /// Our listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ListenerFacts")]
 pub struct ListenerFactsView {
     /// How often its queue was full; `null` where no function hook counts that.
     pub overflows: Option<u64>,
@@ -185,11 +211,14 @@ pub struct ListenerFactsView {
 }
 
 /// What to do about a cause.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Fix")]
 pub struct FixView {
     /// Why.
+    #[schemars(extend("enum" = schema::counted_causes()))]
     pub cause: String,
     /// Who sent its resets.
+    #[schemars(extend("enum" = schema::directions()))]
     pub direction: String,
     /// A paragraph.
     pub advice: String,
@@ -198,11 +227,13 @@ pub struct FixView {
 }
 
 /// One setting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Setting")]
 pub struct SettingView {
     /// Of what.
     pub software: String,
     /// At which end: `client`, `server` or `path`.
+    #[schemars(extend("enum" = schema::setting_sides()))]
     pub side: String,
     /// The lines to paste; what was not seen is a blank such as `<seconds>`.
     pub setting: String,
@@ -214,11 +245,13 @@ pub struct SettingView {
 }
 
 /// A signal that is not served in full.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Unseen")]
 pub struct UnseenView {
     /// Its name.
     pub signal: String,
     /// `degraded` or `missing`.
+    #[schemars(extend("enum" = schema::statuses()))]
     pub status: String,
     /// What is not seen.
     pub why: Option<String>,

@@ -9,7 +9,7 @@ use crate::http::schema;
 
 /// `/api/v1/history`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(title = "History")]
+#[schemars(rename = "History")]
 pub struct HistoryView {
     /// When this was read.
     #[schemars(extend("format" = "date-time"))]
@@ -72,8 +72,10 @@ pub struct PastView {
     /// Connections that met a full accept queue; `null` for single peers.
     pub overflows: Option<Vec<Option<u32>>>,
     /// Resets sent, by cause.
+    #[schemars(extend("propertyNames" = schema::keys(schema::counted_causes())))]
     pub resets_sent: BTreeMap<String, Vec<Option<u32>>>,
     /// Resets received, by cause.
+    #[schemars(extend("propertyNames" = schema::keys(schema::counted_causes())))]
     pub resets_received: BTreeMap<String, Vec<Option<u32>>>,
 }
 
@@ -96,10 +98,13 @@ pub struct PastSumsView {
     /// Connections that met a full accept queue; `null` for single peers.
     pub overflows: Option<u64>,
     /// Resets sent, by cause.
+    #[schemars(extend("propertyNames" = schema::keys(schema::counted_causes())))]
     pub resets_sent: BTreeMap<String, u64>,
     /// Resets received, by cause.
+    #[schemars(extend("propertyNames" = schema::keys(schema::counted_causes())))]
     pub resets_received: BTreeMap<String, u64>,
     /// The cause of most resets; `null` without any.
+    #[schemars(extend("enum" = schema::or_null(schema::counted_causes())))]
     pub main_cause: Option<String>,
     /// `reset / closed`; `null` when none was closed.
     pub connection_ratio: Option<f64>,

@@ -1,9 +1,11 @@
 //! JSON of `/api/v1/listeners`. Counters are since the daemon started; unknown is `null`, never 0.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A listening TCP socket of the daemon's network namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Listener")]
 pub struct ListenerView {
     /// IP address; IPv4 also when the socket is IPv6 and bound to a v4-mapped one.
     pub addr: String,
@@ -31,7 +33,8 @@ pub struct ListenerView {
 }
 
 /// A listener, in whichever namespace, whose accept queue was ever full.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Overflow")]
 pub struct OverflowView {
     /// Inode number of its network namespace.
     pub netns: u32,
@@ -49,7 +52,8 @@ pub struct OverflowView {
 
 /// What a network namespace counts of its listeners, whichever they are. On hosts with more than a few namespaces those besides the
 /// daemon's own are read in turn, some at each reading.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ListenNamespace")]
 pub struct ListenNamespaceView {
     /// Inode number; `null` for namespaces that ended long ago.
     pub netns: Option<u32>,
@@ -64,7 +68,8 @@ pub struct ListenNamespaceView {
 }
 
 /// Sums.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ListenTotal")]
 pub struct ListenTotalView {
     /// `ListenOverflows`, over all namespaces.
     pub listen_overflows: Option<u64>,
@@ -79,7 +84,8 @@ pub struct ListenTotalView {
 }
 
 /// Connection tracking of the daemon's network namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Conntrack")]
 pub struct ConntrackView {
     /// Connections tracked now.
     pub entries: Option<u64>,
@@ -92,11 +98,14 @@ pub struct ConntrackView {
 }
 
 /// `/api/v1/listeners`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Listeners")]
 pub struct ListenersView {
     /// When the counters were read.
+    #[schemars(extend("format" = "date-time"))]
     pub time: String,
     /// When the daemon started to count.
+    #[schemars(extend("format" = "date-time"))]
     pub since: String,
     /// Sockets, the fullest first, then those that dropped most; `null` when the kernel does not list them.
     pub listeners: Option<Vec<ListenerView>>,

@@ -1,16 +1,21 @@
 //! JSON of `/api/v1/overview`: is anything wrong, with whom, why, and what to change.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::explain::DiagnosisView;
 use super::history::PastSumsView;
+use crate::http::schema;
 
 /// `/api/v1/overview`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Overview")]
 pub struct OverviewView {
     /// When this was read.
+    #[schemars(extend("format" = "date-time"))]
     pub time: String,
     /// When counting began.
+    #[schemars(extend("format" = "date-time"))]
     pub since: String,
     /// Version of the daemon.
     pub version: String,
@@ -19,6 +24,7 @@ pub struct OverviewView {
     /// Seconds since counting began.
     pub uptime_seconds: f64,
     /// `quiet`, `attention` (resets, or what will lead to some) or `wrong` (a critical alert is firing).
+    #[schemars(extend("enum" = schema::overview_states()))]
     pub state: String,
     /// In one sentence.
     pub headline: String,
@@ -49,18 +55,21 @@ pub struct OverviewView {
 }
 
 /// A peer, or a port with all its clients.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Subject")]
 pub struct SubjectView {
     /// Address, network or `other`; `null` for all clients of the port.
     pub peer: Option<String>,
     /// Service port.
     pub port: Option<u16>,
     /// `client` or `server`: ours.
+    #[schemars(extend("enum" = schema::roles()))]
     pub role: String,
 }
 
 /// Signals by status, and whether the account of resets is even.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Health")]
 pub struct HealthView {
     /// Signals that work.
     pub works: usize,

@@ -37,7 +37,8 @@ pub struct CgroupView {
 }
 
 /// What is known of owners, and what was not looked up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Owners")]
 pub struct OwnersView {
     /// Events about whose sockets something was looked up.
     pub answers: u64,

@@ -1,13 +1,19 @@
 //! JSON of `/api/v1/timeouts`: how long each side keeps a quiet connection, and who gives up first. Unknown is `null`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::http::schema;
+
 /// `/api/v1/timeouts`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Timeouts")]
 pub struct TimeoutsView {
     /// When this was read.
+    #[schemars(extend("format" = "date-time"))]
     pub time: String,
     /// Since when closes are watched.
+    #[schemars(extend("format" = "date-time"))]
     pub since: String,
     /// How many rows match.
     pub matching: usize,
@@ -18,13 +24,15 @@ pub struct TimeoutsView {
 }
 
 /// A port of ours and the services that sockets of the same cgroup connect to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Chain")]
 pub struct ChainView {
     /// Port of ours.
     pub port: u16,
     /// Network namespace.
     pub netns: u32,
     /// The worst of its hops.
+    #[schemars(extend("enum" = schema::alignments()))]
     pub verdict: String,
     /// All are in the root cgroup, so nothing tells this host's services apart, and these may be behind another port.
     pub is_guess: bool,
@@ -35,13 +43,15 @@ pub struct ChainView {
 }
 
 /// One hop of a chain.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Hop")]
 pub struct HopView {
     /// Address of the service behind us; `null` for the clients before us.
     pub peer: Option<String>,
     /// Service port.
     pub port: u16,
     /// As of the pair.
+    #[schemars(extend("enum" = schema::alignments()))]
     pub verdict: String,
     /// Likewise.
     pub margin_seconds: Option<f64>,
@@ -52,17 +62,20 @@ pub struct HopView {
 }
 
 /// Both sides of a service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Timeout")]
 pub struct TimeoutView {
     /// Address of the other end; `null` for all clients of a port of ours.
     pub peer: Option<String>,
     /// Service port.
     pub port: u16,
     /// `client` or `server`: ours.
+    #[schemars(extend("enum" = schema::roles()))]
     pub role: String,
     /// Network namespace.
     pub netns: u32,
     /// `misaligned`, `tight`, `unknown` or `aligned`.
+    #[schemars(extend("enum" = schema::alignments()))]
     pub verdict: String,
     /// The server's timeout less the client's; negative when the server closes first. `null` when one of them is not known.
     pub margin_seconds: Option<f64>,
@@ -85,7 +98,8 @@ pub struct TimeoutView {
 }
 
 /// What was seen of one side.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Side")]
 pub struct SideView {
     /// Its timeouts, the one that was seen most often first.
     pub timeouts: Vec<InferredView>,
@@ -94,7 +108,8 @@ pub struct SideView {
 }
 
 /// An inferred timeout.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Inferred")]
 pub struct InferredView {
     /// The middle of the closes.
     pub seconds: f64,
@@ -109,7 +124,8 @@ pub struct InferredView {
 }
 
 /// What to change, one of both.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Change")]
 pub struct ChangeView {
     /// The client's idle timeout, to so many seconds at most; `null` when nothing sane fits below the server's.
     pub client_at_most_seconds: Option<u64>,

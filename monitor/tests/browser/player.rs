@@ -11,7 +11,7 @@ const MISSING: &str =
 
 /// Has `node` play a scenario against a server, and talk over its standard input and output.
 pub(crate) fn prepare(node: &mut Command, server: SocketAddr, scenario: &str) -> Result<(), &'static str> {
-    let tools = tools().ok_or(MISSING)?;
+    let tools = cached("browser").ok_or(MISSING)?;
     node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/play.mjs"));
     node.arg(&tools).arg(tools.join("bin/chromium-headless-shell"));
     node.arg(format!("http://{server}")).arg(scenario);
@@ -19,11 +19,11 @@ pub(crate) fn prepare(node: &mut Command, server: SocketAddr, scenario: &str) ->
     Ok(())
 }
 
-/// Where `cargo xtask setup` puts the browser and what drives it.
-fn tools() -> Option<PathBuf> {
+/// Where `cargo xtask setup` puts what tests call, if it is there.
+pub(crate) fn cached(name: &str) -> Option<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("RESET_MONITOR_CACHE")
         .or_else(|| Some(set("XDG_CACHE_HOME")?.join("reset-monitor")))
         .or_else(|| Some(set("HOME")?.join(".cache/reset-monitor")))?;
-    Some(cache.join("browser")).filter(|tree| tree.is_dir())
+    Some(cache.join(name)).filter(|tree| tree.is_dir())
 }

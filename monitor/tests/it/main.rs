@@ -7,6 +7,8 @@
 #[path = "../grafana/queries.rs"]
 mod dashboard_queries;
 #[cfg(test)]
+mod document;
+#[cfg(test)]
 mod exposition;
 #[cfg(test)]
 #[path = "../browser/player.rs"]
@@ -45,6 +47,8 @@ mod event_log;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod explain;
 #[cfg(test)]
 mod grafana;
@@ -59,6 +63,8 @@ mod metrics_page;
 mod native;
 #[cfg(test)]
 mod one_event;
+#[cfg(test)]
+mod openapi;
 #[cfg(feature = "otlp")]
 #[cfg(test)]
 mod otlp;

@@ -8,6 +8,7 @@ use monitor::publish::history::HISTORY;
 use monitor::view::{EventView, LaggedView};
 use tower::ServiceExt;
 
+use crate::document::check_message;
 use crate::support::{Daemon, finally, overflow, provisional, refusal, rejection, request};
 
 /// One message of a stream.
@@ -55,6 +56,7 @@ impl Stream {
 
 /// Strict about the form: `id` for events only, one line of data, an empty line.
 fn parse(text: &str) -> Message {
+    check_message(text);
     if let Some(data) = text.strip_prefix("event: verdict\ndata: ") {
         let event: EventView = serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap();
         assert!(event.is_final);
@@ -252,7 +254,7 @@ async fn a_stream_ends_when_the_daemon_does() {
 async fn streams_are_bounded_and_their_places_come_back() {
     let daemon = Daemon::new();
     let mut open = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..128 {
         open.push(Stream::open(&daemon, "", None).await);
     }
     let refused = daemon.get("/api/v1/events/stream").await;

@@ -35,7 +35,7 @@ use monitor_common::record::Stage;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
-use crate::{exposition, timeouts};
+use crate::{document, exposition, timeouts};
 use tower::ServiceExt;
 
 /// A router, and the ends that the daemon would hold.
@@ -90,13 +90,16 @@ impl Daemon {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let target = request.uri().to_string();
+        let is_head = request.method() == Method::HEAD;
         let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        if !is_head {
+            let kind = parts.headers.get(header::CONTENT_TYPE).map_or("", |kind| kind.to_str().unwrap());
+            document::check(&target, parts.status, kind, &text);
         }
+        Answer { status: parts.status, headers: parts.headers, text }
     }
 }
 

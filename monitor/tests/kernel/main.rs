@@ -22,6 +22,7 @@ mod page;
 mod recording;
 mod retire;
 mod spoof;
+mod streams;
 mod volume;
 
 mod confusion;
@@ -196,6 +197,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
         retire::TRIALS,
         scrapes::TRIALS,
         spoof::TRIALS,
+        streams::TRIALS,
         checks::TRIALS_ALONE,
         backends::TRIALS_ALONE,
         owners::TRIALS,

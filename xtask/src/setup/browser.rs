@@ -6,12 +6,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use super::debian::{self, Archive, Host};
+use super::npm;
 use crate::cache::{Cache, remove};
-use crate::process::{capture, find_program, note, retry, step};
-use crate::workspace;
+use crate::process::{capture, note, step};
 
 /// The browser without a window, and letters for it: a machine without any would show boxes.
 const PACKAGES: [&str; 2] = ["chromium-headless-shell", "fonts-dejavu-core"];
@@ -19,8 +19,8 @@ const PACKAGES: [&str; 2] = ["chromium-headless-shell", "fonts-dejavu-core"];
 const BROWSER: &str = "chromium-headless-shell";
 /// The name of the cached tree. The tests look there, too.
 const CACHED: &str = "browser";
-/// What of it is ours, beside `node_modules`.
-const LOCKED: [&str; 2] = ["package.json", "package-lock.json"];
+/// Where what drives it is named.
+const SOURCE: &str = "monitor/tests/browser";
 /// Only the letters that are in the tree. Relative: the tree is renamed when it is complete.
 const FONTS: &str = "<?xml version=\"1.0\"?>\n<!DOCTYPE fontconfig SYSTEM \"fonts.dtd\">\n<fontconfig>\
     <dir prefix=\"relative\">root/usr/share/fonts</dir><cachedir prefix=\"xdg\">fontconfig</cachedir></fontconfig>\n";
@@ -31,9 +31,7 @@ pub(super) fn find_or_fetch(cache: &Cache) -> Result<PathBuf> {
         return Ok(tree);
     }
     step("setup: looking for the browser of the page's tests");
-    for program in ["node", "npm"] {
-        ensure!(find_program(program).is_some(), "no {program} here; on Debian: apt-get install nodejs npm");
-    }
+    npm::ensure_programs()?;
     let _lock = cache.lock()?;
     // Whoever held the lock may have done the work.
     if let Some(tree) = at_hand(cache)? {
@@ -49,19 +47,7 @@ pub(super) fn find_or_fetch(cache: &Cache) -> Result<PathBuf> {
 
 fn at_hand(cache: &Cache) -> Result<Option<PathBuf>> {
     let Some(tree) = cache.installed(CACHED) else { return Ok(None) };
-    for name in LOCKED {
-        let path = source().join(name);
-        let ours = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        // Another version of the driver is another tree.
-        if fs::read(tree.join(name)).ok().as_ref() != Some(&ours) {
-            return Ok(None);
-        }
-    }
-    Ok(Some(tree))
-}
-
-fn source() -> PathBuf {
-    workspace::root().join("monitor/tests/browser")
+    Ok(npm::is_as_locked(&tree, SOURCE)?.then_some(tree))
 }
 
 fn fill(archive: &Archive, tree: &Path) -> Result<()> {
@@ -70,14 +56,7 @@ fn fill(archive: &Archive, tree: &Path) -> Result<()> {
     remove(&root.join("usr/share/doc"))?;
     fs::write(tree.join("fonts.conf"), FONTS)?;
     write_script(tree, &root)?;
-    for name in LOCKED {
-        fs::copy(source().join(name), tree.join(name)).with_context(|| format!("cannot copy {name}"))?;
-    }
-    // No scripts of packages are run, and nothing but what the lock file has a checksum of is taken.
-    let options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-    retry("fetching what drives the browser", || {
-        capture(Command::new("npm").args(options).current_dir(tree)).map(drop)
-    })?;
+    npm::fill(tree, SOURCE)?;
     // Asked before the tree gets its name: one that lacks a library must not be found by a later run.
     capture(Command::new(tree.join("bin").join(BROWSER)).arg("--version")).map(drop)
 }

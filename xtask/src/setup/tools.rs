@@ -17,7 +17,7 @@ use crate::cache::{Cache, remove as remove_directory};
 use crate::process::{capture, find_program, note, prefixed, step};
 
 /// Program, package, what it is for.
-const PROGRAMS: [(&str, &str, &str); 15] = [
+const PROGRAMS: [(&str, &str, &str); 16] = [
     ("ip", "iproute2", "network namespaces"),
     ("ss", "iproute2", "the kernel's own view of sockets"),
     ("openssl", "openssl", "a certificate for connections over TLS"),
@@ -30,7 +30,8 @@ const PROGRAMS: [(&str, &str, &str); 15] = [
     ("amtool", "prometheus-alertmanager", "asks it what has come"),
     ("nginx", "nginx", "a server of the lab"),
     ("haproxy", "haproxy", "a proxy of the lab"),
-    ("curl", "curl", "a client of the lab"),
+    ("curl", "curl", "a client of the lab, and what the documentation's examples ask with"),
+    ("jq", "jq", "reads answers in the documentation's examples"),
     ("redis-server", "redis-server", "a server of the lab"),
     ("nft", "nftables", "address translation in the lab"),
     ("hping3", "hping3", "a device of the lab that forges resets"),

@@ -1,12 +1,13 @@
 //! Which alerts to show: of the API and of the command line.
 
 use super::pattern::PeerPattern;
-use super::{append, one_of};
+use super::{WHO, append};
 use crate::alerts::book::{AlertRow, State};
 use crate::alerts::catalog::Alert;
 use crate::alerts::subject::{Listener, Subject};
 use crate::http::error::ApiError;
 use crate::http::query::Params;
+use crate::http::query::form::Form;
 
 /// Which alerts to show; `None` means all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,11 +24,14 @@ pub struct AlertFilter {
 
 impl AlertFilter {
     pub(in crate::http) fn from_params(params: &mut Params) -> Result<Self, ApiError> {
+        let states = Form::word(State::ALL.map(State::name));
+        let alerts = Form::word(Alert::ALL.map(Alert::name));
+        let port = "Service port of the peer, or port of the listener.";
         Ok(Self {
-            state: params.take("state", &one_of(State::ALL.map(State::name)), State::from_name)?,
-            alert: params.take("alert", &one_of(Alert::ALL.map(Alert::name)), Alert::from_name)?,
-            peer: params.take("peer", PeerPattern::EXPECTED, |text| text.parse().ok())?,
-            port: params.number("port", 0, u16::MAX)?,
+            state: params.take("state", "How far they are.", states, State::from_name)?,
+            alert: params.take("alert", "Their name.", alerts, Alert::from_name)?,
+            peer: params.take("peer", WHO, PeerPattern::FORM, |text| text.parse().ok())?,
+            port: params.number("port", port, 0, u16::MAX)?,
         })
     }
 

@@ -16,7 +16,7 @@ pub struct ListenerFilter {
 
 impl ListenerFilter {
     pub(in crate::http) fn from_params(params: &mut Params) -> Result<Self, ApiError> {
-        Ok(Self { port: params.number("port", 0, u16::MAX)? })
+        Ok(Self { port: params.number("port", "The port they listen on.", 0, u16::MAX)? })
     }
 
     /// The matching sockets: the fullest first, to a percent, then those that dropped most.

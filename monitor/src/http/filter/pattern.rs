@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::http::query::form::Form;
 use crate::http::query::parse_address;
 use crate::snapshot::Scope;
 
@@ -12,6 +13,9 @@ pub struct PeerPattern(Scope);
 impl PeerPattern {
     /// What [`std::str::FromStr`] takes, for error texts.
     pub const EXPECTED: &'static str = "an address, a network such as 10.0.0.0/24, `other` or `retired`";
+
+    /// The same as a parameter.
+    pub(in crate::http) const FORM: Form = Form::Text { words: Self::EXPECTED, example: "10.0.0.1" };
 
     /// Who is shown like this.
     pub const fn of(scope: Scope) -> Self {

@@ -2,6 +2,7 @@
 
 use super::order::main_cause;
 use crate::event::role_name;
+use crate::http::query::form::Form;
 use crate::snapshot::PeerRow;
 
 /// Longest text: the longest address with a network's length is not longer.
@@ -22,6 +23,9 @@ pub struct TextError;
 impl Text {
     /// What [`std::str::FromStr`] takes, for error texts.
     pub const EXPECTED: &'static str = "1 to 48 characters of a-z, 0-9, `.`, `:`, `/` and `_`";
+
+    /// The same as a parameter.
+    pub(in crate::http) const FORM: Form = Form::Text { words: Self::EXPECTED, example: "10.0.0." };
 
     /// As it was typed.
     pub fn as_str(&self) -> &str {
