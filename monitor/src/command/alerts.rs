@@ -7,6 +7,8 @@ use super::client::{Server, ServerArgs};
 use crate::alerts::book::State;
 use crate::alerts::catalog::{Alert, Severity};
 use crate::alerts::text::time;
+use crate::cli::help::Help;
+use crate::cli::named;
 use crate::http::filter::alerts::AlertFilter;
 use crate::http::filter::pattern::PeerPattern;
 use crate::terminal::{
@@ -14,8 +16,19 @@ use crate::terminal::{
 };
 use crate::view::alerts::{AlertRuleView, AlertView, AlertsView, AnnotationsView};
 
-/// What `--help` ends with.
-pub const AFTER_HELP: &str = "\
+/// What `alerts --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("reset-monitor alerts", "firing, pending, and just over"),
+        ("reset-monitor alerts --state firing", "only what is wrong now"),
+        ("reset-monitor alerts --rules", "conditions, times, numbers"),
+        ("reset-monitor alerts --alert ResetRatioHigh --peer 10.0.0.5", ""),
+        ("reset-monitor alerts -o json | jq '.alerts[].labels'", ""),
+    ],
+    notes: NOTES,
+};
+
+const NOTES: &str = "\
 An alert is pending while it holds and fires when it has held for the time of its rule (--rules shows them all). It goes on firing for five minutes when \
 it holds no more, and is then resolved. Numbers are set in the section [alerts] of the configuration file, also for some peers alone.";
 
@@ -26,10 +39,10 @@ pub struct AlertsArgs {
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
     /// Only alerts that are `firing`, `pending` or `resolved`
-    #[arg(long, value_name = "STATE", value_parser = parse_state)]
+    #[arg(long, value_name = "STATE", value_parser = named::state())]
     pub state: Option<State>,
     /// Only alerts of this name, such as `ResetRatioHigh`
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = named::alert())]
     pub alert: Option<Alert>,
     /// Only this peer: an address, or a network such as 10.0.0.0/24
     #[arg(long, value_name = "PEER")]
@@ -205,8 +218,4 @@ fn rule_cells(rule: &AlertRuleView) -> [Cell; 5] {
         Cell::new(seconds(rule.for_seconds)),
         Cell::new(seconds(rule.hold_seconds)),
     ]
-}
-
-fn parse_state(text: &str) -> Result<State, String> {
-    State::from_name(text).ok_or_else(|| format!("one of {}", State::ALL.map(State::name).join(", ")))
 }

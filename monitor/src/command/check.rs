@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Context as _;
 
+use crate::cli::help::Help;
 use crate::cli::{CheckArgs, CheckOutput};
 use crate::config::DEFAULT_SIZES;
 use crate::http::convert::signals_view;
@@ -13,6 +14,16 @@ use crate::kernel::walker;
 use crate::terminal::{Align, Cell, Column, Style, Table, colour_stdout, ends_quietly};
 use crate::view::SignalView;
 use crate::view::check::{CheckView, ProgramView};
+
+/// What `check --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("sudo reset-monitor check", "what works here, what not, and why"),
+        ("sudo reset-monitor check --programs", "and what the kernel programs cost"),
+        ("sudo reset-monitor check -o json | jq '.signals[].status'", ""),
+    ],
+    notes: "Everything is attached, and detached again at once.",
+};
 
 /// Attaches everything, detaches it again, and tells.
 pub fn check(args: CheckArgs) -> anyhow::Result<()> {

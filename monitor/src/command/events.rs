@@ -10,11 +10,13 @@ use self::printed::Printed;
 use super::client::{Server, ServerArgs};
 use super::moment::{EXAMPLES, Moment, Window};
 use crate::cause::Cause;
+use crate::cli::help::Help;
+use crate::cli::named;
 use crate::clock;
 use crate::event::{Direction, Told};
 use crate::http::convert::event_view;
 use crate::http::filter::pattern::PeerPattern;
-use crate::http::filter::{EventFilter, direction_from_name, kind_from_name};
+use crate::http::filter::EventFilter;
 use crate::kernel::plan::Backend;
 use crate::publish::history::HISTORY;
 use crate::terminal::{Table, colour_stdout, ends_quietly, printable_json};
@@ -23,37 +25,36 @@ use crate::view::{EventView, EventsView, LaggedView};
 mod printed;
 pub(crate) mod text;
 
-/// What `events --help` shows: examples first.
-pub const HELP: &str = "\
-{about-with-newline}
-Examples:
-  reset-monitor events                                    the last 20
-  reset-monitor events -f                                 and those that follow
-  reset-monitor events --since 10m                        of the last ten minutes
-  reset-monitor events --since yesterday --until 14:30    of a window of time
-  reset-monitor events --peer 10.0.0.0/24 --cause idle_reuse
-  reset-monitor events -f -o compact                      for narrow terminals
-  reset-monitor events -f -o json | jq -r 'select(.final) | [.time, .cause] | @tsv'
+/// What `events --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("reset-monitor events", "the last 20"),
+        ("reset-monitor events -f", "and those that follow"),
+        ("reset-monitor events --since 10m", "of the last ten minutes"),
+        ("reset-monitor events --since 13:00 --until 14:30", "of a window of time"),
+        ("reset-monitor events --peer 10.0.0.0/24", "of one peer, or a network"),
+        ("reset-monitor events --cause idle_reuse", "of one cause"),
+        ("reset-monitor events -f -o compact", "for narrow terminals"),
+        ("reset-monitor events -f -o json | jq -r 'select(.final) | .cause'", ""),
+    ],
+    notes: NOTES,
+};
 
-{usage-heading} {usage}
-
-{all-args}{after-help}
-";
-
-/// What follows the options in it.
-pub const AFTER_HELP: &str = "\
+const NOTES: &str = "\
 Columns:
   TIME    in UTC, so that hosts can be compared
-  PORT    the service port: the peer's where we are the client, ours where we are the server
-  IDLE    how long the connection had been quiet before the exchange that met the reset; `>=` if at least that long
-  CAUSE   our verdict; with a `?` while it is provisional, at most for a second: when the other end is on this host, too, its
-          event may tell more. With -f, a verdict that becomes final is told by -o json only (the same id again, with
-          \"final\": true), unless it makes an event match --cause that had not been printed;
-          so are events again of a burst that is over (`burst`)
-          `idle_close(local)` and `idle_close(peer)` are no resets: one side closed a connection that had been quiet
+  PORT    the service port: the peer's as client, ours as server
+  IDLE    how long the connection had been quiet before the exchange that
+          met the reset; `>=` if at least that long
+  CAUSE   our verdict, with a `?` while it is provisional, a second at most
   REASON  the kernel's own word
-  IN/OUT  payload bytes received and sent; SEGS the same in data segments
-  OWNER   the process that closed, as name[pid]; `-` where nobody did it, as when a peer's segment met no socket
+  IN/OUT  payload bytes received and sent; SEGS the same in segments
+  OWNER   the process that closed, as name[pid]; `-` where nobody did
+
+`idle_close(local)` and `idle_close(peer)` are no resets: one side closed a connection that had been quiet.
+
+A verdict is provisional while the other end, when it is on this host, may tell more. With -f, one that becomes final is told by -o json only \
+(the same id again, with \"final\": true), unless it makes an event match --cause that had not been printed; so are events again of a burst that is over.
 
 -o compact has TIME, an arrow (`<-` received, `->` sent), PEER:PORT, ROLE, CAUSE, IDLE and OWNER, separated by blanks.
 -o json is described by docs/events.md and docs/schema/event.schema.json.";
@@ -117,13 +118,13 @@ pub struct EventFilterArgs {
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
     /// Only resets `sent` or `received`
-    #[arg(long, value_name = "DIRECTION", value_parser = parse_direction)]
+    #[arg(long, value_name = "DIRECTION", value_parser = named::direction())]
     pub direction: Option<Direction>,
     /// Only this cause, for example `linger_abort`
-    #[arg(long, value_name = "CAUSE", value_parser = parse_cause)]
+    #[arg(long, value_name = "CAUSE", value_parser = named::cause())]
     pub cause: Option<Cause>,
     /// Only this kind, for example `reset_received` or `refused_sent`
-    #[arg(long, value_name = "KIND", value_parser = parse_kind)]
+    #[arg(long, value_name = "KIND", value_parser = named::kind())]
     pub kind: Option<Kind>,
     /// Also connections closed after a second or more of quiet, which are no resets
     #[arg(long)]
@@ -136,18 +137,6 @@ impl EventFilterArgs {
         let Self { peer, port, direction, cause, kind, idle_closes } = *self;
         EventFilter { peer, port, direction, cause, kind, idle_closes, since: None, until: None }
     }
-}
-
-fn parse_direction(text: &str) -> Result<Direction, String> {
-    direction_from_name(text).ok_or_else(|| "`sent` and `received` are the directions".to_owned())
-}
-
-fn parse_cause(text: &str) -> Result<Cause, String> {
-    Cause::from_name(text).ok_or_else(|| format!("causes are {}", Cause::ALL.map(Cause::name).join(", ")))
-}
-
-fn parse_kind(text: &str) -> Result<Kind, String> {
-    kind_from_name(text).ok_or_else(|| format!("kinds are {}", Kind::ALL.map(Kind::name).join(", ")))
 }
 
 /// Prints events of the daemon that `args` names. `--local` is not its business.

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::client::{Server, ServerArgs};
+use crate::cli::help::Help;
 use crate::http::filter::listeners::ListenerFilter;
 use crate::snapshot::listening::Queue;
 use crate::terminal::{
@@ -12,6 +13,17 @@ use crate::view::listeners::{ConntrackView, ListenTotalView, ListenerView, Liste
 
 /// Used percents of a queue from which on it is marked: a burst of the size of what is in it already would fill it.
 const NOTABLE_PERCENT: u64 = 50;
+
+/// What `listeners --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("reset-monitor listeners", "the fullest first"),
+        ("reset-monitor listeners --port 8080", "only those of a port"),
+        ("reset-monitor listeners -o json | jq '.total'", ""),
+    ],
+    notes: "A queue with limit N holds N + 1 connections. Overflows by stage (SYN/ACK) are shown where this kernel allows hooks on functions, \
+            which `reset-monitor check` tells.",
+};
 
 /// `reset-monitor listeners`
 #[derive(Clone, Debug, clap::Args)]

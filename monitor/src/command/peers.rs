@@ -5,10 +5,12 @@ use std::io::{self, Write};
 use monitor_common::peer::Role;
 
 use super::client::{Server, ServerArgs};
+use crate::cli::help::Help;
+use crate::cli::named;
 use crate::http::convert::main_cause;
 use crate::http::filter::order::Order;
 use crate::http::filter::pattern::PeerPattern;
-use crate::http::filter::{PeerFilter, PeerSort, role_from_name};
+use crate::http::filter::{PeerFilter, PeerSort};
 use crate::terminal::{
     Align, Cell, Column, Output, Style, Table, colour_stdout, ends_quietly, percent, printable_json,
 };
@@ -17,6 +19,19 @@ use crate::view::{CountsView, PeerView, PeersView};
 /// Share of closed connections from which on a ratio is marked: the 0.1 % of the shipped alerts.
 pub(super) const NOTABLE_RATIO: f64 = 0.001;
 
+/// What `peers --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("reset-monitor peers", "most resets first"),
+        ("reset-monitor peers --sort ratio --limit 10", "the largest share of connections"),
+        ("reset-monitor peers --role client --port 5432", "whom we connect to, by port"),
+        ("reset-monitor peers --peer 10.0.0.0/24", ""),
+        ("reset-monitor peers -o json | jq '.peers[] | {peer, port, reset}'", ""),
+    ],
+    notes: "RATIO is the share of closed connections that were reset. ABORTED ones, reset on purpose or without ever carrying data, and REFUSED \
+            attempts are no part of it. RECV and SENT are resets, of which a connection may draw several.",
+};
+
 /// `reset-monitor peers`
 #[derive(Clone, Debug, clap::Args)]
 pub struct PeersArgs {
@@ -24,7 +39,7 @@ pub struct PeersArgs {
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
     /// Only where we are the `client` or the `server`
-    #[arg(long, value_name = "ROLE", value_parser = parse_role)]
+    #[arg(long, value_name = "ROLE", value_parser = named::role())]
     pub role: Option<Role>,
     /// Only this service port
     #[arg(long, value_name = "PORT")]
@@ -44,11 +59,6 @@ pub struct PeersArgs {
     /// Which daemon
     #[command(flatten)]
     pub server: ServerArgs,
-}
-
-/// A role as an option spells it.
-pub(super) fn parse_role(text: &str) -> Result<Role, String> {
-    role_from_name(text).ok_or_else(|| "`client` and `server` are the roles".to_owned())
 }
 
 /// Prints the peers of the daemon that `args` names.

@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::cli::help::Help;
 use crate::cli::{LogFormat, LogLevel, RunArgs};
 use crate::config::Config;
 use crate::enrich::Enricher;
@@ -22,6 +23,19 @@ use crate::owners::Owners;
 use crate::pipeline::{Pipeline, Settings};
 use crate::push;
 use crate::snapshot::{SignalRow, SignalStatus};
+
+/// What `run --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("sudo reset-monitor run", "page, API and metrics: 127.0.0.1:9777"),
+        ("sudo reset-monitor run --listen 0.0.0.0:9777", "for Prometheus elsewhere"),
+        ("sudo reset-monitor run --config /etc/reset-monitor.toml", ""),
+        ("sudo reset-monitor run --alertmanager http://alertmanager:9093", ""),
+        ("sudo reset-monitor run --event-log journald", "every reset in the journal"),
+    ],
+    notes: "A flag wins over the environment, the environment over the file, the file over the default. Sections [alerts], [push], [event_log] and \
+            [metrics] of the file are in the README. SIGTERM and SIGINT end the daemon; counts in the kernel end with it.",
+};
 
 /// Runs until a signal asks to end.
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use monitor_common::peer::Role;
 
 use super::client::{Server, ServerArgs};
-use super::peers::parse_role;
+use crate::cli::help::Help;
+use crate::cli::named;
 use crate::advice::numbers::seconds;
 use crate::http::filter::PeerFilter;
 use crate::http::filter::pattern::PeerPattern;
@@ -16,8 +17,18 @@ use crate::terminal::{
 use crate::timeouts::alignment::Verdict;
 use crate::view::timeouts::{ChainView, ChangeView, HopView, SideView, TimeoutView, TimeoutsView};
 
-/// What `--help` ends with.
-pub const AFTER_HELP: &str = "\
+/// What `timeouts --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("reset-monitor timeouts", "all pairs, the worst first"),
+        ("reset-monitor timeouts --role client", "only services we connect to"),
+        ("reset-monitor timeouts --peer 10.0.0.0/24", ""),
+        ("reset-monitor timeouts -o json | jq '.timeouts[] | {peer, verdict}'", ""),
+    ],
+    notes: NOTES,
+};
+
+const NOTES: &str = "\
 Timeouts are inferred from connections that were closed after a second of quiet or more: moments with closes after the same \
 quiet make one, three if they are exact and more if not. A pair is aligned when the client gives up at least 5 s before the server, tight when it does by less, and \
 misaligned when the server closes first: then a request can meet the closing, and be reset. HELD is the longest quiet of a connection that is \
@@ -30,7 +41,7 @@ pub struct TimeoutsArgs {
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
     /// Only where we are the `client` or the `server`
-    #[arg(long, value_name = "ROLE", value_parser = parse_role)]
+    #[arg(long, value_name = "ROLE", value_parser = named::role())]
     pub role: Option<Role>,
     /// Only this service port
     #[arg(long, value_name = "PORT")]

@@ -24,6 +24,8 @@ mod protoc;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod terminal;
+#[cfg(test)]
 mod wait;
 
 #[cfg(test)]
@@ -37,6 +39,8 @@ mod budget;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod completions;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod diagnosis;
@@ -49,7 +53,11 @@ mod explain;
 #[cfg(test)]
 mod grafana;
 #[cfg(test)]
+mod help;
+#[cfg(test)]
 mod history;
+#[cfg(test)]
+mod manual;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]

@@ -25,7 +25,6 @@ use crate::metrics_page::golden;
 use crate::support::{Daemon, owner, signals, snapshot, told};
 
 mod live;
-mod terminal;
 
 const SIZES: [(u16, u16); 2] = [(80, 24), (200, 50)];
 /// Acts on a terminal, reorders what follows, and is too long.

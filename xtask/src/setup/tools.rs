@@ -17,13 +17,14 @@ use crate::cache::{Cache, remove as remove_directory};
 use crate::process::{capture, find_program, note, prefixed, step};
 
 /// Program, package, what it is for.
-const PROGRAMS: [(&str, &str, &str); 15] = [
+const PROGRAMS: [(&str, &str, &str); 16] = [
     ("ip", "iproute2", "network namespaces"),
     ("ss", "iproute2", "the kernel's own view of sockets"),
     ("openssl", "openssl", "a certificate for connections over TLS"),
     ("tcpdump", "tcpdump", "a second witness of resets"),
     // Only for these programs: installing the packages would start servers.
     ("promtool", "prometheus", "checks metrics and alert rules"),
+    ("mandoc", "mandoc", "checks the pages of the manual"),
     ("protoc", "protobuf-compiler", "reads what is sent over OTLP"),
     ("prometheus", "prometheus", "scrapes the daemon and evaluates the rules that are shipped"),
     ("prometheus-alertmanager", "prometheus-alertmanager", "what alerts are sent to"),

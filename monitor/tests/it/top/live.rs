@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::event_of_the_first_peer;
-use super::terminal::Terminal;
 use crate::support::Daemon;
+use crate::terminal::Terminal;
 
 /// A daemon at an address.
 struct Running {
@@ -46,10 +46,17 @@ impl Running {
     }
 }
 
+/// `top` in a terminal of its own.
+fn top(server: &str, size: (u16, u16)) -> Terminal {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reset-monitor"));
+    command.args(["top", "--interval", "0.2", "--server", server]);
+    Terminal::start(command.env("TERM", "xterm-256color").env_remove("NO_COLOR"), size)
+}
+
 #[tokio::test]
 async fn it_shows_sorts_filters_explains_resizes_and_gives_the_terminal_back() {
     let daemon = Running::here().await;
-    let mut top = Terminal::start(&daemon.url(), (80, 24));
+    let mut top = top(&daemon.url(), (80, 24));
     let shown = top.selects("10.0.0.1:8080").await;
     assert!(shown.contains("resets 68") && shown.contains("RESETSv") && top.is_raw(), "{shown}");
 
@@ -96,7 +103,7 @@ async fn it_shows_sorts_filters_explains_resizes_and_gives_the_terminal_back() {
 #[tokio::test]
 async fn a_daemon_that_goes_and_comes_back_is_asked_again() {
     let daemon = Running::here().await;
-    let mut top = Terminal::start(&daemon.url(), (200, 50));
+    let mut top = top(&daemon.url(), (200, 50));
     top.press("\r");
     top.selects("10.0.0.1:8080").await;
     top.press("\r");
@@ -121,7 +128,7 @@ async fn one_that_never_answered_says_what_to_do_and_waits() {
     let daemon = Running::here().await;
     let url = daemon.url();
     let address = daemon.stop().await;
-    let mut top = Terminal::start(&url, (80, 24));
+    let mut top = top(&url, (80, 24));
     let shown = top.shows(|text| text.contains("No answer, asking again every 0.2 s")).await;
     assert!(shown.contains("is it running?") && shown.contains("sudo"), "{shown}");
     let daemon = Running::start(address).await;
@@ -135,7 +142,7 @@ async fn one_that_never_answered_says_what_to_do_and_waits() {
 async fn a_signal_ends_it_and_the_terminal_is_as_before() {
     let daemon = Running::here().await;
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        let mut top = Terminal::start(&daemon.url(), (80, 24));
+        let mut top = top(&daemon.url(), (80, 24));
         top.selects("10.0.0.1:8080").await;
         top.signal(signal);
         assert_eq!(top.ends().await.code(), Some(0), "{signal:?}");

@@ -1,4 +1,4 @@
-//! The program in a pseudo-terminal, whose screen is kept by an emulator that we did not write.
+//! A program in a pseudo-terminal, whose screen is kept by an emulator that we did not write.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -15,19 +15,21 @@ use tokio::sync::watch;
 /// A test that waits for longer has failed.
 const TOO_LONG: Duration = Duration::from_mins(1);
 
-/// A running `top`.
-pub(super) struct Terminal {
+/// A running program, and what it shows.
+pub(crate) struct Terminal {
     child: Child,
     controller: File,
     /// Kept open to see what is left of it.
     device: File,
     screen: Arc<Mutex<vt100::Parser>>,
+    /// All that was written, as it was.
+    bytes: Arc<Mutex<Vec<u8>>>,
     changed: watch::Receiver<()>,
 }
 
 impl Terminal {
-    /// One of this size.
-    pub(super) fn start(server: &str, (columns, rows): (u16, u16)) -> Self {
+    /// One of this size. The program sees a terminal that can do everything, unless it is told otherwise.
+    pub(crate) fn start(command: &mut Command, (columns, rows): (u16, u16)) -> Self {
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&controller).unwrap();
         unlockpt(&controller).unwrap();
@@ -35,37 +37,36 @@ impl Terminal {
         let device = OpenOptions::new().read(true).write(true).open(name).unwrap();
         tcsetwinsize(&controller, size(columns, rows)).unwrap();
         let end = || OwnedFd::from(device.try_clone().unwrap());
-        let child = Command::new(env!("CARGO_BIN_EXE_reset-monitor"))
-            .args(["top", "--interval", "0.2", "--server", server])
-            .env("TERM", "xterm-256color")
-            .env_remove("NO_COLOR")
+        let child = command
             .stdin(end())
             .stdout(end())
             .stderr(end())
             .spawn()
             .unwrap();
         let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
+        let bytes = Arc::new(Mutex::new(Vec::new()));
         let (change, changed) = watch::channel(());
         let controller = File::from(controller);
-        let (mut output, kept) = (controller.try_clone().unwrap(), Arc::clone(&screen));
+        let (mut output, kept, raw) = (controller.try_clone().unwrap(), Arc::clone(&screen), Arc::clone(&bytes));
         std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
+            let mut buffer = [0; 4096];
             // Fails when the last end of the device is closed.
-            while let Ok(read @ 1..) = output.read(&mut bytes) {
-                kept.lock().unwrap().process(&bytes[..read]);
+            while let Ok(read @ 1..) = output.read(&mut buffer) {
+                kept.lock().unwrap().process(&buffer[..read]);
+                raw.lock().unwrap().extend_from_slice(&buffer[..read]);
                 change.send_replace(());
             }
         });
-        Self { child, controller, device, screen, changed }
+        Self { child, controller, device, screen, bytes, changed }
     }
 
-    pub(super) fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.controller.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Waits until the screen is as `wanted`.
     #[track_caller]
-    pub(super) fn shows(&mut self, wanted: impl Fn(&str) -> bool) -> impl Future<Output = String> {
+    pub(crate) fn shows(&mut self, wanted: impl Fn(&str) -> bool) -> impl Future<Output = String> {
         let place = std::panic::Location::caller();
         self.screen(move |screen| wanted(&screen.contents()), place)
     }
@@ -91,28 +92,44 @@ impl Terminal {
 
     /// Waits until a row is the selected one.
     #[track_caller]
-    pub(super) fn selects(&mut self, row: &str) -> impl Future<Output = String> {
+    pub(crate) fn selects(&mut self, row: &str) -> impl Future<Output = String> {
         self.shows(move |text| text.lines().any(|line| line.starts_with(&format!("> {row}"))))
     }
 
-    pub(super) fn resize(&mut self, columns: u16, rows: u16) {
+    pub(crate) fn resize(&mut self, columns: u16, rows: u16) {
         self.screen.lock().unwrap().screen_mut().set_size(rows, columns);
         tcsetwinsize(&self.controller, size(columns, rows)).unwrap();
         // It is not our session's terminal, so the kernel tells nobody.
         self.signal(Signal::WINCH);
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Whether keys come one by one and are not echoed.
-    pub(super) fn is_raw(&self) -> bool {
+    pub(crate) fn is_raw(&self) -> bool {
         !tcgetattr(&self.device).unwrap().local_modes.intersects(LocalModes::ICANON | LocalModes::ECHO)
     }
 
+    /// Waits for the end of a program that writes and goes, and gives all that it wrote. The terminal ends lines by two characters.
+    pub(crate) async fn written(mut self) -> (ExitStatus, String) {
+        // What it wrote last is read before this.
+        const LAST: &[u8] = b"\x1bEND";
+        let status = self.child.wait().unwrap();
+        self.device.write_all(LAST).unwrap();
+        loop {
+            self.changed.borrow_and_update();
+            let bytes = self.bytes.lock().unwrap().clone();
+            if let Some(written) = bytes.strip_suffix(LAST) {
+                return (status, String::from_utf8(written.to_vec()).unwrap().replace("\r\n", "\n"));
+            }
+            tokio::time::timeout(TOO_LONG, self.changed.changed()).await.expect("the terminal gives its bytes").unwrap();
+        }
+    }
+
     /// Waits for the end of the program, and sees that the terminal is as it was before.
-    pub(super) async fn ends(mut self) -> ExitStatus {
+    pub(crate) async fn ends(mut self) -> ExitStatus {
         let place = std::panic::Location::caller();
         self.screen(|screen| !screen.alternate_screen() && !screen.hide_cursor(), place).await;
         let status = self.child.wait().unwrap();
