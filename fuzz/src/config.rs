@@ -205,8 +205,8 @@ fn typed(flags: &[&str]) -> RunArgs {
         | Command::Listeners(_)
         | Command::Record(_)
         | Command::Replay(_)
-            | Command::Completions(_)
-            | Command::Man(_)) => {
+        | Command::Completions(_)
+        | Command::Man(_)) => {
             panic!("{other:?}")
         }
     }

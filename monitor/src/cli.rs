@@ -88,25 +88,50 @@ pub struct RunArgs {
     #[arg(long, env = "RESET_MONITOR_LOCK_FILE", value_name = "FILE")]
     pub lock_file: Option<PathBuf>,
     /// Peers we connect to that get counts of their own [default: 10000]
-    #[arg(help_heading = "Room in the kernel", long, env = "RESET_MONITOR_CLIENT_PEERS", value_name = "COUNT")]
+    #[arg(
+        help_heading = "Room in the kernel",
+        long,
+        env = "RESET_MONITOR_CLIENT_PEERS",
+        value_name = "COUNT"
+    )]
     pub client_peers: Option<u32>,
     /// Peers connecting to us that get counts of their own [default: 10000]
-    #[arg(help_heading = "Room in the kernel", long, env = "RESET_MONITOR_SERVER_PEERS", value_name = "COUNT")]
+    #[arg(
+        help_heading = "Room in the kernel",
+        long,
+        env = "RESET_MONITOR_SERVER_PEERS",
+        value_name = "COUNT"
+    )]
     pub server_peers: Option<u32>,
     /// Peers that only ever refused us and get counts of their own [default: 1000]
-    #[arg(help_heading = "Room in the kernel", long, env = "RESET_MONITOR_REFUSED_PEERS", value_name = "COUNT")]
+    #[arg(
+        help_heading = "Room in the kernel",
+        long,
+        env = "RESET_MONITOR_REFUSED_PEERS",
+        value_name = "COUNT"
+    )]
     pub refused_peers: Option<u32>,
     /// Networks (/24, /64) that get counts of their own once server-peers is used up [default: 4096]
     #[arg(help_heading = "Room in the kernel", long, env = "RESET_MONITOR_NETWORKS", value_name = "COUNT")]
     pub networks: Option<u32>,
     /// Seconds of quiet after which a peer gives up its place when it is needed [default: 600]
-    #[arg(help_heading = "Room in the kernel", long, env = "RESET_MONITOR_RETIRE_AFTER", value_name = "SECONDS")]
+    #[arg(
+        help_heading = "Room in the kernel",
+        long,
+        env = "RESET_MONITOR_RETIRE_AFTER",
+        value_name = "SECONDS"
+    )]
     pub retire_after: Option<u32>,
     /// Size of the event ring, a power of two; a full ring loses stories, never counts [default: 1048576]
     #[arg(help_heading = "Room in the kernel", long, env = "RESET_MONITOR_RING_BYTES", value_name = "BYTES")]
     pub ring_bytes: Option<u32>,
     /// Connections remembered after they closed, for late requests [default: 65536]
-    #[arg(help_heading = "Room in the kernel", long, env = "RESET_MONITOR_CLOSED_MEMORY", value_name = "COUNT")]
+    #[arg(
+        help_heading = "Room in the kernel",
+        long,
+        env = "RESET_MONITOR_CLOSED_MEMORY",
+        value_name = "COUNT"
+    )]
     pub closed_memory: Option<u32>,
     /// Also look at open connections of other network namespaces, for which one thread stays privileged [default: false]
     #[arg(
@@ -134,13 +159,31 @@ pub struct RunArgs {
     #[arg(help_heading = "Who is told", long, env = "RESET_MONITOR_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// Kinds of hooks to use; all but auto are for tests
-    #[arg(help_heading = "What is watched", long, env = "RESET_MONITOR_BACKEND", value_enum, default_value_t)]
+    #[arg(
+        help_heading = "What is watched",
+        long,
+        env = "RESET_MONITOR_BACKEND",
+        value_enum,
+        default_value_t
+    )]
     pub backend: Backend,
     /// How much to log
-    #[arg(help_heading = "Messages", long, env = "RESET_MONITOR_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    #[arg(
+        help_heading = "Messages",
+        long,
+        env = "RESET_MONITOR_LOG_LEVEL",
+        value_name = "LEVEL",
+        default_value = "info"
+    )]
     pub log_level: LogLevel,
     /// How to log
-    #[arg(help_heading = "Messages", long, env = "RESET_MONITOR_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        help_heading = "Messages",
+        long,
+        env = "RESET_MONITOR_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     pub log_format: LogFormat,
     /// Which peers have series of their own at /metrics.
     #[command(flatten)]

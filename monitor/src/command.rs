@@ -17,6 +17,7 @@ pub mod replay;
 pub mod run;
 pub mod timeouts;
 pub mod top;
+pub mod watching;
 
 use std::process::ExitCode;
 

@@ -94,7 +94,11 @@ fn listed(examples: &[Example]) -> String {
     let mut text = "Examples:".to_owned();
     for (line, words) in examples {
         text.extend(["\n", INDENT]);
-        text.push_str(&if words.is_empty() { (*line).to_owned() } else { format!("{line:<column$}{GAP}{words}") });
+        text.push_str(&if words.is_empty() {
+            (*line).to_owned()
+        } else {
+            format!("{line:<column$}{GAP}{words}")
+        });
     }
     text
 }
@@ -131,11 +135,13 @@ mod tests {
 
     #[test]
     fn every_example_can_be_typed_and_fits_a_narrow_terminal() {
-        let mine = COMMANDS.iter().flat_map(|(name, help)| help.examples.iter().map(move |one| (*name, *one)));
+        let mine =
+            COMMANDS.iter().flat_map(|(name, help)| help.examples.iter().map(move |one| (*name, *one)));
         let all = mine.chain(PROGRAM.examples.iter().map(|one| ("reset-monitor", *one)));
         for (name, (line, _)) in all {
             let words = words(line.split("<(").last().unwrap().trim_end_matches(')'));
-            let matches = command().try_get_matches_from(&words).unwrap_or_else(|error| panic!("{line}: {error}"));
+            let matches =
+                command().try_get_matches_from(&words).unwrap_or_else(|error| panic!("{line}: {error}"));
             Cli::from_arg_matches(&matches).unwrap();
             assert!(line.contains(name), "{line} is an example of {name}");
         }

@@ -3,23 +3,28 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
+use jiff::Zoned;
 use jiff::tz::TimeZone;
 use monitor_common::counters::Kind;
 
 use self::printed::Printed;
 use super::client::{Server, ServerArgs};
 use super::moment::{EXAMPLES, Moment, Window};
+use super::top::picture::age;
+use super::watching;
 use crate::cause::Cause;
 use crate::cli::help::Help;
 use crate::cli::named;
 use crate::clock;
 use crate::event::{Direction, Told};
 use crate::http::convert::event_view;
-use crate::http::filter::pattern::PeerPattern;
 use crate::http::filter::EventFilter;
+use crate::http::filter::pattern::PeerPattern;
 use crate::kernel::plan::Backend;
 use crate::publish::history::HISTORY;
-use crate::terminal::{Table, colour_stdout, ends_quietly, printable_json};
+use crate::terminal::table::Table;
+use crate::terminal::{Medium, ends_quietly, folded, printable_json};
+use crate::view::overview::OverviewView;
 use crate::view::{EventView, EventsView, LaggedView};
 
 mod printed;
@@ -159,8 +164,12 @@ pub async fn run(args: &EventsArgs) -> anyhow::Result<()> {
                 return Ok(());
             }
         }
-        for notice in notices(&past, &filter, args.follow) {
-            writeln!(io::stderr().lock(), "{notice}")?;
+        let mut notices = notices(&past, &filter);
+        if past.events.is_empty() {
+            notices.push(none(&filter, &now, args.follow, watching::ask(&server).await.as_ref()));
+        }
+        for notice in notices {
+            writeln!(io::stderr().lock(), "{}", folded(&notice, Medium::stderr()))?;
         }
         after = format!("&after={}", past.next);
         first = past.previous.unwrap_or_default();
@@ -173,7 +182,7 @@ pub async fn run(args: &EventsArgs) -> anyhow::Result<()> {
 }
 
 /// What a reader of past events has to know besides them.
-fn notices(past: &EventsView, filter: &EventFilter, follow: bool) -> Vec<String> {
+fn notices(past: &EventsView, filter: &EventFilter) -> Vec<String> {
     let mut notices = Vec::new();
     let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
     let before =
@@ -193,10 +202,25 @@ fn notices(past: &EventsView, filter: &EventFilter, follow: bool) -> Vec<String>
             }
         }
     }
-    if past.events.is_empty() && !follow {
-        notices.push("no such event yet; -f waits for one".to_owned());
-    }
     notices
+}
+
+/// What is said instead of events: that there were none, while how much was watched, and what to do.
+fn none(filter: &EventFilter, now: &Zoned, follow: bool, overview: Option<&OverviewView>) -> String {
+    let EventFilter { since, until, .. } = *filter;
+    let is_all = *filter == EventFilter { since, until, ..EventFilter::default() };
+    let which = if is_all { "no resets" } else { "no such event" };
+    let when = match (since, until) {
+        (Some(since), None) => {
+            let ago = now.timestamp().duration_since(since).as_secs_f64();
+            format!(" in the last {}", age(ago))
+        }
+        (None, None) => " yet".to_owned(),
+        (_, Some(_)) => " in this time".to_owned(),
+    };
+    let watching = watching::text(overview);
+    let next = if follow || until.is_some() { "" } else { "; -f waits for one" };
+    format!("{which}{when}{watching}{next}")
 }
 
 /// Prints what the stream gives, until it breaks off or nobody reads any more. Verdicts on events before `first`, which were
@@ -265,17 +289,17 @@ pub struct EventPrinter<W: Write> {
     output: EventOutput,
     filter: EventFilter,
     table: Table,
-    colour: bool,
+    medium: Medium,
     provisional: Printed,
     out: W,
 }
 
 impl<W: Write> EventPrinter<W> {
-    /// Colours as standard output allows it.
+    /// For standard output, be it a terminal or not.
     pub fn new(output: EventOutput, filter: EventFilter, out: W) -> Self {
-        let colour = colour_stdout();
-        let table = Table::new(&text::COLUMNS, colour);
-        Self { output, filter, table, colour, provisional: Printed::default(), out }
+        let medium = Medium::stdout();
+        let table = Table::new(&text::COLUMNS, medium);
+        Self { output, filter, table, medium, provisional: Printed::default(), out }
     }
 
     /// Prints the event if the filter lets it through, at once.
@@ -317,7 +341,7 @@ impl<W: Write> EventPrinter<W> {
     /// Makes the columns wide enough for events that are printed later.
     pub fn fit(&mut self, events: &[EventView]) {
         for event in events {
-            self.table.fit(&text::cells(event));
+            self.table.fit(&text::cells(event, self.medium));
         }
     }
 
@@ -329,8 +353,8 @@ impl<W: Write> EventPrinter<W> {
 
     fn write(&mut self, event: &EventView) -> io::Result<()> {
         match self.output {
-            EventOutput::Table => self.table.row(&mut self.out, &text::cells(event)),
-            EventOutput::Compact => writeln!(self.out, "{}", text::line(event, self.colour)),
+            EventOutput::Table => self.table.row(&mut self.out, &text::cells(event, self.medium)),
+            EventOutput::Compact => writeln!(self.out, "{}", text::line(event, self.medium)),
             EventOutput::Json => writeln!(self.out, "{}", printable_json(&serde_json::to_string(event)?)),
         }
     }

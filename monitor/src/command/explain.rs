@@ -2,7 +2,7 @@
 
 pub mod text;
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
 use monitor_common::peer::Role;
 
@@ -13,7 +13,7 @@ use crate::cli::help::Help;
 use crate::cli::named;
 use crate::event::role_name;
 use crate::http::filter::target::Target;
-use crate::terminal::{colour_stdout, ends_quietly, printable_json};
+use crate::terminal::{Medium, ends_quietly, printable_json};
 use crate::view::explain::ExplainView;
 
 /// What `explain --help` says besides the options.
@@ -74,7 +74,10 @@ pub async fn run(args: &ExplainArgs) -> anyhow::Result<()> {
             writeln!(out, "{}", printable_json(&serde_json::to_string(&answer)?))
         }
         ExplainOutput::Text => {
-            let look = Look { width: width(), colour: colour_stdout(), software: &args.software };
+            // Columns of the terminal, within reason; what is piped has the most.
+            let Medium { colour, width } = Medium::stdout();
+            let width = width.unwrap_or(Look::WIDEST).clamp(Look::NARROWEST, Look::WIDEST);
+            let look = Look { width, colour, software: &args.software };
             text::print(&answer, look, &mut out)
         }
     };
@@ -100,17 +103,4 @@ pub fn path(args: &ExplainArgs) -> String {
     more("role", args.role.map(|role| role_name(role).to_owned()));
     more("netns", args.netns.map(|netns| netns.to_string()));
     path
-}
-
-/// Columns of the terminal, within reason; what is piped has the most.
-fn width() -> usize {
-    let stdout = io::stdout();
-    let columns = if stdout.is_terminal() {
-        rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col))
-    } else {
-        None
-    };
-    columns
-        .filter(|columns| *columns > 0)
-        .map_or(Look::WIDEST, |columns| columns.clamp(Look::NARROWEST, Look::WIDEST))
 }

@@ -78,7 +78,8 @@ pub fn pages() -> BTreeMap<String, String> {
     let mut program = help::command();
     program.build();
     let own = (program.clone(), &help::PROGRAM);
-    let commands = help::COMMANDS.iter().filter_map(|(name, help)| Some((program.find_subcommand(name)?.clone(), help)));
+    let commands =
+        help::COMMANDS.iter().filter_map(|(name, help)| Some((program.find_subcommand(name)?.clone(), help)));
     let all = std::iter::once(own).chain(commands);
     all.map(|(command, help)| {
         let name = command.get_display_name().unwrap_or("reset-monitor").to_owned();
@@ -97,7 +98,8 @@ fn page(name: &str, command: &clap::Command, help: &Help) -> String {
     options(&mut after, command);
     if is_program {
         let about = |one: &clap::Command| one.get_about().map(ToString::to_string).unwrap_or_default();
-        let commands = command.get_subcommands().map(|one| (format!("reset-monitor-{}(1)", one.get_name()), about(one)));
+        let commands =
+            command.get_subcommands().map(|one| (format!("reset-monitor-{}(1)", one.get_name()), about(one)));
         section(&mut after, "COMMANDS", &commands.collect::<Vec<_>>());
     }
     notes(&mut after, help.notes);
@@ -156,7 +158,8 @@ fn option(roff: &mut Roff, argument: &clap::Arg) {
         name.extend([roman(gap), italic(&**value)]);
     }
     let mut words = argument.get_help().map(ToString::to_string).unwrap_or_default();
-    let defaults: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    let defaults: Vec<_> =
+        argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     if !defaults.is_empty() && takes {
         words.push_str(&format!(" [default: {}]", defaults.join(" ")));
     }
@@ -184,7 +187,10 @@ fn option(roff: &mut Roff, argument: &clap::Arg) {
 fn exits() -> [(String, String); 4] {
     [
         (0, "It went well."),
-        (EXIT_FAILURE, "It failed while running: no daemon answers, a file cannot be read, nothing was learnt."),
+        (
+            EXIT_FAILURE,
+            "It failed while running: no daemon answers, a file cannot be read, nothing was learnt.",
+        ),
         (EXIT_USAGE, "What was typed, or is set in the environment or the file, cannot be meant."),
         (EXIT_KERNEL, "The kernel or the privileges are not enough; `reset-monitor check` tells which."),
     ]
@@ -201,7 +207,10 @@ fn environment(command: &clap::Command) -> Vec<(String, String)> {
             variables.insert(variable.to_string_lossy().into_owned(), words);
         }
     }
-    variables.into_iter().chain(ENVIRONMENT.map(|(name, words)| (name.to_owned(), words.to_owned()))).collect()
+    variables
+        .into_iter()
+        .chain(ENVIRONMENT.map(|(name, words)| (name.to_owned(), words.to_owned())))
+        .collect()
 }
 
 fn examples(roff: &mut Roff, examples: &[help::Example]) {
@@ -253,7 +262,8 @@ fn section(roff: &mut Roff, title: &str, items: &[(String, String)]) {
 fn see_also(roff: &mut Roff, own: &str) {
     roff.control("SH", ["SEE ALSO"]);
     let names = help::COMMANDS.iter().map(|(name, _)| format!("reset-monitor-{name}"));
-    let names: Vec<_> = std::iter::once("reset-monitor".to_owned()).chain(names).filter(|name| name != own).collect();
+    let names: Vec<_> =
+        std::iter::once("reset-monitor".to_owned()).chain(names).filter(|name| name != own).collect();
     let mut text: Vec<Inline> = Vec::new();
     for (place, name) in names.iter().enumerate() {
         let end = if place + 1 == names.len() { "(1)" } else { "(1), " };
@@ -271,8 +281,14 @@ mod tests {
         let pages = pages();
         assert_eq!(pages.len(), help::COMMANDS.len() + 1);
         for (name, text) in &pages {
-            let sections = ["NAME", "SYNOPSIS", "EXAMPLES", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "SEE ALSO"];
-            let places: Vec<_> = sections.iter().map(|title| text.find(&format!(".SH \"{title}\"")).or_else(|| text.find(&format!(".SH {title}\n")))).collect();
+            let sections =
+                ["NAME", "SYNOPSIS", "EXAMPLES", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "SEE ALSO"];
+            let places: Vec<_> = sections
+                .iter()
+                .map(|title| {
+                    text.find(&format!(".SH \"{title}\"")).or_else(|| text.find(&format!(".SH {title}\n")))
+                })
+                .collect();
             assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{name}: {places:?}\n{text}");
         }
         assert!(pages["reset-monitor.1"].contains("RESET_MONITOR_LISTEN"));

@@ -23,6 +23,7 @@ use crate::owners::Owners;
 use crate::pipeline::{Pipeline, Settings};
 use crate::push;
 use crate::snapshot::{SignalRow, SignalStatus};
+use crate::terminal::Medium;
 
 /// What `run --help` says besides the options.
 pub const HELP: Help = Help {
@@ -116,6 +117,7 @@ async fn serve(
         allowed_hosts: config.allowed_hosts.clone(),
         kernel: facts.release,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        node: host,
     };
     let reports = published.watch_alerts();
     #[cfg(feature = "otlp")]
@@ -191,14 +193,13 @@ async fn serve(
 
 /// Messages go to stderr; stdout is for data.
 fn start_log(level: LogLevel, format: LogFormat) {
-    use std::io::IsTerminal as _;
     let level = match level {
         LogLevel::Error => tracing::Level::ERROR,
         LogLevel::Warn => tracing::Level::WARN,
         LogLevel::Info => tracing::Level::INFO,
         LogLevel::Debug => tracing::Level::DEBUG,
     };
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = Medium::stderr().colour;
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
     // Debug lines of the kernel programs are told from the daemon's own by their target; elsewhere it says nothing.
     let log = log.with_target(cfg!(feature = "debug-log"));

@@ -30,7 +30,7 @@ use self::state::{Next, State};
 use super::client::{Server, ServerArgs};
 use crate::cli::help::Help;
 use crate::clock;
-use crate::terminal::colour_stdout;
+use crate::terminal::Medium;
 
 /// What `top --help` says besides the options.
 pub const HELP: Help = Help {
@@ -79,7 +79,7 @@ pub async fn run(args: &TopArgs) -> anyhow::Result<()> {
     let server = Arc::new(Server::new(&args.server)?);
     Screen::check()?;
     let mut signals = Signals::new()?;
-    let palette = Palette::new(colour_stdout());
+    let palette = Palette::new(Medium::stdout().colour);
     let mut screen = Screen::open().context("prepare the terminal")?;
     let size = screen.size().context("ask the terminal for its size")?;
     let mut state = State::new(&args.server.server, args.interval, size, clock::monotonic());

@@ -19,7 +19,9 @@ async fn bash() -> Terminal {
     let mut bash = Terminal::start(&mut command, (100, 30));
     bash.shows(|text| text.contains("shell>")).await;
     // Its own settings may ring, page or ask.
-    bash.press("bind 'set bell-style none'; bind 'set page-completions off'; bind 'set show-all-if-ambiguous on'\r");
+    bash.press(
+        "bind 'set bell-style none'; bind 'set page-completions off'; bind 'set show-all-if-ambiguous on'\r",
+    );
     bash.press("source <(reset-monitor completions bash); clear; echo re''ady\r");
     bash.shows(|text| text.contains("ready")).await;
     bash
@@ -32,13 +34,17 @@ async fn bash_completes_commands_flags_and_values() {
         ("reset-monitor events --fol\t", "reset-monitor events --follow"),
         ("reset-monitor events --cause idle_r\t", "reset-monitor events --cause idle_reuse"),
         ("reset-monitor peers --sort exch\t", "reset-monitor peers --sort exchanges"),
-        ("reset-monitor explain 10.0.0.5 --software hap\t", "reset-monitor explain 10.0.0.5 --software haproxy"),
+        (
+            "reset-monitor explain 10.0.0.5 --software hap\t",
+            "reset-monitor explain 10.0.0.5 --software haproxy",
+        ),
         ("reset-monitor completions zs\t", "reset-monitor completions zsh"),
     ] {
         let mut bash = bash().await;
         bash.press(typed);
         // Without a line: nothing that is typed here is run.
-        bash.shows(move |text| text.lines().last().is_some_and(|line| line.trim_end().ends_with(completed))).await;
+        bash.shows(move |text| text.lines().last().is_some_and(|line| line.trim_end().ends_with(completed)))
+            .await;
     }
 }
 
@@ -53,7 +59,8 @@ async fn bash_lists_what_may_follow() {
 #[test]
 fn every_shell_gets_a_script_and_another_word_the_list_of_shells() {
     let run = |shell: &str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_reset-monitor")).args(["completions", shell]).output().unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_reset-monitor")).args(["completions", shell]).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
     };

@@ -89,6 +89,8 @@ mod server;
 #[cfg(test)]
 mod stream;
 #[cfg(test)]
+mod tables;
+#[cfg(test)]
 mod timeouts;
 #[cfg(test)]
 mod top;

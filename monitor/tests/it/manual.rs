@@ -42,16 +42,22 @@ fn mandoc_finds_no_fault_with_any_page() {
     assert!(faults.is_empty(), "{faults:#?}{}", String::from_utf8_lossy(&lint.stderr));
     // As a reader sees them: nothing of the markup is left over, and examples can be copied.
     for path in &pages {
-        let shown = Command::new("mandoc").args(["-T", "ascii", "-O", "width=100"]).arg(path).output().unwrap();
+        let shown =
+            Command::new("mandoc").args(["-T", "ascii", "-O", "width=100"]).arg(path).output().unwrap();
         let shown = String::from_utf8(shown.stdout).unwrap();
         // Bold is a letter printed twice.
         let mut text = String::new();
         for character in shown.chars() {
-            if character == '\u{8}' { text.pop(); } else { text.push(character); }
+            if character == '\u{8}' {
+                text.pop();
+            } else {
+                text.push(character);
+            }
         }
         let name = path.file_stem().unwrap().to_str().unwrap();
         let command = name.strip_prefix("reset-monitor-").unwrap_or_default();
-        let page = help::COMMANDS.iter().find(|(one, _)| *one == command).map_or(&help::PROGRAM, |(_, page)| page);
+        let page =
+            help::COMMANDS.iter().find(|(one, _)| *one == command).map_or(&help::PROGRAM, |(_, page)| page);
         for (line, _) in page.examples {
             assert!(text.contains(line), "{name} lacks {line}:\n{text}");
         }

@@ -17,7 +17,8 @@ const TOO_LONG: Duration = Duration::from_mins(1);
 
 /// A running program, and what it shows.
 pub(crate) struct Terminal {
-    child: Child,
+    /// Until it has ended.
+    child: Option<Child>,
     controller: File,
     /// Kept open to see what is left of it.
     device: File,
@@ -37,17 +38,13 @@ impl Terminal {
         let device = OpenOptions::new().read(true).write(true).open(name).unwrap();
         tcsetwinsize(&controller, size(columns, rows)).unwrap();
         let end = || OwnedFd::from(device.try_clone().unwrap());
-        let child = command
-            .stdin(end())
-            .stdout(end())
-            .stderr(end())
-            .spawn()
-            .unwrap();
+        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let (change, changed) = watch::channel(());
         let controller = File::from(controller);
-        let (mut output, kept, raw) = (controller.try_clone().unwrap(), Arc::clone(&screen), Arc::clone(&bytes));
+        let (mut output, kept, raw) =
+            (controller.try_clone().unwrap(), Arc::clone(&screen), Arc::clone(&bytes));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             // Fails when the last end of the device is closed.
@@ -57,7 +54,7 @@ impl Terminal {
                 change.send_replace(());
             }
         });
-        Self { child, controller, device, screen, bytes, changed }
+        Self { child: Some(child), controller, device, screen, bytes, changed }
     }
 
     pub(crate) fn press(&mut self, keys: &str) {
@@ -104,7 +101,7 @@ impl Terminal {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal).unwrap();
     }
 
     /// Whether keys come one by one and are not echoed.
@@ -113,18 +110,31 @@ impl Terminal {
     }
 
     /// Waits for the end of a program that writes and goes, and gives all that it wrote. The terminal ends lines by two characters.
-    pub(crate) async fn written(mut self) -> (ExitStatus, String) {
-        // What it wrote last is read before this.
-        const LAST: &[u8] = b"\x1bEND";
-        let status = self.child.wait().unwrap();
+    pub(crate) async fn written(self) -> (ExitStatus, String) {
+        let (status, _, written) = self.ended().await;
+        (status, written)
+    }
+
+    /// The same, and what the terminal is then; keys are read by lines again.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, vt100::Screen, String) {
+        // What it wrote last is read before this, which changes nothing on the screen.
+        const LAST: &[u8] = b"\x1b]2;END\x07";
+        // On another thread: what the program asks may be served by this one.
+        let mut child = self.child.take().unwrap();
+        let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+        assert!(!self.is_raw(), "keys are read by lines again");
         self.device.write_all(LAST).unwrap();
         loop {
             self.changed.borrow_and_update();
             let bytes = self.bytes.lock().unwrap().clone();
             if let Some(written) = bytes.strip_suffix(LAST) {
-                return (status, String::from_utf8(written.to_vec()).unwrap().replace("\r\n", "\n"));
+                let written = String::from_utf8(written.to_vec()).unwrap().replace("\r\n", "\n");
+                return (status, self.screen.lock().unwrap().screen().clone(), written);
             }
-            tokio::time::timeout(TOO_LONG, self.changed.changed()).await.expect("the terminal gives its bytes").unwrap();
+            tokio::time::timeout(TOO_LONG, self.changed.changed())
+                .await
+                .expect("the terminal gives its bytes")
+                .unwrap();
         }
     }
 
@@ -132,7 +142,7 @@ impl Terminal {
     pub(crate) async fn ends(mut self) -> ExitStatus {
         let place = std::panic::Location::caller();
         self.screen(|screen| !screen.alternate_screen() && !screen.hide_cursor(), place).await;
-        let status = self.child.wait().unwrap();
+        let status = self.child.as_mut().unwrap().wait().unwrap();
         assert!(!self.is_raw(), "keys are read by lines again");
         status
     }
@@ -140,8 +150,10 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        if let Some(child) = &mut self.child {
+            drop(child.kill());
+            drop(child.wait());
+        }
     }
 }
 

@@ -202,6 +202,7 @@ async fn hostile_names_are_shown_and_do_nothing() {
             peer.causes_sent = [(HOSTILE.to_owned(), 1_000)].into();
         }
         answers.status.version = HOSTILE.to_owned();
+        answers.status.node = HOSTILE.to_owned();
         answers.alerts.matching = 1;
         answers.alerts.alerts = vec![AlertView {
             alert: HOSTILE.to_owned(),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
+use monitor::command::top::screen::Screen;
 use monitor::http::server::serve;
 use rustix::process::Signal;
 use tokio::net::TcpListener;
@@ -166,4 +167,36 @@ fn without_a_terminal_it_says_what_to_use_instead() {
         assert_eq!(code, Some(2), "{message}");
         assert!(message.contains("between 0.2 and 3600"), "{message}");
     }
+}
+
+/// Tells the test's program, when it is started anew in a terminal, to be the one that panics.
+const PANICS: &str = "RESET_MONITOR_TEST_TOP_PANICS";
+
+/// What `top` shows is drawn in one place, so a panic there stands for one anywhere: there is no word by which the product could be made to.
+#[tokio::test]
+async fn a_panic_gives_the_terminal_back_before_it_is_told() {
+    if std::env::var_os(PANICS).is_some() {
+        let mut screen = Screen::open().unwrap();
+        screen.draw(|frame| frame.render_widget("shown", frame.area())).unwrap();
+        screen.draw(|_| panic!("the frame is broken")).unwrap();
+        unreachable!("it has panicked");
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "top::live::a_panic_gives_the_terminal_back_before_it_is_told", "--nocapture"]);
+    command.env(PANICS, "1").env("TERM", "xterm-256color").env("RUST_BACKTRACE", "0");
+    let (status, screen, written) = Terminal::start(&mut command, (100, 30)).ended().await;
+    assert!(!status.success());
+    let place = |part: &str| written.find(part).unwrap_or_else(|| panic!("no {part:?} in {written:?}"));
+    let (entered, frame, left, told) =
+        (place("\x1b[?1049h"), place("shown"), place("\x1b[?1049l"), place("the frame is broken"));
+    assert!(entered < frame && frame < left && left < told, "{written:?}");
+    // Once: a second time would put the cursor back on the message.
+    assert_eq!(written.matches("\x1b[?1049l").count(), 1, "{written:?}");
+    // The message is on the shell's screen and not on one that is gone, in lines that begin at the left.
+    assert!(!screen.alternate_screen() && !screen.hide_cursor(), "{written:?}");
+    assert!(
+        screen.contents().lines().any(|line| line.starts_with("the frame is broken")),
+        "{}",
+        screen.contents()
+    );
 }
