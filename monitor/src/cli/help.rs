@@ -94,11 +94,9 @@ fn listed(examples: &[Example]) -> String {
     let mut text = "Examples:".to_owned();
     for (line, words) in examples {
         text.extend(["\n", INDENT]);
-        text.push_str(&if words.is_empty() {
-            (*line).to_owned()
-        } else {
-            format!("{line:<column$}{GAP}{words}")
-        });
+        let width = if words.is_empty() { line.len() } else { column };
+        let gap = if words.is_empty() { "" } else { GAP };
+        text.extend([line, &*" ".repeat(width.saturating_sub(line.len())), gap, words]);
     }
     text
 }

@@ -270,7 +270,7 @@ impl Server {
         // A connection that was made, and then no fault of the system: what came over it was no HTTP.
         let first: &dyn StdError = error;
         let has_system_fault = std::iter::successors(Some(first), |error| (*error).source())
-            .any(|error| error.is::<std::io::Error>());
+            .any(<dyn StdError>::is::<std::io::Error>);
         if !error.is_connect() && !has_system_fault {
             let what = "it does not answer in HTTP".to_owned();
             return ClientError::Stranger { url: self.url.clone(), what };

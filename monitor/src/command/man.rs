@@ -8,6 +8,7 @@ use std::io::{self, Write as _, stderr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use clap::builder::PossibleValue;
 use roff::{Inline, Roff, bold, italic, roman};
 
 use super::{EXIT_FAILURE, EXIT_KERNEL, EXIT_USAGE};
@@ -161,10 +162,10 @@ fn option(roff: &mut Roff, argument: &clap::Arg) {
     let defaults: Vec<_> =
         argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     if !defaults.is_empty() && takes {
-        words.push_str(&format!(" [default: {}]", defaults.join(" ")));
+        words.extend([" [default: ", &*defaults.join(" "), "]"]);
     }
     if let Some(variable) = argument.get_env() {
-        words.push_str(&format!(" [env: {}]", variable.to_string_lossy()));
+        words.extend([" [env: ", &*variable.to_string_lossy(), "]"]);
     }
     roff.control("TP", []).text(name).text([roman(words)]);
     let values: Vec<_> = argument.get_possible_values().into_iter().filter(|_| takes).collect();
@@ -172,7 +173,7 @@ fn option(roff: &mut Roff, argument: &clap::Arg) {
         return;
     }
     if values.iter().all(|value| value.get_help().is_none()) {
-        let names: Vec<_> = values.iter().map(|value| value.get_name()).collect();
+        let names: Vec<_> = values.iter().map(PossibleValue::get_name).collect();
         roff.control("IP", []).text([roman(format!("One of {}.", names.join(", ")))]);
         return;
     }

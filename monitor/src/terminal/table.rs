@@ -59,16 +59,19 @@ impl Column {
     }
 
     /// The same, so wide at least.
+    #[must_use]
     pub const fn least(self, width: usize) -> Self {
         Self { width, ..self }
     }
 
     /// The same, to be left out after those with lower numbers.
+    #[must_use]
     pub const fn leave(self, order: u8) -> Self {
         Self { narrow: Narrow::Leave(order), ..self }
     }
 
     /// The same, of sentences.
+    #[must_use]
     pub const fn wrap(self) -> Self {
         Self { narrow: Narrow::Wrap, ..self }
     }
