@@ -204,7 +204,9 @@ fn typed(flags: &[&str]) -> RunArgs {
         | Command::Probe(_)
         | Command::Listeners(_)
         | Command::Record(_)
-        | Command::Replay(_)) => {
+        | Command::Replay(_)
+        | Command::Completions(_)
+        | Command::Man(_)) => {
             panic!("{other:?}")
         }
     }

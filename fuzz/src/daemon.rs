@@ -82,6 +82,7 @@ impl Daemon {
             allowed_hosts: vec!["node-7.example".to_owned()],
             kernel: "6.18.0".to_owned(),
             version: "0.0.0".to_owned(),
+            node: "node-7".to_owned(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let router = router(AppState::new(published, settings, stopping));

@@ -1,4 +1,7 @@
-//! What can be typed. No I/O and no defaults with logic: `config.rs` resolves.
+//! What can be typed. No I/O and no defaults with logic: `config.rs` resolves, and `cli/help.rs` adds examples.
+
+pub mod help;
+pub mod named;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,11 +9,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::command::alerts::AlertsArgs;
-use crate::command::events::{self, EventsArgs};
+use crate::command::completions::CompletionsArgs;
+use crate::command::events::EventsArgs;
 use crate::command::explain::ExplainArgs;
 use crate::command::listeners::ListenersArgs;
+use crate::command::man::ManArgs;
 use crate::command::peers::PeersArgs;
-use crate::command::probe::{self, ProbeArgs};
+use crate::command::probe::ProbeArgs;
 use crate::command::record::RecordArgs;
 use crate::command::replay::ReplayArgs;
 use crate::command::timeouts::TimeoutsArgs;
@@ -36,24 +41,18 @@ pub enum Command {
     /// Tell what this kernel and these privileges allow, and what to do about the rest
     Check(CheckArgs),
     /// Show resets as they happen
-    #[command(help_template = events::HELP, after_help = events::AFTER_HELP)]
     Events(EventsArgs),
     /// Watch peers live in the terminal: who is reset now, why, and what to change
-    #[command(after_help = crate::command::top::AFTER_HELP)]
     Top(TopArgs),
     /// Show peers with their counts
     Peers(PeersArgs),
     /// Tell what is wrong with a peer, or with a port of ours: verdict, evidence, and what to change
-    #[command(after_help = crate::command::explain::AFTER_HELP)]
     Explain(ExplainArgs),
     /// Show who keeps a quiet connection for how long, and whether the client gives up first
-    #[command(after_help = crate::command::timeouts::AFTER_HELP)]
     Timeouts(TimeoutsArgs),
     /// Show alerts: what is firing or about to, what is over, and what to do about it
-    #[command(after_help = crate::command::alerts::AFTER_HELP)]
     Alerts(AlertsArgs),
     /// Measure after how long a peer ends a quiet connection, or what a request meets after so much quiet
-    #[command(help_template = probe::HELP, after_help = probe::AFTER_HELP)]
     Probe(ProbeArgs),
     /// Show listening sockets with their queues and drops, and what else fills up
     Listeners(ListenersArgs),
@@ -61,6 +60,10 @@ pub enum Command {
     Record(RecordArgs),
     /// Show the events of a recording
     Replay(ReplayArgs),
+    /// Print what completes these commands in a shell
+    Completions(CompletionsArgs),
+    /// Print the manual, or write all of its pages
+    Man(ManArgs),
 }
 
 /// Flags of `run`. Every one can also be set in the environment or in the file.
@@ -70,10 +73,11 @@ pub struct RunArgs {
     #[arg(long, env = "RESET_MONITOR_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Address to serve HTTP on [default: 127.0.0.1:9777]
-    #[arg(long, env = "RESET_MONITOR_LISTEN", value_name = "ADDR:PORT")]
+    #[arg(help_heading = "HTTP", long, env = "RESET_MONITOR_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
     /// Name by which the page and the API may be asked for, besides IP addresses and localhost; repeatable
     #[arg(
+        help_heading = "HTTP",
         long = "allowed-host",
         env = "RESET_MONITOR_ALLOWED_HOSTS",
         value_name = "NAME",
@@ -84,28 +88,54 @@ pub struct RunArgs {
     #[arg(long, env = "RESET_MONITOR_LOCK_FILE", value_name = "FILE")]
     pub lock_file: Option<PathBuf>,
     /// Peers we connect to that get counts of their own [default: 10000]
-    #[arg(long, env = "RESET_MONITOR_CLIENT_PEERS", value_name = "COUNT")]
+    #[arg(
+        help_heading = "Room in the kernel",
+        long,
+        env = "RESET_MONITOR_CLIENT_PEERS",
+        value_name = "COUNT"
+    )]
     pub client_peers: Option<u32>,
     /// Peers connecting to us that get counts of their own [default: 10000]
-    #[arg(long, env = "RESET_MONITOR_SERVER_PEERS", value_name = "COUNT")]
+    #[arg(
+        help_heading = "Room in the kernel",
+        long,
+        env = "RESET_MONITOR_SERVER_PEERS",
+        value_name = "COUNT"
+    )]
     pub server_peers: Option<u32>,
     /// Peers that only ever refused us and get counts of their own [default: 1000]
-    #[arg(long, env = "RESET_MONITOR_REFUSED_PEERS", value_name = "COUNT")]
+    #[arg(
+        help_heading = "Room in the kernel",
+        long,
+        env = "RESET_MONITOR_REFUSED_PEERS",
+        value_name = "COUNT"
+    )]
     pub refused_peers: Option<u32>,
     /// Networks (/24, /64) that get counts of their own once server-peers is used up [default: 4096]
-    #[arg(long, env = "RESET_MONITOR_NETWORKS", value_name = "COUNT")]
+    #[arg(help_heading = "Room in the kernel", long, env = "RESET_MONITOR_NETWORKS", value_name = "COUNT")]
     pub networks: Option<u32>,
     /// Seconds of quiet after which a peer gives up its place when it is needed [default: 600]
-    #[arg(long, env = "RESET_MONITOR_RETIRE_AFTER", value_name = "SECONDS")]
+    #[arg(
+        help_heading = "Room in the kernel",
+        long,
+        env = "RESET_MONITOR_RETIRE_AFTER",
+        value_name = "SECONDS"
+    )]
     pub retire_after: Option<u32>,
     /// Size of the event ring, a power of two; a full ring loses stories, never counts [default: 1048576]
-    #[arg(long, env = "RESET_MONITOR_RING_BYTES", value_name = "BYTES")]
+    #[arg(help_heading = "Room in the kernel", long, env = "RESET_MONITOR_RING_BYTES", value_name = "BYTES")]
     pub ring_bytes: Option<u32>,
     /// Connections remembered after they closed, for late requests [default: 65536]
-    #[arg(long, env = "RESET_MONITOR_CLOSED_MEMORY", value_name = "COUNT")]
+    #[arg(
+        help_heading = "Room in the kernel",
+        long,
+        env = "RESET_MONITOR_CLOSED_MEMORY",
+        value_name = "COUNT"
+    )]
     pub closed_memory: Option<u32>,
     /// Also look at open connections of other network namespaces, for which one thread stays privileged [default: false]
     #[arg(
+        help_heading = "What is watched",
         long,
         env = "RESET_MONITOR_ENTER_NAMESPACES",
         value_name = "BOOL",
@@ -117,6 +147,7 @@ pub struct RunArgs {
     pub enter_namespaces: Option<bool>,
     /// Alertmanager to tell of alerts, such as `http://alertmanager:9093`; repeatable, each is told everything [default: none]
     #[arg(
+        help_heading = "Who is told",
         long = "alertmanager",
         env = "RESET_MONITOR_ALERTMANAGERS",
         value_name = "URL",
@@ -125,16 +156,34 @@ pub struct RunArgs {
     pub alertmanagers: Vec<String>,
     /// OpenTelemetry receiver to send metrics to over OTLP/HTTP, such as `http://collector:4318` [default: none]
     #[cfg(feature = "otlp")]
-    #[arg(long, env = "RESET_MONITOR_OTLP_ENDPOINT", value_name = "URL")]
+    #[arg(help_heading = "Who is told", long, env = "RESET_MONITOR_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// Kinds of hooks to use; all but auto are for tests
-    #[arg(long, env = "RESET_MONITOR_BACKEND", value_enum, default_value_t)]
+    #[arg(
+        help_heading = "What is watched",
+        long,
+        env = "RESET_MONITOR_BACKEND",
+        value_enum,
+        default_value_t
+    )]
     pub backend: Backend,
     /// How much to log
-    #[arg(long, env = "RESET_MONITOR_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    #[arg(
+        help_heading = "Messages",
+        long,
+        env = "RESET_MONITOR_LOG_LEVEL",
+        value_name = "LEVEL",
+        default_value = "info"
+    )]
     pub log_level: LogLevel,
     /// How to log
-    #[arg(long, env = "RESET_MONITOR_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        help_heading = "Messages",
+        long,
+        env = "RESET_MONITOR_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     pub log_format: LogFormat,
     /// Which peers have series of their own at /metrics.
     #[command(flatten)]

@@ -3,10 +3,12 @@
 pub mod alerts;
 pub mod check;
 pub mod client;
+pub mod completions;
 pub mod events;
 pub mod explain;
 pub mod listeners;
 pub mod local;
+pub mod man;
 pub mod moment;
 pub mod peers;
 pub mod probe;
@@ -15,6 +17,7 @@ pub mod replay;
 pub mod run;
 pub mod timeouts;
 pub mod top;
+pub mod watching;
 
 use std::process::ExitCode;
 

@@ -21,7 +21,8 @@ use crate::selection::settings::{MetricsFile, SelectionError};
 
 /// Loopback: who wants more must say so.
 const DEFAULT_LISTEN: &str = "127.0.0.1:9777";
-const DEFAULT_LOCK_FILE: &str = "/run/reset-monitor.lock";
+/// Where the lock is unless it is set: what is gone with a restart of the machine.
+pub const DEFAULT_LOCK_FILE: &str = "/run/reset-monitor.lock";
 /// Peers per role. 24 bytes of key, 128 of slot and about 60 of hash each: 4 MiB for both.
 const DEFAULT_PEERS: u32 = 10_000;
 const DEFAULT_REFUSED_PEERS: u32 = 1_000;
@@ -326,7 +327,9 @@ mod tests {
             | Command::Probe(_)
             | Command::Listeners(_)
             | Command::Record(_)
-            | Command::Replay(_)) => panic!("{other:?}"),
+            | Command::Replay(_)
+            | Command::Completions(_)
+            | Command::Man(_)) => panic!("{other:?}"),
         }
     }
 

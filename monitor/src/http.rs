@@ -84,6 +84,8 @@ pub struct Settings {
     pub kernel: String,
     /// Version of the daemon.
     pub version: String,
+    /// Name of this host.
+    pub node: String,
 }
 
 /// What handlers see. Cheap to clone.

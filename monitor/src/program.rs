@@ -5,15 +5,15 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 use clap::error::ErrorKind;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, help};
 use crate::command;
 
 /// What `main` does, with the arguments of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match help::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(help) if help.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             drop(help.print());
@@ -43,6 +43,8 @@ pub fn main() -> ExitCode {
         Command::Listeners(args) => command::block_on(command::listeners::run(args)),
         Command::Record(args) => command::record::record(args),
         Command::Replay(args) => command::replay::replay(args),
+        Command::Completions(args) => command::completions::completions(*args),
+        Command::Man(args) => command::man::man(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,5 +68,8 @@ fn one_line(error: &clap::Error) -> String {
     let more: Vec<_> =
         parts.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
     let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(" ")) };
-    format!("{what}{more}; see reset-monitor --help")
+    let first = std::env::args().nth(1).unwrap_or_default();
+    let command = help::COMMANDS.iter().find(|(name, _)| *name == first);
+    let command = command.map_or_else(String::new, |(name, _)| format!(" {name}"));
+    format!("{what}{more}; see reset-monitor{command} --help")
 }

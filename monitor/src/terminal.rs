@@ -1,9 +1,12 @@
-//! Text for terminals: aligned tables, the decision about colour, and nothing that a hostile name could do to a screen.
+//! Text for terminals: how wide they are, the decision about colour, and nothing that a hostile name could do to a screen.
 
 use std::borrow::Cow;
 use std::error::Error;
 use std::ffi::OsStr;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+
+pub mod table;
 
 /// How a command writes its data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -13,15 +16,6 @@ pub enum Output {
     Table,
     /// JSON for programs.
     Json,
-}
-
-/// Where a cell's text stands in its column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Align {
-    /// Text.
-    Left,
-    /// Numbers.
-    Right,
 }
 
 /// How a cell looks where colour is allowed.
@@ -49,94 +43,6 @@ impl Style {
     }
 }
 
-/// A column of a table.
-#[derive(Clone, Copy, Debug)]
-pub struct Column {
-    /// Its title.
-    pub title: &'static str,
-    /// Where its cells stand.
-    pub align: Align,
-    /// Characters it has at least.
-    pub width: usize,
-}
-
-/// A cell of a row.
-#[derive(Clone, Debug)]
-pub struct Cell {
-    text: String,
-    style: Style,
-}
-
-impl Cell {
-    /// One that shows `text`, made safe.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self::styled(text, Style::Plain)
-    }
-
-    /// One with a look.
-    pub fn styled(text: impl Into<String>, style: Style) -> Self {
-        let text = text.into();
-        Self { text: if text.is_empty() { "-".to_owned() } else { printable(&text).into_owned() }, style }
-    }
-
-    fn width(&self) -> usize {
-        self.text.chars().count()
-    }
-}
-
-/// A table that is printed row by row. A column grows when a row needs it, and never shrinks.
-#[derive(Debug)]
-pub struct Table {
-    columns: Vec<Column>,
-    colour: bool,
-    titled: bool,
-}
-
-impl Table {
-    /// An empty one.
-    pub fn new(columns: &[Column], colour: bool) -> Self {
-        Self { columns: columns.to_vec(), colour, titled: false }
-    }
-
-    /// Makes the columns wide enough for a row that is printed later.
-    pub fn fit(&mut self, cells: &[Cell]) {
-        for (column, cell) in self.columns.iter_mut().zip(cells) {
-            column.width = column.width.max(cell.width());
-        }
-    }
-
-    /// Prints a row, and the titles before the first one.
-    pub fn row(&mut self, out: &mut impl Write, cells: &[Cell]) -> io::Result<()> {
-        self.fit(cells);
-        if !self.titled {
-            self.titled = true;
-            let titles: Vec<Cell> =
-                self.columns.iter().map(|column| Cell::styled(column.title, Style::Bold)).collect();
-            self.fit(&titles);
-            self.line(out, &titles)?;
-        }
-        self.line(out, cells)
-    }
-
-    fn line(&self, out: &mut impl Write, cells: &[Cell]) -> io::Result<()> {
-        let mut line = String::new();
-        // Blanks are written before the next text only, so that no line ends with some.
-        let mut blanks = 0;
-        for (column, cell) in self.columns.iter().zip(cells) {
-            let padding = column.width.saturating_sub(cell.width());
-            let (before, after) = match column.align {
-                Align::Left => (0, padding),
-                Align::Right => (padding, 0),
-            };
-            line.extend(std::iter::repeat_n(' ', blanks + before));
-            line.push_str(&painted(&cell.text, cell.style, self.colour));
-            blanks = after + 2;
-        }
-        line.push('\n');
-        out.write_all(line.as_bytes())
-    }
-}
-
 /// `text` with a look, where colour is allowed.
 pub fn painted(text: &str, style: Style, colour: bool) -> Cow<'_, str> {
     match style.sequence().filter(|_| colour) {
@@ -145,18 +51,77 @@ pub fn painted(text: &str, style: Style, colour: bool) -> Cow<'_, str> {
     }
 }
 
-/// Whether to colour what goes to standard output.
-pub fn colour_stdout() -> bool {
-    colour(
-        io::stdout().is_terminal(),
-        std::env::var_os("NO_COLOR").as_deref(),
-        std::env::var_os("TERM").as_deref(),
-    )
+/// What is written on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Medium {
+    /// Whether colour is allowed.
+    pub colour: bool,
+    /// Columns of a terminal; `None` for anything else, where lines are as long as they are: programs read them.
+    pub width: Option<usize>,
+}
+
+impl Medium {
+    /// A file or a pipe.
+    pub const PLAIN: Self = Self { colour: false, width: None };
+
+    /// Standard output.
+    pub fn stdout() -> Self {
+        Self::of(&io::stdout())
+    }
+
+    /// Standard error.
+    pub fn stderr() -> Self {
+        Self::of(&io::stderr())
+    }
+
+    fn of(end: &(impl IsTerminal + AsFd)) -> Self {
+        let terminal = end.is_terminal();
+        let size = if terminal { rustix::termios::tcgetwinsize(end).ok() } else { None };
+        let variable = |name| std::env::var_os(name);
+        Self {
+            colour: colour(terminal, variable("NO_COLOR").as_deref(), variable("TERM").as_deref()),
+            // Some terminals do not know their size and say 0.
+            width: size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0),
+        }
+    }
+}
+
+/// Whether a line can be written over: on a terminal that can place the cursor.
+pub fn can_write_over(end: &impl IsTerminal) -> bool {
+    end.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Colour for a terminal only, unless `NO_COLOR` is there and not empty (no-color.org), or the terminal is `dumb`.
 fn colour(terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
     terminal && no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
+}
+
+/// Lines of at most `width` columns, made safe, unless a word is longer. The first line begins with `first`, the others with `indent`.
+pub fn wrapped(text: &str, width: usize, first: &str, indent: &str) -> Vec<String> {
+    let text = printable(text);
+    let mut lines = Vec::new();
+    let (mut line, mut used, mut is_empty) = (first.to_owned(), first.chars().count(), true);
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let length = word.chars().count();
+        if !is_empty && used + 1 + length > width {
+            lines.push(std::mem::replace(&mut line, indent.to_owned()));
+            (used, is_empty) = (indent.chars().count(), true);
+        }
+        if !is_empty {
+            line.push(' ');
+            used += 1;
+        }
+        line.push_str(word);
+        used += length;
+        is_empty = false;
+    }
+    lines.push(line);
+    lines
+}
+
+/// A line for people, in as many lines as a terminal needs for it.
+pub fn folded(text: &str, medium: Medium) -> String {
+    medium.width.map_or_else(|| text.to_owned(), |width| wrapped(text, width, "", "").join("\n"))
 }
 
 /// `text` with each character that acts on a terminal instead of being seen replaced by `?`.
@@ -225,46 +190,7 @@ pub fn words(error: &io::Error) -> String {
 mod tests {
     use std::ffi::OsStr;
 
-    use super::{Align, Cell, Column, Style, Table, colour, printable, printable_json};
-
-    const COLUMNS: [Column; 3] = [
-        Column { title: "NAME", align: Align::Left, width: 0 },
-        Column { title: "COUNT", align: Align::Right, width: 0 },
-        Column { title: "NOTE", align: Align::Left, width: 0 },
-    ];
-
-    fn print(colour: bool, rows: &[[Cell; 3]]) -> String {
-        let mut table = Table::new(&COLUMNS, colour);
-        for row in rows {
-            table.fit(row);
-        }
-        let mut out = Vec::new();
-        for row in rows {
-            table.row(&mut out, row).unwrap();
-        }
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [
-            [Cell::new("a"), Cell::new("1"), Cell::new("x")],
-            [Cell::new("longer"), Cell::new("123456"), Cell::new("")],
-        ];
-        assert_eq!(print(false, &rows), "NAME     COUNT  NOTE\na            1  x\nlonger  123456  -\n");
-    }
-
-    #[test]
-    fn colour_changes_no_width() {
-        let rows = [[Cell::styled("a", Style::Red), Cell::new("1"), Cell::new("x")]];
-        let coloured = print(true, &rows);
-        assert!(coloured.contains("\x1b[31ma\x1b[0m"));
-        let mut plain = coloured;
-        for style in [Style::Red, Style::Bold] {
-            plain = plain.replace(style.sequence().unwrap(), "").replace("\x1b[0m", "");
-        }
-        assert_eq!(plain, print(false, &rows));
-    }
+    use super::{colour, printable, printable_json};
 
     #[test]
     fn colour_is_for_terminals_whose_user_wants_it() {

@@ -394,12 +394,21 @@ pub struct FillView {
     pub capacity: u64,
 }
 
+/// What every version's `/api/v1/status` has: for who understands nothing else of it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct VersionView {
+    /// Version of the daemon.
+    pub version: String,
+}
+
 /// `/api/v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Status")]
 pub struct StatusView {
     /// Version of the daemon.
     pub version: String,
+    /// Name of the daemon's host, as `uname -n` says it.
+    pub node: String,
     /// Release of the running kernel.
     pub kernel: String,
     /// When it attached.

@@ -15,6 +15,7 @@ mod fuzz;
 mod kernel_test;
 mod kernels;
 mod lint;
+mod pictures;
 mod process;
 mod run;
 mod setup;
@@ -82,6 +83,15 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Take the README's pictures anew, of real resets (needs root)
+    Pictures {
+        /// Of a daemon in the debug profile
+        #[arg(long)]
+        debug: bool,
+        /// How long there is traffic before they are taken
+        #[arg(long, default_value_t = 420)]
+        seconds: u64,
+    },
     /// Write the documentation that is made from the source
     Docs {
         /// Write nothing, and fail if something would change
@@ -115,6 +125,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::KernelTest(args) => return kernel_test::run(&args),
         Task::Fuzz(args) => return fuzz::run(&args),
         Task::Bench { args } => return bench::run(&args),
+        Task::Pictures { debug, seconds } => pictures::run(Profile::of(debug, false), seconds)?,
         Task::Docs { check } => docs::run(check)?,
         Task::Lint => lint::run()?,
         Task::Tidy => tidy::run()?,

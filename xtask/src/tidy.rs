@@ -3,6 +3,7 @@
 mod rules;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -28,7 +29,9 @@ pub(crate) fn run() -> Result<()> {
             continue;
         }
         let content = fs::read(&full).with_context(|| format!("cannot read {}", full.display()))?;
-        for violation in rules::check(path, &content) {
+        let mut violations = rules::check(path, &content);
+        violations.extend(missing_pictures(&root, path, &content));
+        for violation in violations {
             eprintln!("{path}:{}: {}", violation.line, violation.rule);
             count += 1;
         }
@@ -37,4 +40,18 @@ pub(crate) fn run() -> Result<()> {
         bail!("{count} violations of the repository's rules (CONTRIBUTING.md)");
     }
     Ok(())
+}
+
+/// Pictures that a document shows and that are not there.
+fn missing_pictures(root: &Path, path: &str, content: &[u8]) -> Vec<rules::Violation> {
+    let Ok(text) = std::str::from_utf8(content) else { return Vec::new() };
+    let directory = root.join(path).parent().map_or_else(|| root.to_path_buf(), Path::to_path_buf);
+    let shown = rules::pictures(path, text);
+    let missing = shown.into_iter().filter(|(_, picture)| !directory.join(picture).is_file());
+    missing
+        .map(|(line, picture)| rules::Violation {
+            line,
+            rule: format!("no picture {picture}: `cargo xtask pictures` takes them"),
+        })
+        .collect()
 }

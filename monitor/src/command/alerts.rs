@@ -7,15 +7,27 @@ use super::client::{Server, ServerArgs};
 use crate::alerts::book::State;
 use crate::alerts::catalog::{Alert, Severity};
 use crate::alerts::text::time;
+use crate::cli::help::Help;
+use crate::cli::named;
 use crate::http::filter::alerts::AlertFilter;
 use crate::http::filter::pattern::PeerPattern;
-use crate::terminal::{
-    Align, Cell, Column, Output, Style, Table, colour_stdout, ends_quietly, printable, printable_json,
-};
+use crate::terminal::table::{Cell, Column, Table};
+use crate::terminal::{Medium, Output, Style, ends_quietly, folded, printable, printable_json, wrapped};
 use crate::view::alerts::{AlertRuleView, AlertView, AlertsView, AnnotationsView};
 
-/// What `--help` ends with.
-pub const AFTER_HELP: &str = "\
+/// What `alerts --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("reset-monitor alerts", "firing, pending, and just over"),
+        ("reset-monitor alerts --state firing", "only what is wrong now"),
+        ("reset-monitor alerts --rules", "conditions, times, numbers"),
+        ("reset-monitor alerts --alert ResetRatioHigh --peer 10.0.0.5", ""),
+        ("reset-monitor alerts -o json | jq '.alerts[].labels'", ""),
+    ],
+    notes: NOTES,
+};
+
+const NOTES: &str = "\
 An alert is pending while it holds and fires when it has held for the time of its rule (--rules shows them all). It goes on firing for five minutes when \
 it holds no more, and is then resolved. Numbers are set in the section [alerts] of the configuration file, also for some peers alone.";
 
@@ -26,10 +38,10 @@ pub struct AlertsArgs {
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
     /// Only alerts that are `firing`, `pending` or `resolved`
-    #[arg(long, value_name = "STATE", value_parser = parse_state)]
+    #[arg(long, value_name = "STATE", value_parser = named::state())]
     pub state: Option<State>,
     /// Only alerts of this name, such as `ResetRatioHigh`
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = named::alert())]
     pub alert: Option<Alert>,
     /// Only this peer: an address, or a network such as 10.0.0.0/24
     #[arg(long, value_name = "PEER")]
@@ -56,10 +68,10 @@ pub async fn run(args: &AlertsArgs) -> anyhow::Result<()> {
     let path = format!("/api/v1/alerts?limit={limit}{}", filter.to_query());
     let answer: AlertsView = server.get(&path).await?;
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let colour = colour_stdout();
+    let medium = Medium::stdout();
     let printed = match output {
-        Output::Table if rules => print_rules(&answer.rules, colour, &mut out),
-        Output::Table | Output::Json => print(&answer, output, colour, &mut out),
+        Output::Table if rules => print_rules(&answer.rules, medium, &mut out),
+        Output::Table | Output::Json => print(&answer, output, medium, &mut out),
     };
     ends_quietly(printed.and_then(|()| out.flush()))?;
     if let Some(message) = message(&answer, &filter).filter(|_| !rules) {
@@ -97,23 +109,23 @@ fn every(answer: &AlertsView) -> String {
 }
 
 const COLUMNS: [Column; 6] = [
-    Column { title: "STATE", align: Align::Left, width: 0 },
-    Column { title: "SEVERITY", align: Align::Left, width: 0 },
-    Column { title: "ALERT", align: Align::Left, width: 0 },
-    Column { title: "OF", align: Align::Left, width: 0 },
-    Column { title: "SINCE", align: Align::Left, width: 0 },
-    Column { title: "WHAT", align: Align::Left, width: 0 },
+    Column::left("STATE"),
+    Column::left("SEVERITY").leave(2),
+    Column::left("ALERT"),
+    Column::left("OF"),
+    Column::left("SINCE").leave(1),
+    Column::left("WHAT").wrap(),
 ];
 
 /// Prints an answer of the API.
-pub fn print(answer: &AlertsView, output: Output, colour: bool, out: &mut impl Write) -> io::Result<()> {
+pub fn print(answer: &AlertsView, output: Output, medium: Medium, out: &mut impl Write) -> io::Result<()> {
     match output {
         Output::Json => writeln!(out, "{}", printable_json(&serde_json::to_string(answer)?)),
         Output::Table => {
-            let mut table = Table::new(&COLUMNS, colour);
+            let mut table = Table::new(&COLUMNS, medium);
             answer.alerts.iter().for_each(|alert| table.fit(&cells(alert)));
             answer.alerts.iter().try_for_each(|alert| table.row(out, &cells(alert)))?;
-            runbooks(&answer.alerts, out)
+            runbooks(&answer.alerts, medium, out)
         }
     }
 }
@@ -161,29 +173,36 @@ pub(super) fn of(alert: &AlertView) -> String {
 }
 
 /// What to do about those that are firing, once for each name.
-fn runbooks(alerts: &[AlertView], out: &mut impl Write) -> io::Result<()> {
+fn runbooks(alerts: &[AlertView], medium: Medium, out: &mut impl Write) -> io::Result<()> {
     let mut told = BTreeSet::new();
     let firing = alerts.iter().filter(|alert| alert.state == State::Firing.name());
     for AlertView { alert, annotations: AnnotationsView { summary, description: _, runbook }, .. } in firing {
         if told.insert(alert) {
-            writeln!(out, "\n{}: {}", printable(alert), printable(summary))?;
-            writeln!(out, "  {}", printable(runbook))?;
+            writeln!(out, "\n{}", folded(&format!("{}: {}", printable(alert), printable(summary)), medium))?;
+            match medium.width {
+                Some(width) => {
+                    wrapped(runbook, width, "  ", "  ")
+                        .iter()
+                        .try_for_each(|line| writeln!(out, "{line}"))?;
+                }
+                None => writeln!(out, "  {}", printable(runbook))?,
+            }
         }
     }
     Ok(())
 }
 
 const RULE_COLUMNS: [Column; 5] = [
-    Column { title: "ALERT", align: Align::Left, width: 0 },
-    Column { title: "SEVERITY", align: Align::Left, width: 0 },
-    Column { title: "CONDITION", align: Align::Left, width: 0 },
-    Column { title: "FOR", align: Align::Right, width: 0 },
-    Column { title: "HOLD", align: Align::Right, width: 0 },
+    Column::left("ALERT"),
+    Column::left("SEVERITY"),
+    Column::left("CONDITION").wrap(),
+    Column::right("FOR"),
+    Column::right("HOLD").leave(1),
 ];
 
 /// Prints what alerts go by.
-pub fn print_rules(rules: &[AlertRuleView], colour: bool, out: &mut impl Write) -> io::Result<()> {
-    let mut table = Table::new(&RULE_COLUMNS, colour);
+pub fn print_rules(rules: &[AlertRuleView], medium: Medium, out: &mut impl Write) -> io::Result<()> {
+    let mut table = Table::new(&RULE_COLUMNS, medium);
     let rows: Vec<_> = rules.iter().map(rule_cells).collect();
     for cells in &rows {
         table.fit(cells);
@@ -205,8 +224,4 @@ fn rule_cells(rule: &AlertRuleView) -> [Cell; 5] {
         Cell::new(seconds(rule.for_seconds)),
         Cell::new(seconds(rule.hold_seconds)),
     ]
-}
-
-fn parse_state(text: &str) -> Result<State, String> {
-    State::from_name(text).ok_or_else(|| format!("one of {}", State::ALL.map(State::name).join(", ")))
 }

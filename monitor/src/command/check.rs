@@ -4,15 +4,27 @@ use std::io::{self, Write};
 
 use anyhow::Context as _;
 
+use crate::cli::help::Help;
 use crate::cli::{CheckArgs, CheckOutput};
 use crate::config::DEFAULT_SIZES;
 use crate::http::convert::signals_view;
 use crate::kernel::attach::{attach, prepare};
 use crate::kernel::programs::VerifiedProgram;
 use crate::kernel::walker;
-use crate::terminal::{Align, Cell, Column, Style, Table, colour_stdout, ends_quietly};
+use crate::terminal::table::{Cell, Column, Table};
+use crate::terminal::{Medium, Style, ends_quietly};
 use crate::view::SignalView;
 use crate::view::check::{CheckView, ProgramView};
+
+/// What `check --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("sudo reset-monitor check", "what works here, what not, and why"),
+        ("sudo reset-monitor check --programs", "and what the kernel programs cost"),
+        ("sudo reset-monitor check -o json | jq '.signals[].status'", ""),
+    ],
+    notes: "Everything is attached, and detached again at once.",
+};
 
 /// Attaches everything, detaches it again, and tells.
 pub fn check(args: CheckArgs) -> anyhow::Result<()> {
@@ -25,7 +37,7 @@ pub fn check(args: CheckArgs) -> anyhow::Result<()> {
         programs: programs.verified().into_iter().map(program_view).collect(),
     };
     drop(attached);
-    let form = Form { output: args.output, programs: args.programs, colour: colour_stdout() };
+    let form = Form { output: args.output, programs: args.programs, medium: Medium::stdout() };
     show(&view, form, &mut io::stdout().lock()).context("write the answer")
 }
 
@@ -36,29 +48,32 @@ fn program_view(program: VerifiedProgram) -> ProgramView {
 
 /// How to show it.
 #[derive(Clone, Copy, Debug)]
-struct Form {
-    output: CheckOutput,
+pub struct Form {
+    /// For people, or for programs.
+    pub output: CheckOutput,
     /// Whether the table of programs is wanted.
-    programs: bool,
-    colour: bool,
+    pub programs: bool,
+    /// What it is written on.
+    pub medium: Medium,
 }
 
-/// Prints how each signal is served. A reader that leaves early, as `head` does, has seen enough.
+/// The same. A reader that leaves early, as `head` does, has seen enough.
 fn show(view: &CheckView, form: Form, out: &mut impl Write) -> io::Result<()> {
     ends_quietly(print(view, form, out))
 }
 
-fn print(view: &CheckView, form: Form, out: &mut impl Write) -> io::Result<()> {
+/// Prints how each signal is served.
+pub fn print(view: &CheckView, form: Form, out: &mut impl Write) -> io::Result<()> {
     match form.output {
         CheckOutput::Json => writeln!(out, "{}", serde_json::to_string_pretty(view)?),
         CheckOutput::Table => {
             writeln!(out, "kernel {}", view.served.kernel)?;
             let signals: Vec<_> = view.served.signals.iter().map(cells).collect();
-            table(&COLUMNS, &signals, form.colour, out)?;
+            table(&COLUMNS, &signals, form.medium, out)?;
             if form.programs {
                 writeln!(out)?;
                 let programs: Vec<_> = view.programs.iter().map(program_cells).collect();
-                table(&PROGRAM_COLUMNS, &programs, form.colour, out)?;
+                table(&PROGRAM_COLUMNS, &programs, form.medium, out)?;
             }
             Ok(())
         }
@@ -68,10 +83,10 @@ fn print(view: &CheckView, form: Form, out: &mut impl Write) -> io::Result<()> {
 fn table<const N: usize>(
     columns: &[Column; N],
     rows: &[[Cell; N]],
-    colour: bool,
+    medium: Medium,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let mut table = Table::new(columns, colour);
+    let mut table = Table::new(columns, medium);
     for row in rows {
         table.fit(row);
     }
@@ -79,18 +94,15 @@ fn table<const N: usize>(
 }
 
 const COLUMNS: [Column; 5] = [
-    Column { title: "SIGNAL", align: Align::Left, width: 0 },
-    Column { title: "STATUS", align: Align::Left, width: 0 },
-    Column { title: "HOOK", align: Align::Left, width: 0 },
-    Column { title: "WHY", align: Align::Left, width: 0 },
-    Column { title: "WHAT TO DO", align: Align::Left, width: 0 },
+    Column::left("SIGNAL"),
+    Column::left("STATUS"),
+    Column::left("HOOK").leave(1),
+    Column::left("WHY").wrap(),
+    Column::left("WHAT TO DO").wrap(),
 ];
 
-const PROGRAM_COLUMNS: [Column; 3] = [
-    Column { title: "PROGRAM", align: Align::Left, width: 0 },
-    Column { title: "HOOK", align: Align::Left, width: 0 },
-    Column { title: "VERIFIED INSTRUCTIONS", align: Align::Right, width: 0 },
-];
+const PROGRAM_COLUMNS: [Column; 3] =
+    [Column::left("PROGRAM"), Column::left("HOOK").wrap(), Column::right("VERIFIED INSTRUCTIONS")];
 
 fn program_cells(program: &ProgramView) -> [Cell; 3] {
     let verified = program.verified_instructions.map(|count| count.to_string());
@@ -151,7 +163,7 @@ mod tests {
     }
 
     const fn form(output: CheckOutput, programs: bool) -> Form {
-        Form { output, programs, colour: false }
+        Form { output, programs, medium: Medium::PLAIN }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Plain HTTP only. What the other end may make us hold is bounded, since it may be anything that listens there.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -17,8 +18,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::{error::Elapsed, timeout};
 
 use self::sse::{Messages, StreamError};
-use crate::terminal::innermost;
-use crate::view::ErrorView;
+use crate::terminal::{innermost, printable};
+use crate::view::{ErrorView, VersionView};
 
 pub mod sse;
 
@@ -28,6 +29,9 @@ const ANSWER: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longest JSON answer: all peers of the largest budget.
 const ANSWER_BYTES: usize = 256 << 20;
+
+/// This program's version.
+const OURS: &str = env!("CARGO_PKG_VERSION");
 
 /// The daemon to ask.
 #[derive(Clone, Debug, clap::Args)]
@@ -94,6 +98,28 @@ pub enum ClientError {
         /// Where it differs.
         source: serde_json::Error,
     },
+    /// It is a daemon of another version.
+    #[error(
+        "{url} is reset-monitor {theirs}, which reset-monitor {ours} does not understand: use the program of the daemon's version"
+    )]
+    OtherVersion {
+        /// As typed.
+        url: String,
+        /// The daemon's.
+        theirs: String,
+        /// This program's.
+        ours: &'static str,
+    },
+    /// Something else listens there.
+    #[error(
+        "{url} is not reset-monitor: {what}; name the daemon with --server or RESET_MONITOR_SERVER, and see with `ss -ltnp` who listens there"
+    )]
+    Stranger {
+        /// As typed.
+        url: String,
+        /// What it did.
+        what: String,
+    },
     /// The event stream broke off.
     #[error("the event stream of {url} broke off")]
     Stream {
@@ -140,6 +166,40 @@ impl Server {
 
     /// GET of `path` (with its query), read as JSON.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        match self.read(path).await {
+            Err(error) => Err(self.who_is_it(error).await),
+            Ok(answer) => Ok(answer),
+        }
+    }
+
+    /// What an answer that was not expected means: another version, another program, or what it says.
+    async fn who_is_it(&self, error: ClientError) -> ClientError {
+        let what = match &error {
+            ClientError::Understand { .. } => "its answer is something else".to_owned(),
+            ClientError::Refused { status, .. } if *status == StatusCode::NOT_FOUND => {
+                format!("it answered {status}")
+            }
+            ClientError::Refused { .. }
+            | ClientError::ReadUrl { .. }
+            | ClientError::Encrypted { .. }
+            | ClientError::Reach { .. }
+            | ClientError::ReadAnswer { .. }
+            | ClientError::OtherVersion { .. }
+            | ClientError::Stranger { .. }
+            | ClientError::Stream { .. }
+            | ClientError::StreamEnded { .. } => return error,
+        };
+        let url = self.url.clone();
+        match self.read::<VersionView>("/api/v1/status").await {
+            Ok(VersionView { version }) if version == OURS => error,
+            Ok(VersionView { version }) => {
+                ClientError::OtherVersion { url, theirs: printable(&version).into_owned(), ours: OURS }
+            }
+            Err(_) => ClientError::Stranger { url, what },
+        }
+    }
+
+    async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let body = self.ask(path).await?;
         let read = timeout(ANSWER, Limited::new(body, ANSWER_BYTES).collect()).await;
         let bytes = match read {
@@ -155,7 +215,10 @@ impl Server {
 
     /// GET of `path` (with its query), read as server-sent events.
     pub async fn stream(&self, path: &str) -> Result<Messages, ClientError> {
-        Ok(Messages::new(self.ask(path).await?))
+        match self.ask(path).await {
+            Ok(body) => Ok(Messages::new(body)),
+            Err(error) => Err(self.who_is_it(error).await),
+        }
     }
 
     /// What a stream's failure means for the user.
@@ -184,9 +247,13 @@ impl Server {
         }
         let body = timeout(ANSWER, Limited::new(answer.into_body(), 64 * 1024).collect()).await;
         let bytes = body.ok().and_then(Result::ok).map(Collected::to_bytes).unwrap_or_default();
-        let said = serde_json::from_slice(&bytes).map(|ErrorView { error }| error);
-        let message = said.unwrap_or_else(|_| "this does not look like reset-monitor".to_owned());
-        Err(ClientError::Refused { url: self.url.clone(), status, message })
+        let url = self.url.clone();
+        Err(match serde_json::from_slice(&bytes) {
+            Ok(ErrorView { error: message }) => {
+                ClientError::Refused { url, status, message: printable(&message).into_owned() }
+            }
+            Err(_) => ClientError::Stranger { url, what: format!("it answered {status}") },
+        })
     }
 
     /// The typed URL's path, if any, is a prefix: the daemon may be behind a proxy.
@@ -200,6 +267,14 @@ impl Server {
     }
 
     fn unreachable(&self, error: &legacy::Error) -> ClientError {
+        // A connection that was made, and then no fault of the system: what came over it was no HTTP.
+        let first: &dyn StdError = error;
+        let has_system_fault = std::iter::successors(Some(first), |error| (*error).source())
+            .any(<dyn StdError>::is::<std::io::Error>);
+        if !error.is_connect() && !has_system_fault {
+            let what = "it does not answer in HTTP".to_owned();
+            return ClientError::Stranger { url: self.url.clone(), what };
+        }
         ClientError::Reach { url: self.url.clone(), why: innermost(error) }
     }
 

@@ -3,57 +3,63 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
+use jiff::Zoned;
 use jiff::tz::TimeZone;
 use monitor_common::counters::Kind;
 
 use self::printed::Printed;
 use super::client::{Server, ServerArgs};
 use super::moment::{EXAMPLES, Moment, Window};
+use super::top::picture::age;
+use super::watching;
 use crate::cause::Cause;
+use crate::cli::help::Help;
+use crate::cli::named;
 use crate::clock;
 use crate::event::{Direction, Told};
 use crate::http::convert::event_view;
+use crate::http::filter::EventFilter;
 use crate::http::filter::pattern::PeerPattern;
-use crate::http::filter::{EventFilter, direction_from_name, kind_from_name};
 use crate::kernel::plan::Backend;
 use crate::publish::history::HISTORY;
-use crate::terminal::{Table, colour_stdout, ends_quietly, printable_json};
+use crate::terminal::table::Table;
+use crate::terminal::{Medium, ends_quietly, folded, printable_json};
+use crate::view::overview::OverviewView;
 use crate::view::{EventView, EventsView, LaggedView};
 
 mod printed;
 pub(crate) mod text;
 
-/// What `events --help` shows: examples first.
-pub const HELP: &str = "\
-{about-with-newline}
-Examples:
-  reset-monitor events                                    the last 20
-  reset-monitor events -f                                 and those that follow
-  reset-monitor events --since 10m                        of the last ten minutes
-  reset-monitor events --since yesterday --until 14:30    of a window of time
-  reset-monitor events --peer 10.0.0.0/24 --cause idle_reuse
-  reset-monitor events -f -o compact                      for narrow terminals
-  reset-monitor events -f -o json | jq -r 'select(.final) | [.time, .cause] | @tsv'
+/// What `events --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("reset-monitor events", "the last 20"),
+        ("reset-monitor events -f", "and those that follow"),
+        ("reset-monitor events --since 10m", "of the last ten minutes"),
+        ("reset-monitor events --since 13:00 --until 14:30", "of a window of time"),
+        ("reset-monitor events --peer 10.0.0.0/24", "of one peer, or a network"),
+        ("reset-monitor events --cause idle_reuse", "of one cause"),
+        ("reset-monitor events -f -o compact", "for narrow terminals"),
+        ("reset-monitor events -f -o json | jq -r 'select(.final) | .cause'", ""),
+    ],
+    notes: NOTES,
+};
 
-{usage-heading} {usage}
-
-{all-args}{after-help}
-";
-
-/// What follows the options in it.
-pub const AFTER_HELP: &str = "\
+const NOTES: &str = "\
 Columns:
   TIME    in UTC, so that hosts can be compared
-  PORT    the service port: the peer's where we are the client, ours where we are the server
-  IDLE    how long the connection had been quiet before the exchange that met the reset; `>=` if at least that long
-  CAUSE   our verdict; with a `?` while it is provisional, at most for a second: when the other end is on this host, too, its
-          event may tell more. With -f, a verdict that becomes final is told by -o json only (the same id again, with
-          \"final\": true), unless it makes an event match --cause that had not been printed;
-          so are events again of a burst that is over (`burst`)
-          `idle_close(local)` and `idle_close(peer)` are no resets: one side closed a connection that had been quiet
+  PORT    the service port: the peer's as client, ours as server
+  IDLE    how long the connection had been quiet before the exchange that
+          met the reset; `>=` if at least that long
+  CAUSE   our verdict, with a `?` while it is provisional, a second at most
   REASON  the kernel's own word
-  IN/OUT  payload bytes received and sent; SEGS the same in data segments
-  OWNER   the process that closed, as name[pid]; `-` where nobody did it, as when a peer's segment met no socket
+  IN/OUT  payload bytes received and sent; SEGS the same in segments
+  OWNER   the process that closed, as name[pid]; `-` where nobody did
+
+`idle_close(local)` and `idle_close(peer)` are no resets: one side closed a connection that had been quiet.
+
+A verdict is provisional while the other end, when it is on this host, may tell more. With -f, one that becomes final is told by -o json only \
+(the same id again, with \"final\": true), unless it makes an event match --cause that had not been printed; so are events again of a burst that is over.
 
 -o compact has TIME, an arrow (`<-` received, `->` sent), PEER:PORT, ROLE, CAUSE, IDLE and OWNER, separated by blanks.
 -o json is described by docs/events.md and docs/schema/event.schema.json.";
@@ -117,13 +123,13 @@ pub struct EventFilterArgs {
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
     /// Only resets `sent` or `received`
-    #[arg(long, value_name = "DIRECTION", value_parser = parse_direction)]
+    #[arg(long, value_name = "DIRECTION", value_parser = named::direction())]
     pub direction: Option<Direction>,
     /// Only this cause, for example `linger_abort`
-    #[arg(long, value_name = "CAUSE", value_parser = parse_cause)]
+    #[arg(long, value_name = "CAUSE", value_parser = named::cause())]
     pub cause: Option<Cause>,
     /// Only this kind, for example `reset_received` or `refused_sent`
-    #[arg(long, value_name = "KIND", value_parser = parse_kind)]
+    #[arg(long, value_name = "KIND", value_parser = named::kind())]
     pub kind: Option<Kind>,
     /// Also connections closed after a second or more of quiet, which are no resets
     #[arg(long)]
@@ -136,18 +142,6 @@ impl EventFilterArgs {
         let Self { peer, port, direction, cause, kind, idle_closes } = *self;
         EventFilter { peer, port, direction, cause, kind, idle_closes, since: None, until: None }
     }
-}
-
-fn parse_direction(text: &str) -> Result<Direction, String> {
-    direction_from_name(text).ok_or_else(|| "`sent` and `received` are the directions".to_owned())
-}
-
-fn parse_cause(text: &str) -> Result<Cause, String> {
-    Cause::from_name(text).ok_or_else(|| format!("causes are {}", Cause::ALL.map(Cause::name).join(", ")))
-}
-
-fn parse_kind(text: &str) -> Result<Kind, String> {
-    kind_from_name(text).ok_or_else(|| format!("kinds are {}", Kind::ALL.map(Kind::name).join(", ")))
 }
 
 /// Prints events of the daemon that `args` names. `--local` is not its business.
@@ -170,8 +164,12 @@ pub async fn run(args: &EventsArgs) -> anyhow::Result<()> {
                 return Ok(());
             }
         }
-        for notice in notices(&past, &filter, args.follow) {
-            writeln!(io::stderr().lock(), "{notice}")?;
+        let mut notices = notices(&past, &filter);
+        if past.events.is_empty() {
+            notices.push(none(&filter, &now, args.follow, watching::ask(&server).await.as_ref()));
+        }
+        for notice in notices {
+            writeln!(io::stderr().lock(), "{}", folded(&notice, Medium::stderr()))?;
         }
         after = format!("&after={}", past.next);
         first = past.previous.unwrap_or_default();
@@ -184,7 +182,7 @@ pub async fn run(args: &EventsArgs) -> anyhow::Result<()> {
 }
 
 /// What a reader of past events has to know besides them.
-fn notices(past: &EventsView, filter: &EventFilter, follow: bool) -> Vec<String> {
+fn notices(past: &EventsView, filter: &EventFilter) -> Vec<String> {
     let mut notices = Vec::new();
     let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
     let before =
@@ -204,10 +202,25 @@ fn notices(past: &EventsView, filter: &EventFilter, follow: bool) -> Vec<String>
             }
         }
     }
-    if past.events.is_empty() && !follow {
-        notices.push("no such event yet; -f waits for one".to_owned());
-    }
     notices
+}
+
+/// What is said instead of events: that there were none, while how much was watched, and what to do.
+fn none(filter: &EventFilter, now: &Zoned, follow: bool, overview: Option<&OverviewView>) -> String {
+    let EventFilter { since, until, .. } = *filter;
+    let is_all = *filter == EventFilter { since, until, ..EventFilter::default() };
+    let which = if is_all { "no resets" } else { "no such event" };
+    let when = match (since, until) {
+        (Some(since), None) => {
+            let ago = now.timestamp().duration_since(since).as_secs_f64();
+            format!(" in the last {}", age(ago))
+        }
+        (None, None) => " yet".to_owned(),
+        (_, Some(_)) => " in this time".to_owned(),
+    };
+    let watching = watching::text(overview);
+    let next = if follow || until.is_some() { "" } else { "; -f waits for one" };
+    format!("{which}{when}{watching}{next}")
 }
 
 /// Prints what the stream gives, until it breaks off or nobody reads any more. Verdicts on events before `first`, which were
@@ -276,17 +289,17 @@ pub struct EventPrinter<W: Write> {
     output: EventOutput,
     filter: EventFilter,
     table: Table,
-    colour: bool,
+    medium: Medium,
     provisional: Printed,
     out: W,
 }
 
 impl<W: Write> EventPrinter<W> {
-    /// Colours as standard output allows it.
+    /// For standard output, be it a terminal or not.
     pub fn new(output: EventOutput, filter: EventFilter, out: W) -> Self {
-        let colour = colour_stdout();
-        let table = Table::new(&text::COLUMNS, colour);
-        Self { output, filter, table, colour, provisional: Printed::default(), out }
+        let medium = Medium::stdout();
+        let table = Table::new(&text::COLUMNS, medium);
+        Self { output, filter, table, medium, provisional: Printed::default(), out }
     }
 
     /// Prints the event if the filter lets it through, at once.
@@ -328,7 +341,7 @@ impl<W: Write> EventPrinter<W> {
     /// Makes the columns wide enough for events that are printed later.
     pub fn fit(&mut self, events: &[EventView]) {
         for event in events {
-            self.table.fit(&text::cells(event));
+            self.table.fit(&text::cells(event, self.medium));
         }
     }
 
@@ -340,8 +353,8 @@ impl<W: Write> EventPrinter<W> {
 
     fn write(&mut self, event: &EventView) -> io::Result<()> {
         match self.output {
-            EventOutput::Table => self.table.row(&mut self.out, &text::cells(event)),
-            EventOutput::Compact => writeln!(self.out, "{}", text::line(event, self.colour)),
+            EventOutput::Table => self.table.row(&mut self.out, &text::cells(event, self.medium)),
+            EventOutput::Compact => writeln!(self.out, "{}", text::line(event, self.medium)),
             EventOutput::Json => writeln!(self.out, "{}", printable_json(&serde_json::to_string(event)?)),
         }
     }

@@ -2,26 +2,31 @@
 
 pub mod text;
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
 use monitor_common::peer::Role;
 
 use self::text::Look;
 use super::client::{Server, ServerArgs};
 use crate::advice::settings::Software;
+use crate::cli::help::Help;
+use crate::cli::named;
 use crate::event::role_name;
-use crate::http::filter::role_from_name;
 use crate::http::filter::target::Target;
-use crate::terminal::{colour_stdout, ends_quietly, printable_json};
+use crate::terminal::{Medium, ends_quietly, printable_json};
 use crate::view::explain::ExplainView;
 
-/// Examples below the options.
-pub const AFTER_HELP: &str = "\
-Examples:
-  reset-monitor explain 10.0.0.5:8080           a service this host connects to
-  reset-monitor explain [2001:db8::7]:443 --software nginx,go
-  reset-monitor explain 10.0.0.0/24             every peer of a network, the worst first
-  reset-monitor explain :8080                   all clients of our own port 8080";
+/// What `explain --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("reset-monitor explain 10.0.0.5:8080", "a service this host connects to"),
+        ("reset-monitor explain :8080", "all clients of our own port 8080"),
+        ("reset-monitor explain 10.0.0.0/24", "every peer of a network, the worst"),
+        ("reset-monitor explain [2001:db8::7]:443 --software nginx,go", ""),
+        ("reset-monitor explain 10.0.0.5 -o json | jq '.diagnoses[].verdict'", ""),
+    ],
+    notes: "docs/diagnosis.md tells how a verdict comes about.",
+};
 
 /// How `explain` writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -43,7 +48,7 @@ pub struct ExplainArgs {
     #[arg(short, long, value_enum, default_value_t)]
     pub output: ExplainOutput,
     /// Only where we are the `client` or the `server`
-    #[arg(long, value_name = "ROLE", value_parser = parse_role)]
+    #[arg(long, value_name = "ROLE", value_parser = named::role())]
     pub role: Option<Role>,
     /// Only this network namespace, by its inode number
     #[arg(long, value_name = "INODE")]
@@ -59,10 +64,6 @@ pub struct ExplainArgs {
     pub server: ServerArgs,
 }
 
-fn parse_role(text: &str) -> Result<Role, String> {
-    role_from_name(text).ok_or_else(|| "`client` and `server` are the roles".to_owned())
-}
-
 /// Prints what the daemon that `args` names says of a peer.
 pub async fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let server = Server::new(&args.server)?;
@@ -73,7 +74,10 @@ pub async fn run(args: &ExplainArgs) -> anyhow::Result<()> {
             writeln!(out, "{}", printable_json(&serde_json::to_string(&answer)?))
         }
         ExplainOutput::Text => {
-            let look = Look { width: width(), colour: colour_stdout(), software: &args.software };
+            // Columns of the terminal, within reason; what is piped has the most.
+            let Medium { colour, width } = Medium::stdout();
+            let width = width.unwrap_or(Look::WIDEST).clamp(Look::NARROWEST, Look::WIDEST);
+            let look = Look { width, colour, software: &args.software };
             text::print(&answer, look, &mut out)
         }
     };
@@ -99,17 +103,4 @@ pub fn path(args: &ExplainArgs) -> String {
     more("role", args.role.map(|role| role_name(role).to_owned()));
     more("netns", args.netns.map(|netns| netns.to_string()));
     path
-}
-
-/// Columns of the terminal, within reason; what is piped has the most.
-fn width() -> usize {
-    let stdout = io::stdout();
-    let columns = if stdout.is_terminal() {
-        rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col))
-    } else {
-        None
-    };
-    columns
-        .filter(|columns| *columns > 0)
-        .map_or(Look::WIDEST, |columns| columns.clamp(Look::NARROWEST, Look::WIDEST))
 }

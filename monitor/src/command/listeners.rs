@@ -3,15 +3,26 @@
 use std::io::{self, Write};
 
 use super::client::{Server, ServerArgs};
+use crate::cli::help::Help;
 use crate::http::filter::listeners::ListenerFilter;
 use crate::snapshot::listening::Queue;
-use crate::terminal::{
-    Align, Cell, Column, Output, Style, Table, colour_stdout, ends_quietly, printable_json,
-};
+use crate::terminal::table::{Cell, Column, Table};
+use crate::terminal::{Medium, Output, Style, ends_quietly, folded, printable_json};
 use crate::view::listeners::{ConntrackView, ListenTotalView, ListenerView, ListenersView, OverflowView};
 
 /// Used percents of a queue from which on it is marked: a burst of the size of what is in it already would fill it.
 const NOTABLE_PERCENT: u64 = 50;
+
+/// What `listeners --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("reset-monitor listeners", "the fullest first"),
+        ("reset-monitor listeners --port 8080", "only those of a port"),
+        ("reset-monitor listeners -o json | jq '.total'", ""),
+    ],
+    notes: "A queue with limit N holds N + 1 connections. Overflows by stage (SYN/ACK) are shown where this kernel allows hooks on functions, \
+            which `reset-monitor check` tells.",
+};
 
 /// `reset-monitor listeners`
 #[derive(Clone, Debug, clap::Args)]
@@ -37,7 +48,7 @@ pub async fn run(args: &ListenersArgs) -> anyhow::Result<()> {
     let path = format!("/api/v1/listeners?limit={}{}", args.limit, filter.to_query());
     let answer: ListenersView = server.get(&path).await?;
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let printed = print(&answer, args.output, colour_stdout(), &mut out).and_then(|()| out.flush());
+    let printed = print(&answer, args.output, Medium::stdout(), &mut out).and_then(|()| out.flush());
     ends_quietly(printed)?;
     if let Some(message) = message(&answer, &filter) {
         writeln!(io::stderr().lock(), "{message}")?;
@@ -63,28 +74,28 @@ pub fn message(answer: &ListenersView, filter: &ListenerFilter) -> Option<String
 }
 
 const COLUMNS: [Column; 8] = [
-    Column { title: "LISTENER", align: Align::Left, width: 0 },
-    Column { title: "BACKLOG", align: Align::Right, width: 0 },
-    Column { title: "LIMIT", align: Align::Right, width: 0 },
-    Column { title: "FULL", align: Align::Right, width: 0 },
+    Column::left("LISTENER"),
+    Column::right("BACKLOG"),
+    Column::right("LIMIT").leave(3),
+    Column::right("FULL"),
     OVERFLOWS,
-    Column { title: "DROPS", align: Align::Right, width: 0 },
-    Column { title: "UID", align: Align::Right, width: 0 },
-    Column { title: "INODE", align: Align::Right, width: 0 },
+    Column::right("DROPS"),
+    Column::right("UID").leave(2),
+    Column::right("INODE").leave(1),
 ];
 
 /// Only where function hooks count them.
-const OVERFLOWS: Column = Column { title: "OVERFLOWS(SYN/ACK)", align: Align::Right, width: 0 };
+const OVERFLOWS: Column = Column::right("OVERFLOWS(SYN/ACK)");
 /// Its place.
 const OVERFLOWS_AT: usize = 4;
 
 /// Prints an answer of the API.
-pub fn print(answer: &ListenersView, output: Output, colour: bool, out: &mut impl Write) -> io::Result<()> {
+pub fn print(answer: &ListenersView, output: Output, medium: Medium, out: &mut impl Write) -> io::Result<()> {
     match output {
         Output::Json => writeln!(out, "{}", printable_json(&serde_json::to_string(answer)?)),
         Output::Table => {
             let hooked = answer.overflows.is_some();
-            let mut table = Table::new(&known(COLUMNS, hooked), colour);
+            let mut table = Table::new(&known(COLUMNS, hooked), medium);
             let listeners = answer.listeners.iter().flatten().map(cells);
             let elsewhere = answer.overflows.iter().flatten().filter(|row| row.open != Some(true));
             let rows: Vec<Vec<Cell>> =
@@ -94,7 +105,7 @@ pub fn print(answer: &ListenersView, output: Output, colour: bool, out: &mut imp
             }
             rows.iter().try_for_each(|cells| table.row(out, cells))?;
             let facts = facts(answer);
-            if facts.is_empty() { Ok(()) } else { writeln!(out, "{}", facts.join("; ")) }
+            if facts.is_empty() { Ok(()) } else { writeln!(out, "{}", folded(&facts.join("; "), medium)) }
         }
     }
 }

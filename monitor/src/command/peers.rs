@@ -5,17 +5,32 @@ use std::io::{self, Write};
 use monitor_common::peer::Role;
 
 use super::client::{Server, ServerArgs};
+use super::watching;
+use crate::cli::help::Help;
+use crate::cli::named;
 use crate::http::convert::main_cause;
 use crate::http::filter::order::Order;
 use crate::http::filter::pattern::PeerPattern;
-use crate::http::filter::{PeerFilter, PeerSort, role_from_name};
-use crate::terminal::{
-    Align, Cell, Column, Output, Style, Table, colour_stdout, ends_quietly, percent, printable_json,
-};
+use crate::http::filter::{PeerFilter, PeerSort};
+use crate::terminal::table::{Cell, Column, Table};
+use crate::terminal::{Medium, Output, Style, ends_quietly, folded, percent, printable_json};
 use crate::view::{CountsView, PeerView, PeersView};
 
 /// Share of closed connections from which on a ratio is marked: the 0.1 % of the shipped alerts.
 pub(super) const NOTABLE_RATIO: f64 = 0.001;
+
+/// What `peers --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("reset-monitor peers", "most resets first"),
+        ("reset-monitor peers --sort ratio --limit 10", "the largest share of connections"),
+        ("reset-monitor peers --role client --port 5432", "whom we connect to, by port"),
+        ("reset-monitor peers --peer 10.0.0.0/24", ""),
+        ("reset-monitor peers -o json | jq '.peers[] | {peer, port, reset}'", ""),
+    ],
+    notes: "RATIO is the share of closed connections that were reset. ABORTED ones, reset on purpose or without ever carrying data, and REFUSED \
+            attempts are no part of it. RECV and SENT are resets, of which a connection may draw several.",
+};
 
 /// `reset-monitor peers`
 #[derive(Clone, Debug, clap::Args)]
@@ -24,7 +39,7 @@ pub struct PeersArgs {
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
     /// Only where we are the `client` or the `server`
-    #[arg(long, value_name = "ROLE", value_parser = parse_role)]
+    #[arg(long, value_name = "ROLE", value_parser = named::role())]
     pub role: Option<Role>,
     /// Only this service port
     #[arg(long, value_name = "PORT")]
@@ -46,11 +61,6 @@ pub struct PeersArgs {
     pub server: ServerArgs,
 }
 
-/// A role as an option spells it.
-pub(super) fn parse_role(text: &str) -> Result<Role, String> {
-    role_from_name(text).ok_or_else(|| "`client` and `server` are the roles".to_owned())
-}
-
 /// Prints the peers of the daemon that `args` names.
 pub async fn run(args: &PeersArgs) -> anyhow::Result<()> {
     let server = Server::new(&args.server)?;
@@ -59,11 +69,18 @@ pub async fn run(args: &PeersArgs) -> anyhow::Result<()> {
     let answer: PeersView =
         server.get(&format!("/api/v1/peers?limit={}{}", args.limit, filter.to_query())).await?;
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let printed = print(&answer, args.output, colour_stdout(), &mut out).and_then(|()| out.flush());
+    let printed = print(&answer, args.output, Medium::stdout(), &mut out).and_then(|()| out.flush());
     ends_quietly(printed)?;
     match (answer.peers.len(), answer.matching) {
-        (0, _) => {
-            writeln!(io::stderr().lock(), "no such peer yet: a peer appears with its first connection")?;
+        _ if !answer.peers.iter().any(is_news) => {
+            let which = if filter == (PeerFilter { sort, order, ..PeerFilter::default() }) {
+                "no"
+            } else {
+                "no such"
+            };
+            let watching = watching::text(watching::ask(&server).await.as_ref());
+            let message = format!("{which} peer yet: a peer appears with its first connection{watching}");
+            writeln!(io::stderr().lock(), "{}", folded(&message, Medium::stderr()))?;
         }
         (shown, matching) if shown < matching => {
             writeln!(io::stderr().lock(), "{shown} of {matching} peers; --limit shows more")?;
@@ -74,32 +91,36 @@ pub async fn run(args: &PeersArgs) -> anyhow::Result<()> {
 }
 
 const COLUMNS: [Column; 12] = [
-    Column { title: "PEER", align: Align::Left, width: 0 },
-    Column { title: "PORT", align: Align::Right, width: 0 },
-    Column { title: "ROLE", align: Align::Left, width: 0 },
-    Column { title: "OPENED", align: Align::Right, width: 0 },
-    Column { title: "CLOSED", align: Align::Right, width: 0 },
-    Column { title: "RESET", align: Align::Right, width: 0 },
-    Column { title: "RATIO", align: Align::Right, width: 0 },
-    Column { title: "RECV", align: Align::Right, width: 0 },
-    Column { title: "SENT", align: Align::Right, width: 0 },
-    Column { title: "REFUSED", align: Align::Right, width: 0 },
-    Column { title: "ABORTED", align: Align::Right, width: 0 },
-    Column { title: "TOP CAUSE", align: Align::Left, width: 0 },
+    Column::left("PEER"),
+    Column::right("PORT"),
+    Column::left("ROLE").leave(5),
+    Column::right("OPENED").leave(1),
+    Column::right("CLOSED").leave(4),
+    Column::right("RESET"),
+    Column::right("RATIO"),
+    Column::right("RECV").leave(7),
+    Column::right("SENT").leave(6),
+    Column::right("REFUSED").leave(3),
+    Column::right("ABORTED").leave(2),
+    Column::left("TOP CAUSE"),
 ];
 
 /// Prints an answer of the API.
-pub fn print(answer: &PeersView, output: Output, colour: bool, out: &mut impl Write) -> io::Result<()> {
+pub fn print(answer: &PeersView, output: Output, medium: Medium, out: &mut impl Write) -> io::Result<()> {
     match output {
         Output::Json => writeln!(out, "{}", printable_json(&serde_json::to_string(answer)?)),
         Output::Table => {
-            let mut table = Table::new(&COLUMNS, colour);
-            // `other` and `retired` are always there; as long as they are empty they are no news.
-            let news = |peer: &&PeerView| peer.port.is_some() || peer.counts != CountsView::default();
-            answer.peers.iter().filter(news).for_each(|peer| table.fit(&cells(peer)));
-            answer.peers.iter().filter(news).try_for_each(|peer| table.row(out, &cells(peer)))
+            let mut table = Table::new(&COLUMNS, medium);
+            let news = || answer.peers.iter().filter(|peer| is_news(peer));
+            news().for_each(|peer| table.fit(&cells(peer)));
+            news().try_for_each(|peer| table.row(out, &cells(peer)))
         }
     }
+}
+
+/// `other` and `retired` are always there; as long as they are empty they are no news.
+fn is_news(peer: &PeerView) -> bool {
+    peer.port.is_some() || peer.counts != CountsView::default()
 }
 
 fn cells(peer: &PeerView) -> [Cell; 12] {

@@ -20,6 +20,7 @@ use self::run::Run;
 use self::target::{Scheme, Target};
 use self::tls::Trust;
 use self::typed::{Header, MOST, Payload, Sweep};
+use crate::cli::help::Help;
 use crate::terminal::Output;
 
 pub mod connect;
@@ -41,23 +42,19 @@ pub mod tls;
 pub mod typed;
 pub mod view;
 
-/// What `probe --help` shows: examples first.
-pub const HELP: &str = "\
-{about-with-newline}
-Examples:
-  reset-monitor probe https://api.example/health              after how long it closes an idle connection
-  reset-monitor probe http://10.0.0.5:8080/ --idle 59.9s      is a request after 59.9 s of quiet answered, or reset?
-  reset-monitor probe http://10.0.0.5:8080/ --sweep 55s..65s --step 0.5s    from when on
-  reset-monitor probe redis:6379 --send 'PING\\r\\n'            another protocol
-  reset-monitor probe 10.0.0.5:5432                           connected and never used
+/// What `probe --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("reset-monitor probe https://api.example/health", "after how long does it close"),
+        ("reset-monitor probe http://10.0.0.5/ --idle 59.9s", "what a request meets then"),
+        ("reset-monitor probe http://10.0.0.5/ --sweep 55s..65s --step 0.5s", ""),
+        ("reset-monitor probe redis:6379 --send 'PING\\r\\n'", "another protocol"),
+        ("reset-monitor probe 10.0.0.5:5432", "connected and never used"),
+    ],
+    notes: NOTES,
+};
 
-{usage-heading} {usage}
-
-{all-args}{after-help}
-";
-
-/// What follows the options in it.
-pub const AFTER_HELP: &str = "\
+const NOTES: &str = "\
 A connection is quiet from the last byte on it, in either direction, to the first sign of its end: the peer's FIN, its reset, or in TLS its \
 close_notify, or last words right before these. A request goes out after a FIN, too, as a client's does that does not look: what it draws is the race. TCP keep-alive is off; \
 it would not make a connection less idle. What --send says may stay unanswered: after 2 s without an answer, or --timeout if that is less, the connection \

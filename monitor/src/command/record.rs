@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::cli::help::Help;
 use crate::clock::WallClock;
 use crate::command::events::{EventOutput, EventPrinter};
 use crate::command::local::{attach_here, watch};
@@ -16,6 +17,16 @@ use crate::http::filter::EventFilter;
 use crate::kernel::attach::Attached;
 use crate::kernel::plan::Backend;
 use crate::recording::{Header, Recorder, Written};
+
+/// What `record --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("sudo reset-monitor record resets.recording", "until Ctrl-C"),
+        ("sudo reset-monitor record resets.recording --seconds 60 --print", ""),
+        ("sudo reset-monitor record - | gzip > resets.recording.gz", ""),
+    ],
+    notes: "`reset-monitor replay` shows what is in it, here or elsewhere. Addresses and names of processes are in it, so only its owner may read it.",
+};
 
 /// `reset-monitor record`
 #[derive(Clone, Debug, clap::Args)]

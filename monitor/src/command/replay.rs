@@ -6,10 +6,22 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
+use crate::cli::help::Help;
 use crate::command::events::{EventFilterArgs, EventOutput, EventPrinter, Reader};
 use crate::http::convert::event_view;
 use crate::recording::{ReadError, Replay, Step, Written};
 use crate::settle::Settled;
+
+/// What `replay --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("reset-monitor replay resets.recording", "all resets in it"),
+        ("reset-monitor replay resets.recording --cause idle_reuse", "of one cause"),
+        ("reset-monitor replay resets.recording -o json | jq .cause", ""),
+        ("reset-monitor replay -", "from standard input"),
+    ],
+    notes: "",
+};
 
 /// `reset-monitor replay`
 #[derive(Clone, Debug, clap::Args)]

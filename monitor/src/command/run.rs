@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::cli::help::Help;
 use crate::cli::{LogFormat, LogLevel, RunArgs};
 use crate::config::Config;
 use crate::enrich::Enricher;
@@ -22,6 +23,20 @@ use crate::owners::Owners;
 use crate::pipeline::{Pipeline, Settings};
 use crate::push;
 use crate::snapshot::{SignalRow, SignalStatus};
+use crate::terminal::Medium;
+
+/// What `run --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("sudo reset-monitor run", "page, API and metrics: 127.0.0.1:9777"),
+        ("sudo reset-monitor run --listen 0.0.0.0:9777", "for Prometheus elsewhere"),
+        ("sudo reset-monitor run --config /etc/reset-monitor.toml", ""),
+        ("sudo reset-monitor run --alertmanager http://alertmanager:9093", ""),
+        ("sudo reset-monitor run --event-log journald", "every reset in the journal"),
+    ],
+    notes: "A flag wins over the environment, the environment over the file, the file over the default. Sections [alerts], [push], [event_log] and \
+            [metrics] of the file are in the README. SIGTERM and SIGINT end the daemon; counts in the kernel end with it.",
+};
 
 /// Runs until a signal asks to end.
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
@@ -102,6 +117,7 @@ async fn serve(
         allowed_hosts: config.allowed_hosts.clone(),
         kernel: facts.release,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        node: host,
     };
     let reports = published.watch_alerts();
     #[cfg(feature = "otlp")]
@@ -177,14 +193,13 @@ async fn serve(
 
 /// Messages go to stderr; stdout is for data.
 fn start_log(level: LogLevel, format: LogFormat) {
-    use std::io::IsTerminal as _;
     let level = match level {
         LogLevel::Error => tracing::Level::ERROR,
         LogLevel::Warn => tracing::Level::WARN,
         LogLevel::Info => tracing::Level::INFO,
         LogLevel::Debug => tracing::Level::DEBUG,
     };
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = Medium::stderr().colour;
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
     // Debug lines of the kernel programs are told from the daemon's own by their target; elsewhere it says nothing.
     let log = log.with_target(cfg!(feature = "debug-log"));

@@ -6,18 +6,29 @@ use std::net::SocketAddr;
 use monitor_common::peer::Role;
 
 use super::client::{Server, ServerArgs};
-use super::peers::parse_role;
+use super::watching;
 use crate::advice::numbers::seconds;
+use crate::cli::help::Help;
+use crate::cli::named;
 use crate::http::filter::PeerFilter;
 use crate::http::filter::pattern::PeerPattern;
-use crate::terminal::{
-    Align, Cell, Column, Output, Style, Table, colour_stdout, ends_quietly, printable_json,
-};
+use crate::terminal::table::{Cell, Column, Table};
+use crate::terminal::{Medium, Output, Style, ends_quietly, folded, printable_json};
 use crate::timeouts::alignment::Verdict;
 use crate::view::timeouts::{ChainView, ChangeView, HopView, SideView, TimeoutView, TimeoutsView};
 
-/// What `--help` ends with.
-pub const AFTER_HELP: &str = "\
+/// What `timeouts --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("reset-monitor timeouts", "all pairs, the worst first"),
+        ("reset-monitor timeouts --role client", "only services we connect to"),
+        ("reset-monitor timeouts --peer 10.0.0.0/24", ""),
+        ("reset-monitor timeouts -o json | jq '.timeouts[] | {peer, verdict}'", ""),
+    ],
+    notes: NOTES,
+};
+
+const NOTES: &str = "\
 Timeouts are inferred from connections that were closed after a second of quiet or more: moments with closes after the same \
 quiet make one, three if they are exact and more if not. A pair is aligned when the client gives up at least 5 s before the server, tight when it does by less, and \
 misaligned when the server closes first: then a request can meet the closing, and be reset. HELD is the longest quiet of a connection that is \
@@ -30,7 +41,7 @@ pub struct TimeoutsArgs {
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
     /// Only where we are the `client` or the `server`
-    #[arg(long, value_name = "ROLE", value_parser = parse_role)]
+    #[arg(long, value_name = "ROLE", value_parser = named::role())]
     pub role: Option<Role>,
     /// Only this service port
     #[arg(long, value_name = "PORT")]
@@ -54,14 +65,16 @@ pub async fn run(args: &TimeoutsArgs) -> anyhow::Result<()> {
     let path = format!("/api/v1/timeouts?limit={limit}{}", filter.to_query_of_one());
     let answer: TimeoutsView = server.get(&path).await?;
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let printed = print(&answer, output, colour_stdout(), &mut out).and_then(|()| out.flush());
+    let printed = print(&answer, output, Medium::stdout(), &mut out).and_then(|()| out.flush());
     ends_quietly(printed)?;
     match (answer.timeouts.len(), answer.matching) {
         (0, _) => {
-            writeln!(
-                io::stderr().lock(),
-                "no such timeout yet: they are seen when a connection that was quiet for a second is closed, or is open"
-            )?;
+            let which = if filter == PeerFilter::default() { "no" } else { "no such" };
+            let watching = watching::text(watching::ask(&server).await.as_ref());
+            let message = format!(
+                "{which} timeout yet: one is seen when a connection that was quiet for a second is closed, or is open{watching}"
+            );
+            writeln!(io::stderr().lock(), "{}", folded(&message, Medium::stderr()))?;
         }
         (shown, matching) if shown < matching => {
             writeln!(io::stderr().lock(), "{shown} of {matching} rows; --limit shows more")?;
@@ -72,60 +85,56 @@ pub async fn run(args: &TimeoutsArgs) -> anyhow::Result<()> {
 }
 
 const COLUMNS: [Column; 10] = [
-    Column { title: "PEER", align: Align::Left, width: 0 },
-    Column { title: "PORT", align: Align::Right, width: 0 },
-    Column { title: "ROLE", align: Align::Left, width: 0 },
-    Column { title: "VERDICT", align: Align::Left, width: 0 },
-    Column { title: "MARGIN", align: Align::Right, width: 0 },
-    Column { title: "OURS", align: Align::Left, width: 0 },
-    Column { title: "THEIRS", align: Align::Left, width: 0 },
-    Column { title: "HELD", align: Align::Right, width: 0 },
-    Column { title: "SEEN", align: Align::Right, width: 0 },
-    Column { title: "CHANGE", align: Align::Left, width: 0 },
+    Column::left("PEER"),
+    Column::right("PORT"),
+    Column::left("ROLE").leave(3),
+    Column::left("VERDICT"),
+    Column::right("MARGIN"),
+    Column::left("OURS").wrap(),
+    Column::left("THEIRS").wrap(),
+    Column::right("HELD").leave(2),
+    Column::right("SEEN").leave(1),
+    Column::left("CHANGE").wrap(),
 ];
 
 /// Prints an answer of the API.
-pub fn print(answer: &TimeoutsView, output: Output, colour: bool, out: &mut impl Write) -> io::Result<()> {
+pub fn print(answer: &TimeoutsView, output: Output, medium: Medium, out: &mut impl Write) -> io::Result<()> {
     match output {
         Output::Json => writeln!(out, "{}", printable_json(&serde_json::to_string(answer)?)),
         Output::Table => {
-            let mut table = Table::new(&COLUMNS, colour);
+            let mut table = Table::new(&COLUMNS, medium);
             answer.timeouts.iter().for_each(|row| table.fit(&cells(row)));
             answer.timeouts.iter().try_for_each(|row| table.row(out, &cells(row)))?;
-            chains(&answer.chains, colour, out)
+            chains(&answer.chains, medium, out)
         }
     }
 }
 
 const CHAIN_COLUMNS: [Column; 6] = [
-    Column { title: "CHAIN", align: Align::Left, width: 0 },
-    Column { title: "HOP", align: Align::Left, width: 0 },
-    Column { title: "GIVES UP", align: Align::Right, width: 0 },
-    Column { title: "CLOSES", align: Align::Right, width: 0 },
-    Column { title: "MARGIN", align: Align::Right, width: 0 },
-    Column { title: "VERDICT", align: Align::Left, width: 0 },
+    Column::left("CHAIN"),
+    Column::left("HOP"),
+    Column::right("GIVES UP"),
+    Column::right("CLOSES"),
+    Column::right("MARGIN"),
+    Column::left("VERDICT"),
 ];
 
 /// Hop by hop: who is in front must give up before who is behind closes.
-fn chains(chains: &[ChainView], colour: bool, out: &mut impl Write) -> io::Result<()> {
+fn chains(chains: &[ChainView], medium: Medium, out: &mut impl Write) -> io::Result<()> {
     if chains.is_empty() {
         return Ok(());
     }
-    writeln!(
-        out,
-        "\nIn the middle: in each hop the client must give up first, so clients < us, and us < what is behind us."
-    )?;
+    let middle = "In the middle: in each hop the client must give up first, so clients < us, and us < what is behind us.";
+    writeln!(out, "\n{}", folded(middle, medium))?;
     if chains.iter().any(|chain| chain.is_guess) {
-        writeln!(
-            out,
-            "?: nothing tells the services of this host apart (all are in the root cgroup), so what is behind one may be another's."
-        )?;
+        let guess = "?: nothing tells the services of this host apart (all are in the root cgroup), so what is behind one may be another's.";
+        writeln!(out, "{}", folded(guess, medium))?;
     }
     let rows: Vec<_> = chains
         .iter()
         .flat_map(|chain| chain.hops.iter().enumerate().map(move |(place, hop)| hop_cells(chain, place, hop)))
         .collect();
-    let mut table = Table::new(&CHAIN_COLUMNS, colour);
+    let mut table = Table::new(&CHAIN_COLUMNS, medium);
     for cells in &rows {
         table.fit(cells);
     }

@@ -28,16 +28,28 @@ use self::draw::palette::Palette;
 use self::screen::Screen;
 use self::state::{Next, State};
 use super::client::{Server, ServerArgs};
+use crate::cli::help::Help;
 use crate::clock;
-use crate::terminal::colour_stdout;
+use crate::terminal::Medium;
 
-/// Examples and keys below the options.
-pub const AFTER_HELP: &str = "\
+/// What `top --help` says besides the options.
+pub const HELP: Help = Help {
+    examples: &[
+        ("reset-monitor top", "of this host"),
+        ("reset-monitor top --interval 0.5", "asked twice a second"),
+        ("reset-monitor top --server node-7:9777", "of another one"),
+    ],
+    notes: "\
 Keys:
-  arrows, j k, PgUp PgDn, Home End   move        Enter   all about a peer: verdict, fix, idle times, timeouts, events
-  < >                                column to sort by   r   the other way round
-  /                                  only some peers: 10.0.0.0/24, 10.0.0.5:8080, :443, client, or a part such as idle
-  p or space   pause                 ? or F1   help      q or Esc   back, then out";
+  arrows, j k, PgUp PgDn, Home End   move
+  Enter        all about a peer: verdict, fix, idle times, timeouts, events
+  < >          the column to sort by; r the other way round
+  /            only some peers: 10.0.0.0/24, 10.0.0.5:8080, :443, client, or a
+               part such as idle
+  p or space   pause
+  ? or F1      help
+  q or Esc     back, then out",
+};
 
 /// News that wait for the screen. About 1 kB each, or one answer of 100 kB.
 const QUEUE: usize = 256;
@@ -67,7 +79,7 @@ pub async fn run(args: &TopArgs) -> anyhow::Result<()> {
     let server = Arc::new(Server::new(&args.server)?);
     Screen::check()?;
     let mut signals = Signals::new()?;
-    let palette = Palette::new(colour_stdout());
+    let palette = Palette::new(Medium::stdout().colour);
     let mut screen = Screen::open().context("prepare the terminal")?;
     let size = screen.size().context("ask the terminal for its size")?;
     let mut state = State::new(&args.server.server, args.interval, size, clock::monotonic());

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Entry;
 use super::sink::json;
 use crate::command::events::text::line;
+use crate::terminal::Medium;
 
 /// Where the journal listens.
 const SOCKET: &str = "/run/systemd/journal/socket";
@@ -51,7 +52,7 @@ fn datagram(entry: &Entry) -> io::Result<Vec<u8>> {
             ));
         }
         Entry::Event(event) => {
-            fields.push(("MESSAGE", line(event, false)));
+            fields.push(("MESSAGE", line(event, Medium::PLAIN)));
             let peer = event.peer.as_ref();
             let remote = peer.map_or(&event.remote.addr, |peer| &peer.peer);
             fields.push(("RESET_MONITOR_PEER", remote.clone()));

@@ -119,6 +119,7 @@ pub fn status_view(snapshot: &Snapshot, settings: &Settings) -> StatusView {
         snapshot.hooked.overflows.then(|| snapshot.namespaces.iter().map(value).sum())
     };
     StatusView {
+        node: settings.node.clone(),
         version: settings.version.clone(),
         kernel: settings.kernel.clone(),
         started: snapshot.started.to_string(),

@@ -120,7 +120,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_panics_costs_its_own_answer_only() {
-        let settings = Settings { allowed_hosts: Vec::new(), kernel: String::new(), version: String::new() };
+        let settings = Settings {
+            allowed_hosts: Vec::new(),
+            kernel: String::new(),
+            version: String::new(),
+            node: String::new(),
+        };
         let router = Router::new()
             .route("/", get(broken))
             .route("/healthz", get(|| async {}))

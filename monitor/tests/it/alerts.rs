@@ -16,7 +16,7 @@ use monitor::http::filter::alerts::AlertFilter;
 use monitor::http::server::serve;
 use monitor::snapshot::listening::{ConntrackRow, Listening};
 use monitor::snapshot::{PeerLabel, Scope, Snapshot};
-use monitor::terminal::Output;
+use monitor::terminal::{Medium, Output};
 use monitor::timeouts::Service;
 use monitor::view::ErrorView;
 use monitor::view::alerts::AlertsView;
@@ -189,7 +189,7 @@ fn view(report: &Report) -> AlertsView {
 fn the_table_says_what_is_wrong_and_below_it_what_to_do_once_for_each_name() {
     let view = view(&report());
     let mut out = Vec::new();
-    print(&view, Output::Table, false, &mut out).unwrap();
+    print(&view, Output::Table, Medium::PLAIN, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     let table = text.split("\n\n").next().unwrap();
     let expected = "\
@@ -205,7 +205,7 @@ resolved  critical  ResetBurst           [2001:db8::7]:443  2026-11-20T02:00:15Z
     assert_eq!(text.matches("\nKeepAliveMisaligned: ").count(), 1);
     assert!(!text.contains("\nResetRatioHigh: "), "what is not firing needs nothing yet");
     let mut json = Vec::new();
-    print(&view, Output::Json, false, &mut json).unwrap();
+    print(&view, Output::Json, Medium::PLAIN, &mut json).unwrap();
     assert_eq!(serde_json::from_slice::<AlertsView>(&json).unwrap(), view);
 }
 
@@ -229,7 +229,7 @@ fn rules_are_shown_as_they_are_set() {
     let mut rules = Rules::default();
     rules.of_mut(monitor::alerts::catalog::Alert::EventsLost).enabled = false;
     let mut out = Vec::new();
-    print_rules(&view(&evaluate(rules, &[])).rules, false, &mut out).unwrap();
+    print_rules(&view(&evaluate(rules, &[])).rules, Medium::PLAIN, &mut out).unwrap();
     let expected = "\
 ALERT                     SEVERITY  CONDITION                                                                   FOR  HOLD
 ResetRatioHigh            critical  reset / exchanges > 0.001 in 10m, with 3 resets and 100 exchanges at least  10m    5m

@@ -11,7 +11,7 @@ use monitor::http::convert::listeners::listeners_view;
 use monitor::http::convert::{event_view, peer_view};
 use monitor::http::filter::EventFilter;
 use monitor::http::filter::listeners::ListenerFilter;
-use monitor::terminal::Output;
+use monitor::terminal::{Medium, Output};
 use monitor::view::listeners::ListenersView;
 use monitor::view::{CountsView, EventView, EventsView, PeersView};
 use monitor_common::counters::Kind;
@@ -172,7 +172,7 @@ fn peers_stand_in_aligned_columns() {
         ports: Vec::new(),
     };
     let mut out = Vec::new();
-    peers::print(&answer, Output::Table, false, &mut out).unwrap();
+    peers::print(&answer, Output::Table, Medium::PLAIN, &mut out).unwrap();
     let expected = "\
 PEER          PORT  ROLE    OPENED  CLOSED  RESET  RATIO  RECV  SENT  REFUSED  ABORTED  TOP CAUSE
 10.0.0.1      8080  client   10000    9000     10  0.11%    20    11        1       10  other
@@ -190,7 +190,7 @@ fn listeners_answer(port: Option<u16>, limit: usize) -> ListenersView {
 
 fn print_listeners(answer: &ListenersView, output: Output, colour: bool) -> String {
     let mut out = Vec::new();
-    listeners::print(answer, output, colour, &mut out).unwrap();
+    listeners::print(answer, output, Medium { colour, width: None }, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -304,18 +304,4 @@ async fn a_daemon_that_is_not_there_gives_one_line_that_says_what_to_do() {
         assert!(error.contains(part), "{part} is not in {error}");
     }
     assert!(!error.contains('\n'));
-}
-
-#[tokio::test]
-async fn another_program_at_the_address_is_recognised() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let other = axum::Router::new().route("/api/v1/events", axum::routing::get(|| async { "<html>" }));
-    let (_shutdown, stop) = watch::channel(false);
-    let mut task = JoinSet::new();
-    task.spawn(monitor::http::server::serve(listener, other, stop));
-    let error = client(&url).get::<EventsView>("/api/v1/events").await.unwrap_err();
-    assert!(matches!(error, ClientError::Understand { .. }), "{error}");
-    let error = client(&url).get::<EventsView>("/nothing").await.unwrap_err();
-    assert!(error.to_string().contains("does not look like reset-monitor"), "{error}");
 }

@@ -75,7 +75,7 @@ fn bad_usage_is_one_line_with_what_is_wrong() {
         (vec!["explain"], "PEER"),
         (vec!["explain", "web.example:80"], "host names are not looked up"),
         (vec!["explain", "10.0.0.5", "--software", "iis"], "iis"),
-        (vec!["alerts", "--state", "open"], "one of firing, pending, resolved"),
+        (vec!["alerts", "--state", "open"], "firing, pending, resolved"),
         (vec!["alerts", "--alert", "Burst"], "ResetRatioHigh"),
         (vec!["run", "--alertmanager", "nowhere"], "--alertmanager: `nowhere` is not a URL such as"),
         #[cfg(not(feature = "otlp"))]

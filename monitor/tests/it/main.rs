@@ -26,6 +26,8 @@ mod protoc;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod terminal;
+#[cfg(test)]
 mod wait;
 
 #[cfg(test)]
@@ -38,6 +40,8 @@ mod browser;
 mod budget;
 #[cfg(test)]
 mod client;
+#[cfg(test)]
+mod completions;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
@@ -53,7 +57,11 @@ mod explain;
 #[cfg(test)]
 mod grafana;
 #[cfg(test)]
+mod help;
+#[cfg(test)]
 mod history;
+#[cfg(test)]
+mod manual;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
@@ -86,6 +94,8 @@ mod schema;
 mod server;
 #[cfg(test)]
 mod stream;
+#[cfg(test)]
+mod tables;
 #[cfg(test)]
 mod timeouts;
 #[cfg(test)]

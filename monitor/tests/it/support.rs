@@ -70,6 +70,7 @@ impl Daemon {
             allowed_hosts: vec!["node-7.example".to_owned()],
             kernel: "6.18.1-test".to_owned(),
             version: "0.1.0".to_owned(),
+            node: "node-7".to_owned(),
         };
         let router = router(AppState::new(published, settings, stop));
         Self { router, publisher, shutdown }

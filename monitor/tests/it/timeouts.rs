@@ -7,7 +7,7 @@ use monitor::command::timeouts::print;
 use monitor::http::convert::timeouts::timeouts_view;
 use monitor::live::{Connection, LastWord, Listeners, Live, Open};
 use monitor::snapshot::{PeerLabel, Scope, Snapshot};
-use monitor::terminal::Output;
+use monitor::terminal::{Medium, Output};
 use monitor::timeouts::alignment::{Alignment, Verdict};
 use monitor::timeouts::chain::chains;
 use monitor::timeouts::estimate::Estimate;
@@ -102,7 +102,7 @@ fn the_audit_stands_in_aligned_columns() {
     let rows: Vec<&TimeoutRow> = [2, 1, 0].into_iter().map(|place: usize| &rows[place]).collect();
     let view = timeouts_view(&snapshot(), &rows, &[], 10);
     let mut out = Vec::new();
-    print(&view, Output::Table, false, &mut out).unwrap();
+    print(&view, Output::Table, Medium::PLAIN, &mut out).unwrap();
     let expected = "\
 PEER         PORT  ROLE    VERDICT     MARGIN  OURS        THEIRS            HELD        SEEN  CHANGE
 10.0.0.1     8080  client  misaligned  -28 ms  >= 60.0 s   60.0 s (7)  61.0 s (2)  60.0 s ago  client <= 55 s
@@ -111,7 +111,7 @@ all clients   443  server  unknown          -  >= 30.0 s   30.0 s (3)           
 ";
     assert_eq!(String::from_utf8(out).unwrap(), expected);
     let mut json = Vec::new();
-    print(&view, Output::Json, false, &mut json).unwrap();
+    print(&view, Output::Json, Medium::PLAIN, &mut json).unwrap();
     assert_eq!(serde_json::from_slice::<TimeoutsView>(&json).unwrap(), view);
 }
 
@@ -145,7 +145,7 @@ fn chains_stand_below_the_audit() {
     let rows = rows();
     let view = timeouts_view(&snapshot(), &[], &chains(&rows), 10);
     let mut out = Vec::new();
-    print(&view, Output::Table, false, &mut out).unwrap();
+    print(&view, Output::Table, Medium::PLAIN, &mut out).unwrap();
     let expected = "
 In the middle: in each hop the client must give up first, so clients < us, and us < what is behind us.
 CHAIN  HOP                  GIVES UP  CLOSES  MARGIN  VERDICT

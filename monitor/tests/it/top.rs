@@ -25,7 +25,6 @@ use crate::metrics_page::golden;
 use crate::support::{Daemon, owner, signals, snapshot, told};
 
 mod live;
-mod terminal;
 
 const SIZES: [(u16, u16); 2] = [(80, 24), (200, 50)];
 /// Acts on a terminal, reorders what follows, and is too long.
@@ -203,6 +202,7 @@ async fn hostile_names_are_shown_and_do_nothing() {
             peer.causes_sent = [(HOSTILE.to_owned(), 1_000)].into();
         }
         answers.status.version = HOSTILE.to_owned();
+        answers.status.node = HOSTILE.to_owned();
         answers.alerts.matching = 1;
         answers.alerts.alerts = vec![AlertView {
             alert: HOSTILE.to_owned(),

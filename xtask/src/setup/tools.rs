@@ -24,6 +24,7 @@ const PROGRAMS: [(&str, &str, &str); 16] = [
     ("tcpdump", "tcpdump", "a second witness of resets"),
     // Only for these programs: installing the packages would start servers.
     ("promtool", "prometheus", "checks metrics and alert rules"),
+    ("mandoc", "mandoc", "checks the pages of the manual"),
     ("protoc", "protobuf-compiler", "reads what is sent over OTLP"),
     ("prometheus", "prometheus", "scrapes the daemon and evaluates the rules that are shipped"),
     ("prometheus-alertmanager", "prometheus-alertmanager", "what alerts are sent to"),

@@ -14,6 +14,10 @@ const UNSAFE_FILES: [&str; 2] = ["monitor/src/kernel/mapping.rs", "monitor/src/k
 /// Input of fuzz targets: it says whatever reaches some branch.
 const CORPUS: &str = "fuzz/corpus/";
 
+/// Pictures of documents: they load with the page, on any line.
+const PICTURES: &str = "docs/pictures/";
+const MOST_PICTURE_BYTES: usize = 150_000;
+
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: [&str; 4] = ["utils.rs", "util.rs", "helpers.rs", "manager.rs"];
 /// Unfinished work, in Rust files. Split, so that this file does not violate its own rule.
@@ -37,6 +41,10 @@ pub(super) fn check(path: &str, content: &[u8]) -> Vec<Violation> {
     if content.len() > MOST_BYTES {
         found.push(violation(1, format!("{} bytes; at most {MOST_BYTES} per file", content.len())));
     }
+    if path.starts_with(PICTURES) && content.len() > MOST_PICTURE_BYTES {
+        found
+            .push(violation(1, format!("{} bytes; at most {MOST_PICTURE_BYTES} per picture", content.len())));
+    }
     if path.starts_with(CORPUS) {
         return found;
     }
@@ -48,6 +56,21 @@ pub(super) fn check(path: &str, content: &[u8]) -> Vec<Violation> {
         module_documentation(path, text, &mut found);
         unfinished_code(text, &mut found);
         unsafe_code(path, text, &mut found);
+    }
+    found
+}
+
+/// Pictures of this repository that a document shows, with their lines: in Markdown or as an HTML element.
+pub(super) fn pictures<'a>(path: &str, text: &'a str) -> Vec<(usize, &'a str)> {
+    if Path::new(path).extension().is_none_or(|extension| extension != "md") {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (number, line) in numbered(text) {
+        for place in line.match_indices(PICTURES).map(|(place, _)| place) {
+            let end = line[place..].find(['"', ')', ' ']).map_or(line.len(), |length| place + length);
+            found.push((number, &line[place..end]));
+        }
     }
     found
 }
@@ -232,5 +255,14 @@ mod tests {
         expect("monitor-ebpf/src/a.rs", &with_gap(2), &[]);
         expect("monitor-ebpf/src/a.rs", &with_gap(3), &[(6, "SAFETY")]);
         expect("monitor-ebpf/src/a.rs", "//! A.\nunsafe fn a() {}\n", &[]);
+    }
+
+    #[test]
+    fn pictures_are_found_in_documents_and_must_be_small() {
+        let text = "![a](docs/pictures/a.svg)\n<source srcset=\"docs/pictures/b.png\">";
+        assert_eq!(pictures("README.md", text), [(1, "docs/pictures/a.svg"), (2, "docs/pictures/b.png")]);
+        assert_eq!(pictures("x.rs", text), []);
+        assert_eq!(check("docs/pictures/a.png", &vec![0; MOST_PICTURE_BYTES]), []);
+        assert_eq!(check("docs/pictures/a.png", &vec![0; MOST_PICTURE_BYTES + 1]).len(), 1);
     }
 }

@@ -1,6 +1,9 @@
 //! What `events` says besides events.
 
-use super::{EventFilter, EventsView, notices};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::{EventFilter, EventsView, none, notices};
 
 fn past(oldest: u64, started: &str) -> EventsView {
     EventsView {
@@ -21,7 +24,7 @@ fn since(time: &str) -> EventFilter {
 
 #[test]
 fn a_reader_is_told_what_the_daemon_cannot_know() {
-    let told = |past: &EventsView, filter: &EventFilter| notices(past, filter, true).join("\n");
+    let told = |past: &EventsView, filter: &EventFilter| notices(past, filter).join("\n");
     let early = "2026-11-20T08:00:00Z";
     let forgotten = told(&past(2_001, early), &since("2026-11-20T09:59:59Z"));
     assert!(forgotten.contains("2026-11-20T10:00:00.000000Z are no longer kept"), "{forgotten}");
@@ -33,8 +36,15 @@ fn a_reader_is_told_what_the_daemon_cannot_know() {
 }
 
 #[test]
-fn an_empty_answer_says_so_unless_more_is_waited_for() {
-    let filter = EventFilter::default();
-    assert_eq!(notices(&past(1, ""), &filter, false), ["no such event yet; -f waits for one"]);
-    assert_eq!(notices(&past(1, ""), &filter, true), [""; 0]);
+fn an_empty_answer_says_of_what_time_and_what_to_do() {
+    let now: Timestamp = "2026-11-20T10:10:00Z".parse().unwrap();
+    let now = now.to_zoned(TimeZone::UTC);
+    let said = |filter: &EventFilter, follow| none(filter, &now, follow, None);
+    let all = EventFilter::default();
+    assert_eq!(said(&all, false), "no resets yet; -f waits for one");
+    assert_eq!(said(&all, true), "no resets yet");
+    let recent = since("2026-11-20T10:00:00Z");
+    assert_eq!(said(&recent, false), "no resets in the last 10 min 0 s; -f waits for one");
+    let window = EventFilter { until: Some(now.timestamp()), port: Some(80), ..recent };
+    assert_eq!(said(&window, false), "no such event in this time");
 }

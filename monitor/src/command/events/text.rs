@@ -3,29 +3,34 @@
 use jiff::Timestamp;
 
 use crate::http::convert::{met_no_socket, reason_text, socket_address, whose_text};
-use crate::terminal::{Align, Cell, Column, Style, painted, printable};
+use crate::terminal::table::{Cell, Column, cut};
+use crate::terminal::{Medium, Style, painted, printable};
 use crate::view::{EndView, EventView, IdleView, SocketView};
 
 /// Columns of the table, with the widths that most events need: while following, the next event is not known.
 pub(super) const COLUMNS: [Column; 11] = [
-    Column { title: "TIME", align: Align::Left, width: 24 },
-    Column { title: "DIR", align: Align::Left, width: 8 },
-    Column { title: "PEER", align: Align::Left, width: 15 },
-    Column { title: "PORT", align: Align::Right, width: 5 },
-    Column { title: "ROLE", align: Align::Left, width: 6 },
-    Column { title: "IDLE", align: Align::Right, width: 7 },
-    Column { title: "CAUSE", align: Align::Left, width: 13 },
-    Column { title: "REASON", align: Align::Left, width: 14 },
-    Column { title: "IN/OUT", align: Align::Right, width: 7 },
-    Column { title: "SEGS", align: Align::Right, width: 4 },
-    Column { title: "OWNER", align: Align::Left, width: 0 },
+    Column::left("TIME"),
+    Column::left("DIR").least(8),
+    Column::left("PEER").least(15),
+    Column::right("PORT").least(5),
+    Column::left("ROLE").least(6).leave(5),
+    Column::right("IDLE").least(7),
+    Column::left("CAUSE").least(13),
+    Column::left("REASON").least(14).leave(3),
+    Column::right("IN/OUT").least(7).leave(2),
+    Column::right("SEGS").least(4).leave(1),
+    Column::left("OWNER").least(9).leave(4),
 ];
 
+/// A terminal of so many columns has room for the year.
+const WIDE: usize = 120;
+
 /// The cells of an event's row.
-pub(super) fn cells(event: &EventView) -> [Cell; 11] {
+pub(super) fn cells(event: &EventView, medium: Medium) -> [Cell; 11] {
+    let time = time_on(event, medium);
     let socket = event.socket.as_ref();
     [
-        Cell::new(time(event)),
+        Cell::new(time),
         Cell::new(&*event.direction),
         Cell::new(address(event)),
         Cell::new(port(event).to_string()),
@@ -43,7 +48,7 @@ pub(super) fn cells(event: &EventView) -> [Cell; 11] {
 
 /// An event on one line: time, direction as an arrow, peer and port, role, cause, idle time, owner. What is not known is
 /// `-`, so that the fields can be counted. Where the last field has our end, the peer's port is its own.
-pub(crate) fn line(event: &EventView, colour: bool) -> String {
+pub(crate) fn line(event: &EventView, medium: Medium) -> String {
     let arrow = match event.direction.as_str() {
         "sent" => "->",
         "received" => "<-",
@@ -59,14 +64,24 @@ pub(crate) fn line(event: &EventView, colour: bool) -> String {
     let cause = format!("{:<13}", printable(&cause(event)));
     let owner = or_dash(whose_text(event));
     let idle = or_dash(event.idle.as_ref().map_or_else(String::new, idle));
-    format!(
-        "{} {arrow} {:<20} {:<6} {} {idle:>7} {}",
-        printable(&time(event)),
-        printable(&peer),
-        printable(&or_dash(role(event).to_owned())),
-        painted(&cause, cause_style(event), colour),
-        printable(&owner),
-    )
+    let (time, role) = (time_on(event, medium), or_dash(role(event).to_owned()));
+    let before = format!("{} {arrow} {:<20} {:<6} ", printable(&time), printable(&peer), printable(&role));
+    let used = [&*before, &cause].iter().map(|part| part.chars().count()).sum::<usize>();
+    let behind = format!(" {idle:>7} ");
+    let room = medium.width.map(|width| width.saturating_sub(used + behind.chars().count()));
+    let cause = painted(&cause, cause_style(event), medium.colour);
+    format!("{before}{cause}{behind}{}", cut(&printable(&owner), room))
+}
+
+/// Without the year, which everybody knows, where there is little room.
+fn time_on(event: &EventView, medium: Medium) -> String {
+    let time = time(event);
+    let is_narrow = medium.width.is_some_and(|width| width < WIDE);
+    if is_narrow {
+        time.split_once('-').map_or_else(|| time.clone(), |(_, rest)| rest.to_owned())
+    } else {
+        time
+    }
 }
 
 /// UTC, as logs of several hosts are compared and as `--since` takes it; to the millisecond, as a person reads it.

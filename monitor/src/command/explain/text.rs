@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::advice::numbers::count;
 use crate::advice::settings::Software;
-use crate::terminal::{Style, painted, percent, printable};
+use crate::terminal::{Style, painted, percent, printable, wrapped};
 use crate::view::CountsView;
 use crate::view::event::{BacklogView, BurstView};
 use crate::view::explain::{
@@ -264,27 +264,6 @@ fn item(text: &str, look: Look<'_>, out: &mut impl Write) -> io::Result<()> {
 
 fn paragraph(text: &str, look: Look<'_>, indent: &str, out: &mut impl Write) -> io::Result<()> {
     wrapped(text, look.width, indent, indent).iter().try_for_each(|line| writeln!(out, "{line}"))
-}
-
-/// Lines of at most `width` columns, unless a word is longer, made safe.
-pub(in crate::command) fn wrapped(text: &str, width: usize, first: &str, indent: &str) -> Vec<String> {
-    let text = printable(text);
-    let mut lines = Vec::new();
-    let mut line = first.to_owned();
-    let mut empty = true;
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        if !empty && line.chars().count() + 1 + word.chars().count() > width {
-            lines.push(std::mem::replace(&mut line, indent.to_owned()));
-            empty = true;
-        }
-        if !empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        empty = false;
-    }
-    lines.push(line);
-    lines
 }
 
 /// `31 certain, 2 likely`.

@@ -1,11 +1,12 @@
 //! How far it is, on standard error: one line that changes on a terminal, and now and then a line elsewhere.
 
-use std::io::{IsTerminal as _, Write as _, stderr};
+use std::io::{Write as _, stderr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::advice::numbers::seconds;
+use crate::terminal::can_write_over;
 
 /// On a terminal.
 const OFTEN: Duration = Duration::from_secs(1);
@@ -27,7 +28,14 @@ pub struct Progress {
 impl Progress {
     /// Of so many connections, since a monotonic moment.
     pub fn new(all: usize, began: Duration) -> Self {
-        Self { terminal: stderr().is_terminal(), shown: false, all, ended: 0, opened: Arc::default(), began }
+        Self {
+            terminal: can_write_over(&stderr()),
+            shown: false,
+            all,
+            ended: 0,
+            opened: Arc::default(),
+            began,
+        }
     }
 
     /// How often to tell.

@@ -24,7 +24,8 @@ use super::view::ProbeView;
 use super::{Encryption, ProbeArgs, text};
 use crate::advice::numbers::{count, seconds};
 use crate::clock;
-use crate::terminal::{Output, Table, colour_stdout, ends_quietly, printable_json};
+use crate::terminal::table::Table;
+use crate::terminal::{Medium, Output, ends_quietly, printable_json};
 
 /// For a connection, for TLS, and for an answer.
 const TIME: Duration = Duration::from_secs(10);
@@ -56,7 +57,14 @@ impl<'a> Run<'a> {
     pub fn new(args: &'a ProbeArgs, plans: Vec<Plan>, stop: watch::Receiver<bool>) -> Self {
         let columns = if reuses(args) { &text::REUSED } else { &text::HELD };
         let progress = Progress::new(plans.len(), clock::monotonic());
-        Self { args, plans, stop, progress, table: Table::new(columns, colour_stdout()), reports: Vec::new() }
+        Self {
+            args,
+            plans,
+            stop,
+            progress,
+            table: Table::new(columns, Medium::stdout()),
+            reports: Vec::new(),
+        }
     }
 
     /// Probes, and prints what was learnt.
@@ -188,7 +196,7 @@ impl<'a> Run<'a> {
                 writeln!(out, "{}", printable_json(&serde_json::to_string(&view)?))
             }
             Output::Table => {
-                let lines = text::lines(&summary, &target);
+                let lines = text::fitting(text::lines(&summary, &target), Medium::stdout());
                 let all = if lines.is_empty() { String::new() } else { format!("\n{}\n", lines.join("\n")) };
                 out.write_all(all.as_bytes())
             }

@@ -5,26 +5,27 @@ use std::time::Duration;
 use super::outcome::{Answer, Outcome, Report, Reuse};
 use super::summary::{By, Edge, Limit, Summary, Truth};
 use crate::advice::numbers::{Spread, count};
-use crate::terminal::{Align, Cell, Column, Style};
+use crate::terminal::table::{Cell, Column};
+use crate::terminal::{Medium, Style, wrapped};
 
 /// Of connections that are held until they are ended.
 pub const HELD: [Column; 6] = [
-    Column { title: "CONN", align: Align::Right, width: 0 },
-    Column { title: "PORT", align: Align::Right, width: 5 },
-    Column { title: "ANSWER", align: Align::Left, width: 0 },
-    Column { title: "END", align: Align::Left, width: 5 },
-    Column { title: "AFTER", align: Align::Right, width: 10 },
-    Column { title: "NOTE", align: Align::Left, width: 0 },
+    Column::right("CONN"),
+    Column::right("PORT").least(5),
+    Column::left("ANSWER"),
+    Column::left("END").least(5),
+    Column::right("AFTER").least(10),
+    Column::left("NOTE").wrap(),
 ];
 
 /// Of connections that are used again.
 pub const REUSED: [Column; 6] = [
-    Column { title: "CONN", align: Align::Right, width: 0 },
-    Column { title: "PORT", align: Align::Right, width: 5 },
-    Column { title: "IDLE", align: Align::Right, width: 10 },
-    Column { title: "RESULT", align: Align::Left, width: 9 },
-    Column { title: "CLOSED BEFORE", align: Align::Left, width: 20 },
-    Column { title: "NOTE", align: Align::Left, width: 0 },
+    Column::right("CONN"),
+    Column::right("PORT").least(5),
+    Column::right("IDLE").least(10),
+    Column::left("RESULT").least(9),
+    Column::left("CLOSED BEFORE").least(20),
+    Column::left("NOTE").wrap(),
 ];
 
 /// A row; `None` of a connection that Ctrl-C kept from telling anything.
@@ -201,6 +202,22 @@ fn advice(summary: &Summary, target: &str) -> Option<String> {
         )),
         (None, By::Waited) => None,
     }
+}
+
+/// The same lines as a terminal has room for them: what goes on stands beside the first word.
+pub fn fitting(lines: Vec<String>, medium: Medium) -> Vec<String> {
+    match medium.width {
+        Some(width) => lines.iter().flat_map(|line| hanging(line, width)).collect(),
+        None => lines,
+    }
+}
+
+/// A line that begins with a word and blanks, in as many lines as it needs; the others begin below what follows the blanks.
+fn hanging(line: &str, width: usize) -> Vec<String> {
+    let word = line.find(' ').unwrap_or_default();
+    let start = line[word..].find(|character| character != ' ').map_or(word, |blanks| word + blanks);
+    let (first, rest) = line.split_at(start);
+    wrapped(rest, width, first, &" ".repeat(first.chars().count()))
 }
 
 #[cfg(test)]

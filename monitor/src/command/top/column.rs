@@ -5,7 +5,8 @@ use crate::command::peers::NOTABLE_RATIO;
 use crate::http::convert::main_cause;
 use crate::http::filter::PeerSort;
 use crate::http::filter::order::Order;
-use crate::terminal::{Align, percent};
+use crate::terminal::percent;
+use crate::terminal::table::Align;
 
 /// Blanks between columns.
 pub const GAP: usize = 1;

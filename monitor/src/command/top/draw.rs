@@ -16,7 +16,8 @@ use ratatui::text::Line;
 
 use self::palette::Palette;
 use super::state::{State, Typing};
-use crate::terminal::{Align, printable};
+use crate::terminal::printable;
+use crate::terminal::table::Align;
 
 /// What less than this shows is of no use.
 const SMALLEST: (u16, u16) = (40, 8);
@@ -107,7 +108,7 @@ fn fit(text: &str, width: usize, align: Align) -> String {
 #[cfg(test)]
 mod tests {
     use super::{both_ends, fit};
-    use crate::terminal::Align;
+    use crate::terminal::table::Align;
 
     #[test]
     fn text_is_cut_where_it_does_not_fit_and_never_acts() {

@@ -187,6 +187,7 @@ mod tests {
     fn status(uptime_seconds: f64) -> StatusView {
         let used = |used| FillView { used: Some(used), capacity: 1_000 };
         StatusView {
+            node: String::new(),
             version: "0.1.0".to_owned(),
             kernel: "6.18".to_owned(),
             started: "2026-11-20T02:00:00Z".to_owned(),

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use crossterm::cursor::Show;
 use crossterm::execute;
+use crossterm::terminal::is_raw_mode_enabled;
 use ratatui::{DefaultTerminal, Frame};
 
 /// `top` cannot be shown here.
@@ -64,8 +65,11 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // A terminal that has gone away needs nothing any more.
-        drop(ratatui::try_restore());
+        // A panic has given it back already. To do so again would put the cursor where it was before, on the message. A terminal that has
+        // gone away needs nothing any more.
+        if is_raw_mode_enabled().unwrap_or(true) {
+            drop(ratatui::try_restore());
+        }
         drop(execute!(io::stdout(), Show));
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
+use monitor::command::top::screen::Screen;
 use monitor::http::server::serve;
 use rustix::process::Signal;
 use tokio::net::TcpListener;
@@ -10,8 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::event_of_the_first_peer;
-use super::terminal::Terminal;
 use crate::support::Daemon;
+use crate::terminal::Terminal;
 
 /// A daemon at an address.
 struct Running {
@@ -46,10 +47,17 @@ impl Running {
     }
 }
 
+/// `top` in a terminal of its own.
+fn top(server: &str, size: (u16, u16)) -> Terminal {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reset-monitor"));
+    command.args(["top", "--interval", "0.2", "--server", server]);
+    Terminal::start(command.env("TERM", "xterm-256color").env_remove("NO_COLOR"), size)
+}
+
 #[tokio::test]
 async fn it_shows_sorts_filters_explains_resizes_and_gives_the_terminal_back() {
     let daemon = Running::here().await;
-    let mut top = Terminal::start(&daemon.url(), (80, 24));
+    let mut top = top(&daemon.url(), (80, 24));
     let shown = top.selects("10.0.0.1:8080").await;
     assert!(shown.contains("resets 68") && shown.contains("RESETSv") && top.is_raw(), "{shown}");
 
@@ -96,7 +104,7 @@ async fn it_shows_sorts_filters_explains_resizes_and_gives_the_terminal_back() {
 #[tokio::test]
 async fn a_daemon_that_goes_and_comes_back_is_asked_again() {
     let daemon = Running::here().await;
-    let mut top = Terminal::start(&daemon.url(), (200, 50));
+    let mut top = top(&daemon.url(), (200, 50));
     top.press("\r");
     top.selects("10.0.0.1:8080").await;
     top.press("\r");
@@ -121,7 +129,7 @@ async fn one_that_never_answered_says_what_to_do_and_waits() {
     let daemon = Running::here().await;
     let url = daemon.url();
     let address = daemon.stop().await;
-    let mut top = Terminal::start(&url, (80, 24));
+    let mut top = top(&url, (80, 24));
     let shown = top.shows(|text| text.contains("No answer, asking again every 0.2 s")).await;
     assert!(shown.contains("is it running?") && shown.contains("sudo"), "{shown}");
     let daemon = Running::start(address).await;
@@ -135,7 +143,7 @@ async fn one_that_never_answered_says_what_to_do_and_waits() {
 async fn a_signal_ends_it_and_the_terminal_is_as_before() {
     let daemon = Running::here().await;
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        let mut top = Terminal::start(&daemon.url(), (80, 24));
+        let mut top = top(&daemon.url(), (80, 24));
         top.selects("10.0.0.1:8080").await;
         top.signal(signal);
         assert_eq!(top.ends().await.code(), Some(0), "{signal:?}");
@@ -159,4 +167,36 @@ fn without_a_terminal_it_says_what_to_use_instead() {
         assert_eq!(code, Some(2), "{message}");
         assert!(message.contains("between 0.2 and 3600"), "{message}");
     }
+}
+
+/// Tells the test's program, when it is started anew in a terminal, to be the one that panics.
+const PANICS: &str = "RESET_MONITOR_TEST_TOP_PANICS";
+
+/// What `top` shows is drawn in one place, so a panic there stands for one anywhere: there is no word by which the product could be made to.
+#[tokio::test]
+async fn a_panic_gives_the_terminal_back_before_it_is_told() {
+    if std::env::var_os(PANICS).is_some() {
+        let mut screen = Screen::open().unwrap();
+        screen.draw(|frame| frame.render_widget("shown", frame.area())).unwrap();
+        screen.draw(|_| panic!("the frame is broken")).unwrap();
+        unreachable!("it has panicked");
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "top::live::a_panic_gives_the_terminal_back_before_it_is_told", "--nocapture"]);
+    command.env(PANICS, "1").env("TERM", "xterm-256color").env("RUST_BACKTRACE", "0");
+    let (status, screen, written) = Terminal::start(&mut command, (100, 30)).ended().await;
+    assert!(!status.success());
+    let place = |part: &str| written.find(part).unwrap_or_else(|| panic!("no {part:?} in {written:?}"));
+    let (entered, frame, left, told) =
+        (place("\x1b[?1049h"), place("shown"), place("\x1b[?1049l"), place("the frame is broken"));
+    assert!(entered < frame && frame < left && left < told, "{written:?}");
+    // Once: a second time would put the cursor back on the message.
+    assert_eq!(written.matches("\x1b[?1049l").count(), 1, "{written:?}");
+    // The message is on the shell's screen and not on one that is gone, in lines that begin at the left.
+    assert!(!screen.alternate_screen() && !screen.hide_cursor(), "{written:?}");
+    assert!(
+        screen.contents().lines().any(|line| line.starts_with("the frame is broken")),
+        "{}",
+        screen.contents()
+    );
 }

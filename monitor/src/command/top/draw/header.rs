@@ -9,14 +9,16 @@ use crate::command::peers::NOTABLE_RATIO;
 use crate::command::top::peer::resets;
 use crate::command::top::picture::{Level, Picture, age};
 use crate::command::top::state::State;
-use crate::terminal::{Align, percent};
+use crate::terminal::percent;
+use crate::terminal::table::Align;
 
 pub(super) fn lines(state: &State, width: usize, palette: Palette) -> Vec<Line<'static>> {
-    let about = state.picture.as_ref().map_or_else(String::new, |Picture { status, .. }| {
-        format!(", {} up {}", status.version, age(status.uptime_seconds))
+    // Who asks several daemons has several terminals: the name first.
+    let (node, about) = state.picture.as_ref().map_or_else(Default::default, |Picture { status, .. }| {
+        (format!(" on {}", status.node), format!(", {} up {}", status.version, age(status.uptime_seconds)))
     });
     let mode = if state.paused { "PAUSED, p goes on".to_owned() } else { format!("every {}", every(state)) };
-    let who = both_ends(&format!("reset-monitor at {}{about}", state.server), &mode, width);
+    let who = both_ends(&format!("reset-monitor{node} at {}{about}", state.server), &mode, width);
     let (level, verdict) = verdict(state);
     vec![
         Line::styled(who, palette.title()),

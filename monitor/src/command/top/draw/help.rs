@@ -4,7 +4,7 @@ use ratatui::text::Line;
 
 use super::fit;
 use super::palette::Palette;
-use crate::terminal::Align;
+use crate::terminal::table::Align;
 
 /// What a key does, or a column means; an empty second part makes a heading.
 const LINES: [(&str, &str); 20] = [

@@ -6,13 +6,14 @@ use ratatui::text::{Line, Span};
 use super::fit;
 use super::header::every;
 use super::palette::Palette;
-use crate::command::explain::text::wrapped;
+
 use crate::command::top::column::{Column, GAP, fitting, is_notable};
 use crate::command::top::peer::Row;
 use crate::command::top::picture::Level;
 use crate::command::top::state::State;
 use crate::http::filter::order::Order;
-use crate::terminal::Align;
+use crate::terminal::table::Align;
+use crate::terminal::wrapped;
 
 /// Before the selected row, so that it is seen without colour; as wide as before the others.
 const SELECTED: &str = "> ";

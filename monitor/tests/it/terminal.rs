@@ -1,4 +1,4 @@
-//! The program in a pseudo-terminal, whose screen is kept by an emulator that we did not write.
+//! A program in a pseudo-terminal, whose screen is kept by an emulator that we did not write.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -15,19 +15,22 @@ use tokio::sync::watch;
 /// A test that waits for longer has failed.
 const TOO_LONG: Duration = Duration::from_mins(1);
 
-/// A running `top`.
-pub(super) struct Terminal {
-    child: Child,
+/// A running program, and what it shows.
+pub(crate) struct Terminal {
+    /// Until it has ended.
+    child: Option<Child>,
     controller: File,
     /// Kept open to see what is left of it.
     device: File,
     screen: Arc<Mutex<vt100::Parser>>,
+    /// All that was written, as it was.
+    bytes: Arc<Mutex<Vec<u8>>>,
     changed: watch::Receiver<()>,
 }
 
 impl Terminal {
-    /// One of this size.
-    pub(super) fn start(server: &str, (columns, rows): (u16, u16)) -> Self {
+    /// One of this size. The program sees a terminal that can do everything, unless it is told otherwise.
+    pub(crate) fn start(command: &mut Command, (columns, rows): (u16, u16)) -> Self {
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&controller).unwrap();
         unlockpt(&controller).unwrap();
@@ -35,37 +38,32 @@ impl Terminal {
         let device = OpenOptions::new().read(true).write(true).open(name).unwrap();
         tcsetwinsize(&controller, size(columns, rows)).unwrap();
         let end = || OwnedFd::from(device.try_clone().unwrap());
-        let child = Command::new(env!("CARGO_BIN_EXE_reset-monitor"))
-            .args(["top", "--interval", "0.2", "--server", server])
-            .env("TERM", "xterm-256color")
-            .env_remove("NO_COLOR")
-            .stdin(end())
-            .stdout(end())
-            .stderr(end())
-            .spawn()
-            .unwrap();
+        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
+        let bytes = Arc::new(Mutex::new(Vec::new()));
         let (change, changed) = watch::channel(());
         let controller = File::from(controller);
-        let (mut output, kept) = (controller.try_clone().unwrap(), Arc::clone(&screen));
+        let (mut output, kept, raw) =
+            (controller.try_clone().unwrap(), Arc::clone(&screen), Arc::clone(&bytes));
         std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
+            let mut buffer = [0; 4096];
             // Fails when the last end of the device is closed.
-            while let Ok(read @ 1..) = output.read(&mut bytes) {
-                kept.lock().unwrap().process(&bytes[..read]);
+            while let Ok(read @ 1..) = output.read(&mut buffer) {
+                kept.lock().unwrap().process(&buffer[..read]);
+                raw.lock().unwrap().extend_from_slice(&buffer[..read]);
                 change.send_replace(());
             }
         });
-        Self { child, controller, device, screen, changed }
+        Self { child: Some(child), controller, device, screen, bytes, changed }
     }
 
-    pub(super) fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.controller.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Waits until the screen is as `wanted`.
     #[track_caller]
-    pub(super) fn shows(&mut self, wanted: impl Fn(&str) -> bool) -> impl Future<Output = String> {
+    pub(crate) fn shows(&mut self, wanted: impl Fn(&str) -> bool) -> impl Future<Output = String> {
         let place = std::panic::Location::caller();
         self.screen(move |screen| wanted(&screen.contents()), place)
     }
@@ -91,31 +89,60 @@ impl Terminal {
 
     /// Waits until a row is the selected one.
     #[track_caller]
-    pub(super) fn selects(&mut self, row: &str) -> impl Future<Output = String> {
+    pub(crate) fn selects(&mut self, row: &str) -> impl Future<Output = String> {
         self.shows(move |text| text.lines().any(|line| line.starts_with(&format!("> {row}"))))
     }
 
-    pub(super) fn resize(&mut self, columns: u16, rows: u16) {
+    pub(crate) fn resize(&mut self, columns: u16, rows: u16) {
         self.screen.lock().unwrap().screen_mut().set_size(rows, columns);
         tcsetwinsize(&self.controller, size(columns, rows)).unwrap();
         // It is not our session's terminal, so the kernel tells nobody.
         self.signal(Signal::WINCH);
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal).unwrap();
     }
 
     /// Whether keys come one by one and are not echoed.
-    pub(super) fn is_raw(&self) -> bool {
+    pub(crate) fn is_raw(&self) -> bool {
         !tcgetattr(&self.device).unwrap().local_modes.intersects(LocalModes::ICANON | LocalModes::ECHO)
     }
 
+    /// Waits for the end of a program that writes and goes, and gives all that it wrote. The terminal ends lines by two characters.
+    pub(crate) async fn written(self) -> (ExitStatus, String) {
+        let (status, _, written) = self.ended().await;
+        (status, written)
+    }
+
+    /// The same, and what the terminal is then; keys are read by lines again.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, vt100::Screen, String) {
+        // What it wrote last is read before this, which changes nothing on the screen.
+        const LAST: &[u8] = b"\x1b]2;END\x07";
+        // On another thread: what the program asks may be served by this one.
+        let mut child = self.child.take().unwrap();
+        let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+        assert!(!self.is_raw(), "keys are read by lines again");
+        self.device.write_all(LAST).unwrap();
+        loop {
+            self.changed.borrow_and_update();
+            let bytes = self.bytes.lock().unwrap().clone();
+            if let Some(written) = bytes.strip_suffix(LAST) {
+                let written = String::from_utf8(written.to_vec()).unwrap().replace("\r\n", "\n");
+                return (status, self.screen.lock().unwrap().screen().clone(), written);
+            }
+            tokio::time::timeout(TOO_LONG, self.changed.changed())
+                .await
+                .expect("the terminal gives its bytes")
+                .unwrap();
+        }
+    }
+
     /// Waits for the end of the program, and sees that the terminal is as it was before.
-    pub(super) async fn ends(mut self) -> ExitStatus {
+    pub(crate) async fn ends(mut self) -> ExitStatus {
         let place = std::panic::Location::caller();
         self.screen(|screen| !screen.alternate_screen() && !screen.hide_cursor(), place).await;
-        let status = self.child.wait().unwrap();
+        let status = self.child.as_mut().unwrap().wait().unwrap();
         assert!(!self.is_raw(), "keys are read by lines again");
         status
     }
@@ -123,8 +150,10 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        if let Some(child) = &mut self.child {
+            drop(child.kill());
+            drop(child.wait());
+        }
     }
 }
 
