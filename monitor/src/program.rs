@@ -5,15 +5,19 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::FromArgMatches as _;
 use clap::error::ErrorKind;
+use clap::{ColorChoice, FromArgMatches as _};
 
 use crate::cli::{Cli, Command, help};
 use crate::command;
+use crate::terminal::Medium;
 
 /// What `main` does, with the arguments of this process.
 pub fn main() -> ExitCode {
-    let cli = match help::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+    // Left alone, the parser's library colours its help for a dumb terminal where `CI` is set.
+    let colour = if Medium::stdout().colour { ColorChoice::Auto } else { ColorChoice::Never };
+    let matches = help::command().color(colour).try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(help) if help.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             drop(help.print());

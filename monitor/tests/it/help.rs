@@ -181,7 +181,7 @@ async fn escape_sequences_are_for_terminals_whose_user_wants_them() {
     for words in ours.into_iter().chain(helps).chain([vec!["--help"]]) {
         for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
             let (status, written) =
-                Terminal::start(program(&words).env(name, value), (80, 24)).written().await;
+                Terminal::start(program(&words).env("CI", "true").env(name, value), (80, 24)).written().await;
             assert!(status.success(), "{words:?}: {written}");
             assert!(!written.is_empty() && !written.contains('\x1b'), "{name}: {words:?}: {written:?}");
         }

@@ -273,6 +273,14 @@ impl Pair {
 
     /// Closes the server's end and waits until only its minisock is left.
     pub(crate) fn close_server(self) -> Result<Left> {
+        let left = self.close_server_to_orphan()?;
+        oracle::until_minisock(left.service_port, left.client_port)?;
+        Ok(left)
+    }
+
+    /// Closes the server's end and waits until that is acknowledged; its socket stays a full one where `tcp_fin_timeout` is above the
+    /// 60 s of `TIME_WAIT`.
+    pub(crate) fn close_server_to_orphan(self) -> Result<Left> {
         drop(self.server);
         oracle::until_state(self.service_port, self.client_port, state::FIN_WAIT2)?;
         oracle::until_state(self.client_port, self.service_port, state::CLOSE_WAIT)?;

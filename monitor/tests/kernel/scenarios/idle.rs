@@ -58,7 +58,7 @@ impl Quiet {
     /// One end closes, and both see an idle close.
     fn close(self, stage: &mut Stage<'_>, closer: Role) -> Result<Closed> {
         let closed = self.close_unheard(stage, closer)?;
-        oracle::until_acknowledged(closed.ours, closed.theirs)?;
+        oracle::until_minisock(closed.ours, closed.theirs)?;
         Ok(closed)
     }
 

@@ -39,7 +39,8 @@ fn killed(stage: &mut Stage<'_>) -> Result<()> {
         ]);
     }
     for client in quiet {
-        oracle::until_state(stage.place.port, port_of(client)?, state::FIN_WAIT2)?;
+        oracle::until_state(port_of(client)?, stage.place.port, state::CLOSE_WAIT)?;
+        oracle::until_minisock(stage.place.port, port_of(client)?)?;
         send(client, b"late")?;
         let ends = stage.ends(port_of(client)?);
         stage.expect([

@@ -76,7 +76,7 @@ fn close_in_fin_wait2(stage: &Stage<'_>, timeout: &str) -> Result<Left> {
     sysctl("ipv4/tcp_fin_timeout", timeout)?;
     let pair = stage.place.listen()?.pair()?;
     pair.exchange(1)?;
-    pair.close_server()
+    pair.close_server_to_orphan()
 }
 
 /// Data met an orphan: the server sent one reset, the client received it.

@@ -73,7 +73,8 @@ fn late_after_kill(stage: &mut Stage<'_>) -> Result<()> {
     let killed = holder.owner()?.dying_of(9);
     holder.kill()?;
     for client in &clients {
-        oracle::until_state(stage.place.port, port_of(client)?, state::FIN_WAIT2)?;
+        oracle::until_state(port_of(client)?, stage.place.port, state::CLOSE_WAIT)?;
+        oracle::until_minisock(stage.place.port, port_of(client)?)?;
         send(client, b"late")?;
         let ends = stage.ends(port_of(client)?);
         stage.expect([

@@ -36,7 +36,7 @@ fn by_client(stage: &mut Stage<'_>) -> Result<()> {
 fn to_orphan(stage: &mut Stage<'_>, closer: Role) -> Result<()> {
     // Beyond the 60 s of TIME_WAIT the kernel keeps the socket itself for the rest.
     sysctl("ipv4/tcp_fin_timeout", "100")?;
-    let closed = Quiet::begin(stage)?.close(stage, closer)?;
+    let closed = Quiet::begin(stage)?.close_unheard(stage, closer)?;
     oracle::until_state(closed.ours, closed.theirs, state::FIN_WAIT2)?;
     stage.quiet();
     let sent = send_late(&closed)?;

@@ -53,7 +53,7 @@ fn end_process(stage: &mut Stage<'_>, signal: Signal, number: u8) -> Result<()> 
         }
         poll_for_reset(busy)
     })?;
-    oracle::until_acknowledged(stage.place.port, port_of(used)?)?;
+    oracle::until_minisock(stage.place.port, port_of(used)?)?;
 
     let quiet = Bounds::between(last, died);
     for client in [idle, used] {

@@ -49,7 +49,7 @@ fn race(stage: &mut Stage<'_>, version: &str) -> Result<()> {
     let close = script.ask("close")?;
     let closed = close.moment(0, 1)?;
     oracle::until_state(client_port, stage.place.port, state::CLOSE_WAIT)?;
-    oracle::until_acknowledged(stage.place.port, client_port)?;
+    oracle::until_minisock(stage.place.port, client_port)?;
     let asked = script.ask("late")?;
     let (late_at, saw) = (asked.moment(0, 1)?, asked.word(2)?);
 

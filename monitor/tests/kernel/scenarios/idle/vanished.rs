@@ -141,7 +141,7 @@ fn exited(stage: &mut Stage<'_>) -> Result<()> {
         used.peer.end("exit")?;
         oracle::until_state(client_port, service_port, state::CLOSE_WAIT)
     })?;
-    oracle::until_acknowledged(service_port, client_port)?;
+    oracle::until_minisock(service_port, client_port)?;
     let ((), asked) = Moment::of(|| {
         send(&used.client, b"late")?;
         poll_for_reset(&used.client)
