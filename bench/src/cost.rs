@@ -173,14 +173,15 @@ pub(crate) fn pages(effort: Effort<'_>) -> Result<Table> {
     let mut table = table("Answers", note);
     let mut ask = |path: &str, what: &str, most: f64| -> Result<()> {
         let mut times = Vec::new();
-        let mut bytes = 0;
+        let mut answer = Vec::new();
+        http::read(daemon.address, path, &mut answer)?;
         for _ in 0..effort.repeats * 4 {
             let begin = clock::start();
-            bytes = http::get(daemon.address, path)?.len();
+            http::read(daemon.address, path, &mut answer)?;
             times.push(begin.elapsed().as_secs_f64() * 1e3);
         }
         let figure = Summary::of(times).context("no answer")?;
-        against(&mut table, &format!("`{what}`, {} kB", bytes / 1000), &figure, "ms", 2, most);
+        against(&mut table, &format!("`{what}`, {} kB", answer.len() / 1000), &figure, "ms", 2, most);
         Ok(())
     };
     ask("/metrics", "/metrics", 3.0)?;

@@ -194,7 +194,7 @@ impl Aggregator {
         with_peers: bool,
     ) -> Snapshot {
         let Rest { taken, started, uptime, totals, mut namespaces, programs, listening, hooked } = rest;
-        let mut peers = with_peers.then(Vec::new);
+        let mut peers = with_peers.then(|| self.peers.rows());
         let live = self.walk.as_ref().map(|walk| &walk.live);
         let Sums { total, ahead } = self.peers.read(slots, now, peers.as_mut(), live);
         let mut kernel_total = totals.peers;

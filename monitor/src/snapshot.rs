@@ -7,6 +7,7 @@ pub mod fine;
 pub mod hooked;
 pub mod listening;
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,27 @@ impl std::fmt::Display for Scope {
             Self::Network(address, bits) => write!(out, "{address}/{bits}"),
             Self::Other => out.write_str("other"),
             Self::Retired => out.write_str("retired"),
+        }
+    }
+}
+
+impl Scope {
+    /// Bytes that are enough for its text: an IPv6 address, and how long its network's prefix is.
+    pub const BYTES: usize = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128".len();
+
+    /// Appends its text. Pages name thousands of IPv4 addresses, and formatting one takes several times as long as its four numbers.
+    pub fn spell(&self, out: &mut String) {
+        match self {
+            Self::Address(IpAddr::V4(address)) => {
+                let mut digits = itoa::Buffer::new();
+                for (octet, separator) in address.octets().into_iter().zip(["", ".", ".", "."]) {
+                    out.extend([separator, digits.format(octet)]);
+                }
+            }
+            // Writing to a string cannot fail.
+            Self::Address(IpAddr::V6(_)) | Self::Network(..) | Self::Other | Self::Retired => {
+                _ = write!(out, "{self}");
+            }
         }
     }
 }

@@ -71,6 +71,8 @@ struct Noted {
     series: Option<u16>,
     /// It never gets one.
     unselected: bool,
+    /// Exchanges that are shown of it: never fewer than before, nor than the kernel has counted.
+    exchanges: u64,
 }
 
 /// A reset with its final cause.
@@ -163,6 +165,12 @@ impl Peers {
         }
     }
 
+    /// Room for a row of each slot, those of `other` and `retired` among them.
+    pub(super) fn rows(&self) -> Vec<PeerRow> {
+        let Used { client, server, refused, networks } = self.used;
+        Vec::with_capacity(client + server + refused + networks + 2 * Role::ALL.len())
+    }
+
     /// One reading of all slots: the sum over them and over the retired, and the API's rows if they are wanted. The series
     /// are up to date afterwards.
     pub(super) fn read(
@@ -179,15 +187,17 @@ impl Peers {
         let mut ahead = self.retired_ahead;
         let mut candidates = Vec::new();
         for mut reading in slots {
-            let SlotReading { slot, key, counts: counted } = reading;
+            let SlotReading { slot, key, counts: PeerCounts { exchanges: counted, .. } } = reading;
             let noted = (key.scope != SCOPE_OTHER).then(|| self.note(&reading, now));
-            reading.counts.exchanges = self.published_exchanges(slot, counted.exchanges);
+            if let Some(noted) = &noted {
+                reading.counts.exchanges = noted.exchanges;
+            }
             let counts = reading.counts;
-            ahead += counts.exchanges - counted.exchanges;
+            ahead += counts.exchanges - counted;
             total = total.plus(counts);
             if key.scope == SCOPE_OTHER {
                 self.series.add_other(key_role(&key), counts);
-            } else if let Some(Noted { fresh, series, unselected }) = noted {
+            } else if let Some(Noted { fresh, series, unselected, exchanges: _ }) = noted {
                 match series {
                     Some(place) => self.series.add(place, counts),
                     None if !unselected && has_room(key_role(&key)) => {
@@ -215,15 +225,6 @@ impl Peers {
         Sums { total, ahead }
     }
 
-    /// Exchanges that are shown of a slot of which the kernel has counted so many.
-    fn published_exchanges(&mut self, slot: u32, counted: u64) -> u64 {
-        let Some(tenant) = self.tenants.get_mut(slot as usize).and_then(Option::as_mut) else {
-            return counted;
-        };
-        tenant.exchanges = tenant.exchanges.max(counted);
-        tenant.exchanges
-    }
-
     /// Notes whose slot it is, and whether it did anything.
     fn note(&mut self, reading: &SlotReading, now: Duration) -> Noted {
         let SlotReading { slot, key, counts } = *reading;
@@ -239,7 +240,9 @@ impl Peers {
                 tenant.changed = second;
                 tenant.open = open;
             }
-            return Noted { fresh: false, series: tenant.series, unselected: tenant.unselected };
+            tenant.exchanges = tenant.exchanges.max(counts.exchanges);
+            let Tenant { series, unselected, exchanges, .. } = *tenant;
+            return Noted { fresh: false, series, unselected, exchanges };
         }
         let selected = self.selection.of_key(&key);
         let unselected = selected.is_none();
@@ -255,7 +258,7 @@ impl Peers {
             Tenant { key, activity, changed, unselected, series, open, walked, closed, exchanges, leaving };
         self.tenants[place] = Some(tenant);
         *self.used_of(slot) += 1;
-        Noted { fresh: true, series, unselected }
+        Noted { fresh: true, series, unselected, exchanges }
     }
 
     /// Counts of a slot that is part of `other`.

@@ -17,8 +17,7 @@ pub(super) const ROW_BYTES: usize = 320;
 pub(super) fn push(out: &mut String, row: &PeerRow) {
     let PeerRow { label, netns, counts, causes, open } = row;
     out.push_str("{\"peer\":\"");
-    // Writing to a string cannot fail.
-    _ = write!(out, "{}", label.scope);
+    label.scope.spell(out);
     out.push_str("\",\"port\":");
     number_or_null(out, label.port.map(u64::from));
     out.extend([",\"role\":\"", role_name(label.role), "\",\"netns\":"]);
@@ -50,6 +49,7 @@ pub(super) fn push(out: &mut String, row: &PeerRow) {
     }
     out.push_str(",\"reset_ratio\":");
     match counts.reset_ratio() {
+        // Writing to a string cannot fail.
         Some(ratio) => _ = write!(out, "{ratio:?}"),
         None => out.push_str("null"),
     }

@@ -2,7 +2,7 @@
 
 use super::text::label;
 use crate::event::role_name;
-use crate::snapshot::PeerLabel;
+use crate::snapshot::{PeerLabel, Scope};
 
 /// Names and values, in order.
 pub(super) trait Labels {
@@ -42,31 +42,40 @@ impl<A: Labels, B: Labels> Labels for (A, B) {
     }
 }
 
+/// Usual length of a peer's labels in bytes, to allocate them once.
+const PEER_BYTES: usize = 96;
+
 /// `peer`, `port` and `role`, and where namespaces are told apart `netns`: spelt out once for all lines of a peer.
 pub(super) struct PeerLabels {
-    values: Vec<(&'static str, String)>,
+    of: PeerLabel,
+    netns: Option<u32>,
     text: String,
 }
 
 impl PeerLabels {
     pub(super) fn new(of: &PeerLabel, netns: Option<u32>) -> Self {
-        let peer = of.scope.to_string();
-        let port = of.port.map_or_else(|| peer.clone(), |port| port.to_string());
-        let mut values = vec![("peer", peer), ("port", port), ("role", role_name(of.role).to_owned())];
-        values.extend(netns.map(|netns| ("netns", netns.to_string())));
-        let mut text = String::new();
-        for (name, value) in &values {
-            label(&mut text, name, value);
-        }
-        Self { values, text }
+        let mut text = String::with_capacity(PEER_BYTES);
+        each_of_peer(of, netns, |name, value| label(&mut text, name, value));
+        Self { of: *of, netns, text }
+    }
+}
+
+/// Without a port, a peer's name stands for it.
+fn each_of_peer(of: &PeerLabel, netns: Option<u32>, mut take: impl FnMut(&str, &str)) {
+    let mut peer = String::with_capacity(Scope::BYTES);
+    of.scope.spell(&mut peer);
+    take("peer", &peer);
+    let mut digits = itoa::Buffer::new();
+    take("port", of.port.map_or(&peer, |port| digits.format(port)));
+    take("role", role_name(of.role));
+    if let Some(netns) = netns {
+        take("netns", digits.format(netns));
     }
 }
 
 impl Labels for &PeerLabels {
     fn each(&self, take: &mut dyn FnMut(&str, &str)) {
-        for (name, value) in &self.values {
-            take(name, value);
-        }
+        each_of_peer(&self.of, self.netns, take);
     }
 
     /// The first labels of their lines.
