@@ -9,19 +9,22 @@ use crate::kernels::{self, PAGE, Record};
 use crate::process::{capture, step};
 use crate::workspace;
 
-/// A file, and the example of `monitor` that prints what it should say.
-const MADE: [(&str, &str); 3] = [
-    ("docs/openapi.json", "openapi"),
-    ("docs/schema/event.schema.json", "event_schema"),
-    ("docs/schema/history.schema.json", "history_schema"),
+/// A file, and the example of `monitor` that prints what it should say, with its argument.
+const MADE: [(&str, &str, Option<&str>); 5] = [
+    ("docs/openapi.json", "openapi", None),
+    ("docs/schema/check.schema.json", "json_schema", Some("check")),
+    ("docs/schema/event.schema.json", "json_schema", Some("event")),
+    ("docs/schema/history.schema.json", "json_schema", Some("history")),
+    ("docs/schema/probe.schema.json", "json_schema", Some("probe")),
 ];
 
 /// The command. With `check` writes nothing, and fails if a file is not what the source says.
 pub(crate) fn run(check: bool) -> Result<()> {
     step("documentation made from the source");
-    for (path, example) in MADE {
+    for (path, example, argument) in MADE {
         let mut cargo = workspace::cargo("run");
-        let text = capture(cargo.args(["--quiet", "--package", "monitor", "--example", example]))?;
+        cargo.args(["--quiet", "--package", "monitor", "--example", example, "--"]).args(argument);
+        let text = capture(&mut cargo)?;
         let present = fs::read_to_string(workspace::root().join(path));
         settle(path, present.is_ok_and(|present| present == text), &text, check)?;
     }

@@ -117,7 +117,7 @@ fn used(screen: &vt100::Screen) -> u16 {
 }
 
 fn top(program: &str, directory: &Path) -> Result<()> {
-    let mut top = Terminal::start(command(program, &["top", "--interval", "1"]), 110, 30)?;
+    let mut top = Terminal::start(command(program, &["top", "--interval", "1"]), 110, 20)?;
     // Two answers, so that rates are known; then the peer with the most resets is looked at.
     top.until(|text| text.contains("10.0.0.5:8080") && text.contains("/s)"))?;
     let screen = top.until(|text| text.contains("node-1"))?;

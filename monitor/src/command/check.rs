@@ -23,7 +23,7 @@ pub const HELP: Help = Help {
         ("sudo reset-monitor check --programs", "and what the kernel programs cost"),
         ("sudo reset-monitor check -o json | jq '.signals[].status'", ""),
     ],
-    notes: "Everything is attached, and detached again at once.",
+    notes: "Everything is attached, and detached again at once. -o json is described by docs/schema/check.schema.json.",
 };
 
 /// Attaches everything, detaches it again, and tells.

@@ -60,7 +60,9 @@ close_notify, or last words right before these. A request goes out after a FIN, 
 it would not make a connection less idle. What --send says may stay unanswered: after 2 s without an answer, or --timeout if that is less, the connection \
 is held, and an end without an answer a second or more after it was said is that of a quiet connection.
 
-Exit codes: 0 it was learnt, 1 it was not, or a connection failed, 2 bad usage. After Ctrl-C, which tells what was learnt so far, too.";
+Exit codes: 0 it was learnt, 1 it was not, or a connection failed, 2 bad usage. After Ctrl-C, which tells what was learnt so far, too.
+
+-o json is described by docs/schema/probe.schema.json.";
 
 /// Connections, when nothing else is said.
 const CONNECTIONS: u32 = 3;

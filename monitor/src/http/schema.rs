@@ -1,7 +1,7 @@
-//! JSON Schemas of the API, from the types of [`crate::view`] and the closed lists behind their strings.
+//! JSON Schemas of the API and of what commands print by themselves, from the types of [`crate::view`] and the closed lists behind their strings.
 //!
-//! Those of an event and of the history are committed as `docs/schema/*.schema.json`, for users who need no more; all are parts of
-//! the document that [`super::openapi`] makes.
+//! Those of an event and of the history are committed as `docs/schema/*.schema.json`, for users who need no more, beside those of
+//! `check` and `probe`, which ask no daemon; all of the API are parts of the document that [`super::openapi`] makes.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -18,6 +18,7 @@ use crate::advice::settings::Side as SettingSide;
 use crate::alerts::book::State as AlertState;
 use crate::alerts::catalog::{Alert, Severity};
 use crate::cause::Cause;
+use crate::command::probe::view::ProbeView;
 use crate::diagnosis::Finding;
 use crate::event::{Counted, Direction, role_name};
 use crate::idle::Basis;
@@ -27,6 +28,7 @@ use crate::summary::State as OverviewState;
 use crate::timeouts::alignment::Verdict as Alignment;
 use crate::verdict::{AppSaw, Confidence, Fact};
 use crate::view::EventView;
+use crate::view::check::CheckView;
 use crate::view::history::HistoryView;
 
 /// The schema of one event, draft 2020-12. Every key is required, none is unknown, and closed lists are closed.
@@ -37,6 +39,16 @@ pub fn event_schema() -> Value {
 /// The schema of `/api/v1/history`, likewise.
 pub fn history_schema() -> Value {
     schema_of::<HistoryView>()
+}
+
+/// The schema of what `check -o json` prints, likewise.
+pub fn check_schema() -> Value {
+    schema_of::<CheckView>()
+}
+
+/// The schema of what `probe -o json` prints, likewise.
+pub fn probe_schema() -> Value {
+    schema_of::<ProbeView>()
 }
 
 fn schema_of<T: JsonSchema>() -> Value {

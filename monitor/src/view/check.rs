@@ -1,11 +1,13 @@
 //! JSON of `check`: what each signal is served by, and what the kernel's verifier did for the programs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::SignalsView;
 
 /// `check -o json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Check")]
 pub struct CheckView {
     /// As at `/api/v1/signals`, `kernel` and `signals`.
     #[serde(flatten)]
@@ -15,7 +17,8 @@ pub struct CheckView {
 }
 
 /// A kernel program that `check` loaded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Program")]
 pub struct ProgramView {
     /// Its name in the kernel.
     pub program: String,

@@ -84,6 +84,15 @@ async function views({ get, open, ready, accessible, cells }) {
     assert.match(await page.locator("svg.margin").getAttribute("aria-label"), /^client 60 s, server 60 s, margin −28 ms, misaligned$/);
   });
 
+  // Of a port with several peers one has its past drawn, and it is said which.
+  await check("/?view=peer&port=443", async (page) => {
+    const { peers: [past], matching } = await get("/api/v1/history?port=443&limit=1");
+    assert.equal(matching, 2);
+    const said = await text(page.locator(".card", { has: page.locator(".past") }));
+    assert.ok(said.startsWith(`Of ${past.peer.includes(":") ? `[${past.peer}]` : past.peer}:443 `), said);
+    assert.ok(said.includes(`as ${past.role}, with the most resets of the 2 that match`), said);
+  });
+
   await check("/?view=timeouts", async (page) => {
     const { timeouts } = await get("/api/v1/timeouts?known=true");
     const rows = await cells(page, "Keep-alive audit");

@@ -47,7 +47,7 @@ async fn run(words: &[&str], server: &str) -> (Option<i32>, String) {
 }
 
 /// Another server at an address of its own.
-async fn serve(router: Router) -> (String, watch::Sender<bool>, JoinSet<()>) {
+pub(crate) async fn serve(router: Router) -> (String, watch::Sender<bool>, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (shutdown, stop) = watch::channel(false);

@@ -81,6 +81,8 @@ mod owners;
 #[cfg(test)]
 mod page;
 #[cfg(test)]
+mod printed;
+#[cfg(test)]
 mod probe;
 #[cfg(test)]
 mod prometheus;

@@ -108,7 +108,15 @@ pub(super) fn run(words: &[&str]) -> (Option<i32>, String, String) {
 pub(super) fn json(words: &[&str]) -> Value {
     let (code, stdout, stderr) = run(&[words, &["-o", "json"]].concat());
     assert_eq!(code, Some(0), "{stdout}{stderr}");
-    serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"))
+    described(&stdout)
+}
+
+/// What it printed, which is as the committed schema says.
+fn described(stdout: &str) -> Value {
+    let view = serde_json::from_str(stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"));
+    let schema: Value = serde_json::from_str(include_str!("../../../docs/schema/probe.schema.json")).unwrap();
+    jsonschema::draft202012::validate(&schema, &view).unwrap_or_else(|error| panic!("{error}: {view:#}"));
+    view
 }
 
 /// Probes until its number agrees with the server's.

@@ -10,7 +10,7 @@ use monitor::cause::Cause;
 use monitor::event::{Counted, Event, Fin, IdleCloses, Owner, Quiet, Told};
 use monitor::http::convert::event_view;
 use monitor::http::convert::owners::resolved_view;
-use monitor::http::schema::event_schema;
+use monitor::http::schema::{check_schema, event_schema, probe_schema};
 use monitor::idle::{Basis, Idle};
 use monitor::owners::{By, Owners};
 use monitor::verdict::{AppSaw, Confidence, Fact, Verdict};
@@ -101,8 +101,12 @@ fn nulls(value: &Value, path: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn the_committed_schema_is_the_one_of_the_source() {
-    assert_eq!(schema(), event_schema(), "run `cargo xtask docs`");
+fn the_committed_schemas_are_those_of_the_source() {
+    for (name, schema) in [("check", check_schema()), ("event", event_schema()), ("probe", probe_schema())] {
+        let committed: Value =
+            serde_json::from_str(&committed(&format!("docs/schema/{name}.schema.json"))).unwrap();
+        assert_eq!(committed, schema, "{name}: run `cargo xtask docs`");
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::alerts::report;
 use crate::explain::race_as_client;
 use crate::metrics_page::golden;
+use crate::probe::{ANSWER, QUIET, Server};
 use crate::support::{
     Daemon, hooked_snapshot, overflow, provisional, refusal, rejection, signals, snapshot, told,
 };
@@ -68,15 +69,20 @@ async fn run(words: &[&str], size: (u16, u16)) -> (Option<i32>, String) {
     (status.code(), written)
 }
 
-#[tokio::test]
-async fn what_the_daemon_is_asked_for_fits_its_terminal() {
+/// A daemon with something to say to each command.
+pub(crate) fn busy() -> Daemon {
     let daemon = Daemon::with(hooked_snapshot(), signals());
     for event in [told(1), refusal(2), provisional(3), overflow(4), rejection(5)] {
         daemon.publisher.event(event.into());
     }
     daemon.publisher.alerts(report().into());
+    daemon
+}
+
+#[tokio::test]
+async fn what_the_daemon_is_asked_for_fits_its_terminal() {
     ask(
-        daemon,
+        busy(),
         &[
             ("peers", &["peers"]),
             ("timeouts", &["timeouts"]),
@@ -152,5 +158,20 @@ fn what_a_probe_learns_fits_its_terminal() {
         let lines = text::fitting(lines, medium);
         let written = String::from_utf8(out).unwrap() + "\n" + &lines.join("\n") + "\n";
         compare("probe", size, &written);
+    }
+}
+
+/// With its progress, which is written over, and times that are other ones each time.
+#[tokio::test]
+async fn a_running_probe_fits_its_terminal() {
+    let server = Server::answering(ANSWER, QUIET, drop);
+    for size in SIZES {
+        let (code, written) = run(&["probe", &server.url(), "-n", "2"], size).await;
+        // As wide as it likes: what the terminal would have broken is one line here.
+        let left = shown(&written, 1_000);
+        assert_eq!(code, Some(0), "{left}");
+        assert!(left.lines().filter(|line| line.contains("FIN")).count() >= 2, "{left}");
+        let wide: Vec<_> = left.lines().filter(|line| line.chars().count() > size.0.into()).collect();
+        assert!(wide.is_empty(), "wider than {size:?}: {wide:#?}");
     }
 }

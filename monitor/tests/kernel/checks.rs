@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use monitor::view::SignalsView;
+use serde_json::Value;
 
 use crate::helper::without_capabilities;
 use crate::{AloneWithOwn, WithOwn, machine, wait};
@@ -43,7 +44,12 @@ fn check(arguments: &[&str]) -> Command {
 fn says(command: Command) -> Result<SignalsView> {
     let (code, stdout, stderr) = run(command)?;
     ensure!(code == Some(0), "exit code {code:?}: {stderr}");
-    serde_json::from_str(&stdout).context("not the JSON of signals")
+    let said: Value = serde_json::from_str(&stdout).context("no JSON")?;
+    let schema: Value = serde_json::from_str(include_str!("../../../docs/schema/check.schema.json"))?;
+    if let Err(error) = jsonschema::draft202012::validate(&schema, &said) {
+        bail!("not as the schema says: {error}: {said:#}");
+    }
+    serde_json::from_value(said).context("not the JSON of signals")
 }
 
 /// It must refuse with exit code 3 and these words.

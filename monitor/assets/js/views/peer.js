@@ -6,7 +6,7 @@ import { idleChart } from "../idle.js";
 import { marginPicture, scale } from "../margin.js";
 import { badge, card, choice, EVENT_COLUMNS, eventDetails, eventRow } from "../parts.js";
 import { pastCharts, range, RANGES } from "../past.js";
-import { link, query } from "../route.js";
+import { link, peerLink, query } from "../route.js";
 import { table } from "../table.js";
 import { meaning } from "../words.js";
 
@@ -19,7 +19,8 @@ export function peer(root, route) {
   const fixes = el("div");
   const tiles = el("dl", { class: "tiles" });
   const charts = pastCharts();
-  const past = el("div", null, charts.node);
+  const whose = el("p", { class: "soft" });
+  const past = el("div", null, whose, charts.node);
   const idle = idleChart();
   const margins = el("div");
   const evidence = table("Evidence by cause", [
@@ -52,6 +53,9 @@ export function peer(root, route) {
     set(fixes, ...found.fixes.map(fixOf));
     set(tiles, ...tilesOf(found));
     const of = history.peers.find(({ port }) => String(port) === String(found.port)) ?? history.peers[0];
+    set(whose, ...(of && history.matching > 1
+      ? ["Of ", peerLink(of, endpoint(of.peer, of.port)), ` as ${of.role}, with the most resets of the ${number(history.matching)} that match; idle times, too.`]
+      : []));
     charts.update(history, of?.past ?? null, wanted);
     idle.update(of?.idle_before_reset ?? null, pair);
     set(margins, ...marginsOf(timeouts.timeouts));

@@ -22,6 +22,9 @@ pub enum How {
 }
 
 impl How {
+    /// All.
+    pub const ALL: [Self; 5] = [Self::Fin, Self::Reset, Self::NotifyFin, Self::NotifyReset, Self::Notify];
+
     /// As JSON spells it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -76,6 +79,9 @@ pub enum Reuse {
 }
 
 impl Reuse {
+    /// All.
+    pub const ALL: [Self; 4] = [Self::Answered, Self::Reset, Self::Closed, Self::Nothing];
+
     /// As JSON spells it.
     pub const fn name(self) -> &'static str {
         match self {

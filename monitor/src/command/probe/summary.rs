@@ -35,6 +35,9 @@ pub enum Truth {
 }
 
 impl Truth {
+    /// All.
+    pub const ALL: [Self; 4] = [Self::True, Self::Early, Self::Late, Self::Untold];
+
     /// As JSON spells it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -67,6 +70,9 @@ pub enum By {
 }
 
 impl By {
+    /// All.
+    pub const ALL: [Self; 3] = [Self::End, Self::Lost, Self::Waited];
+
     /// As JSON spells it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,13 +1,17 @@
 //! What `-o json` prints: one object, at the end.
 
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use super::outcome::{Answer, End, Outcome, Report};
-use super::summary::{Edge, Summary};
+use super::outcome::{Answer, End, How, Outcome, Report, Reuse};
+use super::summary::{By, Edge, Summary, Truth};
 use crate::advice::numbers::Spread;
+use crate::http::schema;
 
 /// A whole run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Probe")]
 pub struct ProbeView {
     /// As typed.
     pub target: String,
@@ -18,10 +22,12 @@ pub struct ProbeView {
     /// Seconds that `Keep-Alive: timeout=N` states.
     pub stated_seconds: Option<f64>,
     /// Whether that is `true`, `early`, `late` or `untold`.
+    #[schemars(extend("enum" = schema::or_null(json!(Truth::ALL.map(Truth::name)))))]
     pub stated_is: Option<&'static str>,
     /// Whole seconds after which a client must give up by itself; `null` when nothing sane fits, or nothing was seen.
     pub client_at_most_seconds: Option<u64>,
     /// What that is below: `end`, the earliest end by the peer; `lost`, the earliest use that was lost; `waited`, how long this probe waited.
+    #[schemars(extend("enum" = schema::or_null(json!(By::ALL.map(By::name)))))]
     pub client_below: Option<&'static str>,
     /// Where connections were used again: which quiet was answered.
     pub reuse: Option<ReuseView>,
@@ -30,7 +36,8 @@ pub struct ProbeView {
 }
 
 /// Quiet times after which the peer ended connections.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProbeTimeout")]
 pub struct TimeoutView {
     /// The middle one.
     pub seconds: f64,
@@ -45,7 +52,8 @@ pub struct TimeoutView {
 }
 
 /// What came of using connections again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProbeReuse")]
 pub struct ReuseView {
     /// How many were answered.
     pub answered: usize,
@@ -60,7 +68,8 @@ pub struct ReuseView {
 }
 
 /// A connection.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProbeConnection")]
 pub struct ConnectionView {
     /// From 1.
     pub number: u32,
@@ -74,8 +83,10 @@ pub struct ConnectionView {
     pub idle_seconds: Option<f64>,
     /// `fin`, `reset`, `close_notify_fin`, `close_notify_reset` or `close_notify` for how the peer ended it while it was idle; `open`, or
     /// `never_quiet` when the peer sent by itself again and again; where it was used again `answered`, `reset`, `closed` or `no_answer`; `stopped` or `failed`.
+    #[schemars(extend("enum" = results()))]
     pub result: &'static str,
     /// How the peer ended it while it was idle.
+    #[schemars(extend("enum" = schema::or_null(json!(How::ALL.map(How::name)))))]
     pub ended_by: Option<&'static str>,
     /// After this quiet.
     pub ended_after_seconds: Option<f64>,
@@ -85,6 +96,13 @@ pub struct ConnectionView {
     pub unasked_bytes: u64,
     /// What failed.
     pub error: Option<String>,
+}
+
+/// What a connection's `result` may be.
+fn results() -> Value {
+    let reused = Reuse::ALL.map(Reuse::name).into_iter().filter(|name| *name != How::Reset.name());
+    let others = ["open", "never_quiet", "stopped", "failed"];
+    json!(How::ALL.map(How::name).into_iter().chain(reused).chain(others).collect::<Vec<_>>())
 }
 
 impl ProbeView {
