@@ -50,5 +50,6 @@ pub mod config;
 pub mod kernel;
 pub mod lock;
 pub mod program;
+pub mod systemd;
 pub mod terminal;
 pub mod timeouts;

@@ -196,6 +196,11 @@ impl Published {
         Arc::clone(&self.snapshot.borrow())
     }
 
+    /// The same, and each one from now on.
+    pub fn watch_snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.clone()
+    }
+
     /// How each signal is served.
     pub fn signals(&self) -> Arc<[SignalRow]> {
         Arc::clone(&self.signals.borrow())

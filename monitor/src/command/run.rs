@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -23,6 +23,7 @@ use crate::owners::Owners;
 use crate::pipeline::{Pipeline, Settings};
 use crate::push;
 use crate::snapshot::{SignalRow, SignalStatus};
+use crate::systemd;
 use crate::terminal::Medium;
 
 /// What `run --help` says besides the options.
@@ -119,18 +120,20 @@ async fn serve(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         node: host,
     };
-    let reports = published.watch_alerts();
+    let (reports, snapshots) = (published.watch_alerts(), published.watch_snapshots());
     #[cfg(feature = "otlp")]
     let metrics = published.clone();
     let state = http::AppState::new(published, http_settings, stopping.clone());
     let listener = tokio::net::TcpListener::from_std(listener).context("register the listening socket")?;
     let address = listener.local_addr().context("read the listening address")?;
     // Before anyone can know that we are there: a signal that came earlier would end us without the work that an end takes.
-    let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
+    let terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
+    let interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
     tracing::info!("listening on http://{address}");
+    // From here on connections wait to be accepted.
+    systemd::ready(address);
 
-    let mut tasks: JoinSet<anyhow::Result<&'static str>> = JoinSet::new();
+    let mut tasks = Tasks::new();
     #[cfg(feature = "debug-log")]
     let lines_stop = stopping.clone();
     #[cfg(feature = "debug-log")]
@@ -174,12 +177,30 @@ async fn serve(
         http::server::serve(listener, http::router(state), stopping).await;
         Ok("the HTTP server")
     });
+    let alive_stop = stop.subscribe();
+    tasks.spawn(async move {
+        systemd::keep_alive(snapshots, alive_stop).await;
+        Ok("the word to the service manager")
+    });
+    until_asked(tasks, [terminate, interrupt], stop).await
+}
+
+/// What runs beside each other, each with its name for when it ends.
+type Tasks = JoinSet<anyhow::Result<&'static str>>;
+
+/// Waits for a signal, then ends all tasks. A task that ends before is an error.
+async fn until_asked(
+    mut tasks: Tasks,
+    [mut terminate, mut interrupt]: [Signal; 2],
+    stop: watch::Sender<bool>,
+) -> anyhow::Result<()> {
     let early = tokio::select! {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
         ended = tasks.join_next() => ended,
     };
     stop.send_replace(true);
+    systemd::ending();
     if let Some(ended) = early {
         let name = ended.context("a task of the daemon panicked")??;
         anyhow::bail!("{name} ended although nobody asked it to");

@@ -1,4 +1,4 @@
-//! A cgroup with little memory, for processes to be killed in.
+//! Cgroups: one with little memory, for processes to be killed in, and one for a service manager to have its own in.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,11 +30,9 @@ enum Version {
 impl SmallCgroup {
     /// A new one without processes, at the top of the hierarchy that limits memory.
     pub(crate) fn create() -> Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let (top, version) = memory_hierarchy()?;
         sweep(&top)?;
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let directory = top.join(format!("{PREFIX}{}-{number}", std::process::id()));
+        let directory = top.join(unused_name());
         fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let group = Self { directory, version };
         let (memory, with_swap, bytes_with_swap) = match version {
@@ -78,15 +76,62 @@ impl Drop for SmallCgroup {
     }
 }
 
+/// In the unified hierarchy, with whatever is made below it. Removed when dropped; its processes must be about to end by then.
+#[derive(Debug)]
+pub(crate) struct Delegated(PathBuf);
+
+impl Delegated {
+    /// A new one without processes.
+    pub(crate) fn create() -> Result<Self> {
+        let top =
+            mounts()?.find(|(_, kind, _)| kind == "cgroup2").context("no unified hierarchy is mounted")?.0;
+        sweep(&top)?;
+        let directory = top.join(unused_name());
+        fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        Ok(Self(directory))
+    }
+
+    /// Its directory.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        drop(wait::until_true("empty cgroups", || Ok(remove(&self.0).is_ok())));
+    }
+}
+
+/// Removes a cgroup and those below it.
+fn remove(directory: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove(&entry.path())?;
+        }
+    }
+    fs::remove_dir(directory)
+}
+
+fn unused_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{PREFIX}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Mounted file systems: where, of which kind, with which options.
+fn mounts() -> Result<impl Iterator<Item = (PathBuf, String, String)>> {
+    let text = fs::read_to_string("/proc/self/mounts")?;
+    let fields = |line: &str| {
+        let mut fields = line.split(' ').skip(1).map(str::to_owned);
+        Some((PathBuf::from(fields.next()?), fields.next()?, fields.next()?))
+    };
+    Ok(text.lines().filter_map(fields).collect::<Vec<_>>().into_iter())
+}
+
 /// Where the hierarchy with the memory controller is mounted.
 fn memory_hierarchy() -> Result<(PathBuf, Version)> {
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
-    for line in mounts.lines() {
-        let mut fields = line.split(' ').skip(1);
-        let (Some(path), Some(kind), Some(options)) = (fields.next(), fields.next(), fields.next()) else {
-            continue;
-        };
-        let top = PathBuf::from(path);
+    for (top, kind, options) in mounts()? {
         if kind == "cgroup" && options.split(',').any(|option| option == "memory") {
             return Ok((top, Version::V1));
         }
@@ -113,7 +158,7 @@ fn sweep(top: &Path) -> Result<()> {
         let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next());
         if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
             // Another run may be at the same.
-            drop(fs::remove_dir(entry.path()));
+            drop(remove(&entry.path()));
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -100,6 +100,11 @@ impl Watched {
         Ok(kill_process(pid, signal)?)
     }
 
+    /// Whether it has ended.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
     /// Waits for its end; the exit code, or `None` if a signal ended it.
     pub(crate) fn wait(&mut self) -> Result<Option<i32>> {
         let lines = Arc::clone(&self.lines);
@@ -162,7 +167,7 @@ impl Daemon {
         let mut process = Watched::spawn(&mut command)?;
         let address = wait::until("the daemon to listen", || {
             let lines = process.stderr();
-            if let Some(status) = process.child.try_wait()? {
+            if let Some(status) = process.ended()? {
                 bail!("the daemon ended at start ({status}):\n{}", lines.join("\n"));
             }
             Ok(lines.iter().find_map(|line| listening_at(line)).ok_or_else(|| lines.join("\n")))

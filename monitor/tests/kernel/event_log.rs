@@ -32,7 +32,7 @@ const WITH_JOURNAL: &str = "mount -t tmpfs none /run
     exec \"$0\" \"$@\"";
 
 /// Resets of connections with data, and the port they are at.
-fn make_resets(count: usize) -> Result<u16> {
+pub(crate) fn make_resets(count: usize) -> Result<u16> {
     let namespace = Namespace::create()?;
     namespace.enter(|| {
         let service = Place::on_loopback(Family::V4).listen()?;
@@ -47,7 +47,7 @@ fn make_resets(count: usize) -> Result<u16> {
 }
 
 /// What the API tells of a port, once all of it is final: each reset at both ends.
-fn finals(api: &Api, port: u16, resets: usize) -> Result<BTreeMap<u64, EventView>> {
+pub(crate) fn finals(api: &Api, port: u16, resets: usize) -> Result<BTreeMap<u64, EventView>> {
     wait::until("the final verdicts", || {
         let view = api.events(&format!("port={port}&limit=10000"))?;
         let events: BTreeMap<u64, EventView> =

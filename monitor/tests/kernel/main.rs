@@ -53,6 +53,7 @@ mod player;
 mod scripted;
 mod signals;
 mod sockets;
+mod systemd;
 mod wait;
 mod watch;
 
@@ -177,7 +178,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     for (name, run) in [checks::TRIALS, backends::TRIALS, listeners::TRIALS, live::TRIALS].concat() {
         selection.add(None, beside_others(name, run));
     }
-    for &(name, need, run) in event_log::TRIALS {
+    for (name, need, run) in [event_log::TRIALS, systemd::TRIALS].concat() {
         selection.add(Some(need), beside_others(name, run));
     }
     for &family in scenarios::WITHOUT_ROOM.families {

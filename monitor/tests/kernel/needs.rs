@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use libtest_mimic::{Arguments, Trial};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::cgroups::SmallCgroup;
+use crate::cgroups::{Delegated, SmallCgroup};
 use crate::machine;
 
 /// A need beside a kernel, root, the programs `ip`, `ss`, `sh`, `mount` and `unshare`, Python for peers of which Rust has no words
@@ -24,6 +24,8 @@ pub(crate) enum Need {
     Promtool,
     /// systemd's journal, which is used where it is, likewise.
     Journal,
+    /// systemd itself, a cgroup for it, and an overlay for its root directory.
+    Systemd,
     /// A processor of its own, for a storm that takes an emulated one minutes.
     Pace,
     /// A machine of its own, whose modules nobody else loads and whose limits nobody else needs; and `nft`.
@@ -46,6 +48,7 @@ impl Need {
                     && ["journalctl", "setpriv"].into_iter().all(runs)
                     && Path::new("/usr/lib/systemd/systemd-journald").exists()
             }
+            Self::Systemd => !machine::is_virtual() && can_boot_systemd(),
             Self::Node => !machine::is_virtual() && runs("node"),
             Self::Java => !machine::is_virtual() && runs("javac"),
             Self::OwnMachine => machine::is_virtual(),
@@ -53,6 +56,21 @@ impl Need {
             Self::Mptcp => Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).is_ok(),
         }
     }
+}
+
+/// Whether what its namespaces are made of is allowed here, as in few containers.
+fn can_boot_systemd() -> bool {
+    const LAID_OVER: &str = "mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w /mnt/r
+        mount -t overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w none /mnt/r";
+    let laid_over = || {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-ec", LAID_OVER]).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    Path::new("/usr/lib/systemd/systemd").exists()
+        && ["systemctl", "nsenter"].into_iter().all(runs)
+        && Delegated::create().is_ok()
+        && laid_over()
 }
 
 fn runs(program: &str) -> bool {
@@ -67,6 +85,7 @@ impl fmt::Display for Need {
             Self::Java => "a kit for Java",
             Self::Promtool => "promtool",
             Self::Journal => "systemd's journal",
+            Self::Systemd => "systemd, a cgroup and an overlay",
             Self::OwnMachine => "a machine of their own",
             Self::Mptcp => "Multipath TCP",
             Self::MemoryLimits => "a cgroup that limits memory",
