@@ -169,14 +169,33 @@ fn listening_line(line: &str) -> Result<Listening> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let &[_, backlog, limit, ..] = words.as_slice() else { bail!(unknown()) };
     let inode = words.iter().find_map(|word| word.strip_prefix("ino:")).with_context(unknown)?;
-    let (_, drops) = line.rsplit_once(",d").with_context(unknown)?;
-    let drops = drops.split(')').next().with_context(unknown)?;
     Ok(Listening {
         backlog: backlog.parse()?,
         limit: limit.parse()?,
-        drops: drops.parse()?,
+        drops: dropped(line)?,
         inode: inode.parse()?,
     })
+}
+
+/// Waits until a socket's filter has dropped a segment, as `ss` counts: one that is on its way yet would find the filter gone.
+pub(crate) fn until_dropped(local: u16, remote: u16) -> Result<()> {
+    let ends = format!("( sport = :{local} and dport = :{remote} )");
+    wait::until_true("a segment that a filter drops", || {
+        let output = Command::new("ss")
+            .args(["-tnmHO", &ends])
+            .output()
+            .context("cannot run `ss` (package iproute2)")?;
+        ensure!(output.status.success(), "`ss` failed: {}", String::from_utf8_lossy(&output.stderr));
+        let line = String::from_utf8(output.stdout)?;
+        Ok(if line.is_empty() { false } else { dropped(&line)? > 0 })
+    })
+}
+
+/// `skmem:(r0,rb131072,...,d4)`
+fn dropped(line: &str) -> Result<u64> {
+    let unknown = || format!("not what `ss` usually prints: {line}");
+    let (_, drops) = line.rsplit_once(",d").with_context(unknown)?;
+    Ok(drops.split(')').next().with_context(unknown)?.parse()?)
 }
 
 /// What `ss` shows of an established connection.

@@ -132,6 +132,7 @@ fn abort_lost(stage: &mut Stage<'_>) -> Result<()> {
     lose(&pair.client, Flags::RST)?;
     abort(pair.server)?;
     oracle::until_gone(pair.service_port, pair.client_port)?;
+    oracle::until_dropped(pair.client_port, pair.service_port)?;
     pair.client.detach_filter()?;
     send(&pair.client, b"another")?;
     let ends = stage.ends(pair.client_port);
@@ -152,6 +153,7 @@ fn reset_lost(stage: &mut Stage<'_>) -> Result<()> {
     lose(&pair.client, Flags::RST)?;
     drop(pair.server);
     oracle::until_gone(pair.service_port, pair.client_port)?;
+    oracle::until_dropped(pair.client_port, pair.service_port)?;
     pair.client.detach_filter()?;
     send(&pair.client, b"another")?;
     let ends = stage.ends(pair.client_port);
