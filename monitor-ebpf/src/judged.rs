@@ -20,6 +20,13 @@ pub(crate) fn note(sk: u64, skb: u64) {
     }
 }
 
+/// What was noted of a socket in this place is not of what it is judging now: a reset that was found to be none, such as one with a
+/// wrong sequence number, never came to the tracepoint, and its segment's memory is another's.
+#[inline(always)]
+pub(crate) fn forget(sk: u64) {
+    take(sk);
+}
+
 /// `None` when it was not noted, or another socket has taken its place since. Taken once: a later reset of a socket at the same
 /// address has its own.
 #[inline(always)]

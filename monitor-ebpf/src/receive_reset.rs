@@ -5,7 +5,7 @@
 //! passes through them too, and a reset is then *sent* (`tcp_rcv_state_process`, TCPABORTONDATA). The tracepoint has no segment, and
 //! the function has it from 5.11 on; so it is noted at the function's entry, and before 5.11 at that of
 //! `tcp_validate_incoming(struct sock *sk, struct sk_buff *skb, ...)`, which every segment off the fast path goes through: one byte
-//! is read of it there. With the segment in hand, its flag decides.
+//! is read of it there, and a reset noted before, which was not accepted, is forgotten. With the segment in hand, its flag decides.
 //!
 //! Where it is not, because only tracepoints can be used or the kernel skipped the program that notes it: nothing on the socket
 //! tells data from a reset for certain, so such an event is held. If the same socket sends a reset, it was data, and `send_reset.rs`
@@ -41,6 +41,8 @@ on_entry!(f_reset, k_reset, |[sk, skb]| judged::note(sk, skb));
 on_entry!(f_validate, k_validate, |[sk, skb]| {
     if flags_of(skb) & RST != 0 {
         judged::note(sk, skb);
+    } else {
+        judged::forget(sk);
     }
 });
 
