@@ -43,7 +43,7 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 const PROFILE: &str = "guest";
 /// How much of a message is shown.
 const MOST_LINES: usize = 30;
-const MOST_CHARACTERS: usize = 400;
+const MOST_CHARACTERS: usize = 4_000;
 /// How many of a kernel's last lines are shown when its machine went wrong.
 const LAST_WORDS: usize = 60;
 

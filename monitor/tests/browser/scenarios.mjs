@@ -1,15 +1,15 @@
 // What the page is to do, each as a function of the daemon and the browser. Numbers are compared with the API, asked beside the page.
 
 import assert from "node:assert/strict";
+import { listeners, overview, peer, peers, signals, text, timeouts, whole } from "./looks.mjs";
+import { real } from "./real.mjs";
 
-const whole = (value) => (value === null ? "–" : new Intl.NumberFormat("en").format(value));
-const text = async (locator) => (await locator.textContent()).replace(/\s+/g, " ").trim();
 /** Takes out what the browser says of answers that a scenario is about. */
 const forgive = (problems, part) => problems.splice(0, problems.length, ...problems.filter((problem) => !problem.includes(part)));
-const sum = (counts) => Object.values(counts).reduce((all, one) => all + one, 0);
 
 /** Each view shows what the API says, in light and dark, wide and narrow, without a serious fault of accessibility. */
-async function views({ get, open, ready, accessible, cells }) {
+async function views(tools) {
+  const { get, open, ready, accessible } = tools;
   const dark = { colorScheme: "dark", viewport: { width: 400, height: 800 } };
   const check = async (path, look) => {
     const page = await open(path);
@@ -24,27 +24,8 @@ async function views({ get, open, ready, accessible, cells }) {
   };
 
   await check("/", async (page) => {
-    const [now, history] = await Promise.all([get("/api/v1/overview"), get("/api/v1/history?limit=12")]);
-    const verdict = page.locator("section.verdict");
-    assert.equal(await text(verdict.locator("h1")), now.headline);
-    for (const part of [now.why, now.change]) assert.ok((await text(verdict)).includes(part), part);
-    const tiles = await page.locator(".tile").evaluateAll((all) => all.map((tile) => [tile.querySelector("dt").textContent, tile.querySelector("dd").firstChild.textContent]));
-    assert.equal(Object.fromEntries(tiles)["connections reset"], whole(now.recent.reset));
-    assert.equal(Object.fromEntries(tiles)["open connections"], whole(now.open));
-    const rows = await cells(page, "Peers with the most resets");
-    const expected = history.peers.filter(({ past }) => past).map(({ past: { sums } }) =>
-      [whole(sum(sums.resets_sent) + sum(sums.resets_received)), whole(sums.reset), whole(sums.closed)]);
-    assert.deepEqual(rows.map((row) => row.slice(1, 4)), expected);
-    const legend = await page.locator(".legend li").allTextContents();
-    const total = history.total.sums;
-    for (const cause of Object.keys({ ...total.resets_sent, ...total.resets_received })) {
-      const count = (total.resets_sent[cause] ?? 0) + (total.resets_received[cause] ?? 0);
-      assert.ok(legend.some((line) => line.startsWith(`${cause} ${whole(count)}`)), `${cause} ${count} in ${legend}`);
-    }
-    // The chart is there for who sees it, and its numbers for who does not.
-    assert.ok(await page.locator(".past canvas").count() >= 2);
-    const label = await page.locator(".past .canvas").first().getAttribute("aria-label");
-    assert.ok(label.includes(whole(sum(total.resets_sent) + sum(total.resets_received))), label);
+    await overview(page, tools);
+    const history = await get("/api/v1/history?limit=12");
     // The bar under the pointer is the one that is told of: the last interval but one from the middle of its bar.
     const chart = page.locator(".past .u-over").first();
     const { width, height } = await chart.boundingBox();
@@ -57,29 +38,14 @@ async function views({ get, open, ready, accessible, cells }) {
     await page.getByText("The same as a table").click();
     await page.getByRole("region", { name: "Resets by interval" }).locator("tbody tr").first().waitFor();
     const [interval] = await cells(page, "Resets by interval");
-    assert.deepEqual(interval.slice(3, 5), [whole(total.reset), whole(total.closed)]);
+    assert.deepEqual(interval.slice(3, 5), [whole(history.total.sums.reset), whole(history.total.sums.closed)]);
   });
 
-  await check("/?view=peers", async (page) => {
-    const { peers } = await get("/api/v1/peers?limit=200");
-    const rows = await cells(page, "Peers");
-    assert.deepEqual(rows.map((row) => row.slice(1, 6)), peers.map((peer) =>
-      [peer.resets_received, peer.resets_sent, peer.refused_received, peer.reset, peer.closed].map(whole)));
-    assert.deepEqual(rows.map((row) => row.slice(7, 9)), peers.map(({ open, idle }) => [open, idle].map(whole)));
-  });
+  await check("/?view=peers", (page) => peers(page, tools));
 
   await check("/?view=peer&peer=10.0.0.1&port=8080&role=client", async (page) => {
-    const which = "peer=10.0.0.1&port=8080&role=client";
-    const { diagnoses: [found] } = await get(`/api/v1/explain?${which}`);
-    assert.equal(await text(page.locator("section.verdict h1")), found.verdict.sentence);
-    assert.ok((await text(page.locator("section.fix").first())).includes(found.fixes[0].advice));
-    const rows = await cells(page, "Evidence by cause");
-    assert.deepEqual(rows.map((row) => row[1]), found.evidence.map(({ count }) => whole(count)));
-    const { peers: [past] } = await get(`/api/v1/history?${which}`);
-    const idle = await page.locator('.canvas[aria-label^="Idle time before the reset"]').getAttribute("aria-label");
-    assert.ok(idle.includes(`${whole(sum(past.idle_before_reset.counts))} reset`), idle);
+    const { timeouts: [pair] } = await peer(page, { ...tools, query: "peer=10.0.0.1&port=8080&role=client" });
     // Both timeouts of the pair, in the legend of the histogram and as a picture.
-    const { timeouts: [pair] } = await get(`/api/v1/timeouts?${which}`);
     assert.equal(await text(page.locator(".legend").last()), `the peer’s timeout ${Math.round(pair.remote.timeouts[0].seconds)} s`);
     assert.match(await page.locator("svg.margin").getAttribute("aria-label"), /^client 60 s, server 60 s, margin −28 ms, misaligned$/);
   });
@@ -93,31 +59,9 @@ async function views({ get, open, ready, accessible, cells }) {
     assert.ok(said.includes(`as ${past.role}, with the most resets of the 2 that match`), said);
   });
 
-  await check("/?view=timeouts", async (page) => {
-    const { timeouts } = await get("/api/v1/timeouts?known=true");
-    const rows = await cells(page, "Keep-alive audit");
-    assert.deepEqual(rows.map(([verdict]) => verdict.split(" ")[1]), timeouts.map(({ verdict }) => verdict));
-    assert.equal(await page.locator("svg.margin").count(), timeouts.length);
-  });
-
-  await check("/?view=listeners", async (page) => {
-    const { listeners, overflows } = await get("/api/v1/listeners");
-    const rows = await cells(page, "Listeners");
-    assert.deepEqual(rows.map((row) => row.slice(2)), listeners.map(({ backlog, limit, overflows_syn: syn, overflows_ack: ack, drops }) =>
-      [backlog, limit, syn, ack, drops].map(whole)));
-    const full = await cells(page, "Overflows by listener, of all network namespaces");
-    assert.deepEqual(full.map((row) => row.slice(2)), overflows.map(({ overflows_syn: syn, overflows_ack: ack }) => [whole(syn), whole(ack)]));
-  });
-
-  await check("/?view=signals", async (page) => {
-    const { signals } = await get("/api/v1/signals");
-    const rows = await cells(page, "Signals");
-    assert.deepEqual(rows.map((row) => row.slice(1, 3)), signals.map(({ signal, hook }) => [signal, hook]));
-    const { stories } = await get("/api/v1/status");
-    assert.deepEqual((await cells(page, "Stories by kind")).map((row) => row.slice(1)), Object.values(stories).map(({ seen, decoded, lost, suppressed }) =>
-      [seen, decoded, lost, suppressed].map(whole)));
-  });
-
+  await check("/?view=timeouts", (page) => timeouts(page, tools));
+  await check("/?view=listeners", (page) => listeners(page, tools));
+  await check("/?view=signals", (page) => signals(page, tools));
   await check("/?view=events");
 }
 
@@ -308,29 +252,6 @@ async function crowd({ daemon, get, open, ready, browser }) {
   // It still listens to whoever reads.
   await live.getByRole("button", { name: "Pause" }).click();
   await live.getByText("Paused").waitFor();
-}
-
-/** With the real daemon: resets of which the trial knows how many there are, beside those of others. */
-async function real({ given: [peer, port, netns], daemon, open, ready, cells }) {
-  const live = await open(`/?view=events&peer=${peer}&port=${port}&direction=received`);
-  await ready(live);
-  await live.getByText("No event that is kept matches").waitFor();
-  await daemon("reset 3");
-  const rows = live.getByRole("region", { name: "Events" }).locator("tbody tr");
-  await rows.nth(2).waitFor();
-  // Both ends are on this host, so the sender's reason becomes known to the receiver.
-  await live.waitForFunction(() => [...document.querySelectorAll("td code")].every((cause) => cause.textContent === "linger_abort"));
-  for (const [, what, whom] of await cells(live, "Events")) assert.deepEqual([what, whom], ["reset received", `${peer}:${port} client`]);
-
-  const page = await open(`/?view=peer&peer=${peer}&port=${port}&role=client&netns=${netns}`);
-  await ready(page);
-  await daemon("reset 4");
-  await page.waitForFunction(() => [...document.querySelectorAll(".tile")].some((tile) => tile.textContent === "resets received7"));
-  const tiles = Object.fromEntries(await page.locator(".tile").evaluateAll((all) => all.map((tile) => [tile.querySelector("dt").textContent, tile.querySelector("dd").textContent])));
-  assert.deepEqual([tiles["resets received"], tiles["resets sent"], tiles.ended], ["7", "0", "7"]);
-  // The past has them at the next reading, and the chart says how many.
-  await page.waitForFunction(() => document.querySelector('.past .canvas[aria-label^="Resets by cause"]')?.getAttribute("aria-label").includes("linger_abort 7"));
-  await rows.nth(6).waitFor();
 }
 
 export const scenarios = { views, stream, links, hostile, lost, empty, crowd, real };

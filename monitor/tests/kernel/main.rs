@@ -164,14 +164,9 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     for &(name, run) in recording::TRIALS {
         selection.add(Some(Need::OneKernel), beside_others(name, shared(daemon, run)));
     }
-    let anywhere = [
-        page::TRIALS,
-        alerting::TRIALS,
-        lifecycle::TRIALS,
-        checks::TRIALS_OF_ONE_KERNEL,
-        listeners::TRIALS_OF_ONE_KERNEL,
-    ]
-    .concat();
+    let anywhere =
+        [alerting::TRIALS, lifecycle::TRIALS, checks::TRIALS_OF_ONE_KERNEL, listeners::TRIALS_OF_ONE_KERNEL]
+            .concat();
     for (name, run) in anywhere {
         selection.add(Some(Need::OneKernel), beside_others(name, run));
     }
@@ -202,6 +197,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
         checks::TRIALS_ALONE,
         backends::TRIALS_ALONE,
         owners::TRIALS,
+        page::TRIALS,
     ];
     for (name, need, run) in own.concat() {
         selection.add(need, alone(name, run));

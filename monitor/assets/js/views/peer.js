@@ -114,7 +114,12 @@ function settingsOf(side, settings) {
   return el("details", null,
     el("summary", null, `At the ${side}: ${names}`),
     el("div", { class: "settings" }, ...settings.map(({ software, setting, where }) => el("div", null,
-      el("h3", null, software), el("pre", null, outside(setting)), el("p", { class: "soft" }, outside(where))))));
+      el("h3", null, software), el("pre", null, ...lines(setting)), el("p", { class: "soft" }, outside(where))))));
+}
+
+/** Lines stay lines, since they are to be pasted; whatever else is invisible in them shows. */
+function lines(text) {
+  return text.split("\n").flatMap((line, index) => (index ? ["\n", outside(line)] : [outside(line)]));
 }
 
 function tilesOf({ counts, verdict }) {

@@ -94,7 +94,9 @@ fn probe_closes(bench: &mut Bench<'_>) -> Result<()> {
     let _nginx = Nginx::start(&bench.place, Settings::default())?;
     let mut prober = script(bench)?;
     for _ in 0..PROBES {
-        prober.ask("connect")?;
+        let port: u16 = prober.ask("connect")?.word(0)?.parse()?;
+        // Its last ACK and its FIN may come by two processors.
+        oracle::until_state(bench.place.port, port, state::ESTABLISHED)?;
         prober.ask("close")?;
     }
     let (url, source) = (format!("http://{}/", bench.place.target()), bench.place.source().to_string());
