@@ -9,7 +9,7 @@ const forgive = (problems, part) => problems.splice(0, problems.length, ...probl
 
 /** Each view shows what the API says, in light and dark, wide and narrow, without a serious fault of accessibility. */
 async function views(tools) {
-  const { get, open, ready, accessible } = tools;
+  const { get, open, ready, accessible, cells } = tools;
   const dark = { colorScheme: "dark", viewport: { width: 400, height: 800 } };
   const check = async (path, look) => {
     const page = await open(path);

@@ -254,8 +254,8 @@ impl<'a> Bench<'a> {
     }
 
     /// Whether the kernel looked for a socket while it put that in the place of another one, found none, and reset a connection that was
-    /// well: `inet_ehash_insert` in `net/ipv4/inet_hashtables.c` takes the request out before it puts the connection in, up to 6.18,
-    /// and who looks takes no lock (seen once on 6.1, a FIN that came with the last ACK of its handshake).
+    /// well: until mainline commit 1532ed0d0753 `inet_ehash_insert` in `net/ipv4/inet_hashtables.c` takes the request out before it
+    /// puts the connection in, and who looks takes no lock (seen once on 6.1, a FIN that came with the last ACK of its handshake).
     fn missed_its_socket(&self, event: &EventView) -> bool {
         let is_listener = event.state.as_deref() == Some("LISTEN") && event.local.port == self.place.port;
         event.kind == "stray_sent" && is_listener && event.cause.as_deref() == Some("other")
