@@ -10,6 +10,7 @@ mod btf_extract;
 mod build;
 mod cache;
 mod diagnosis;
+mod dist;
 mod docs;
 mod fuzz;
 mod kernel_test;
@@ -92,6 +93,8 @@ enum Task {
         #[arg(long, default_value_t = 420)]
         seconds: u64,
     },
+    /// Build what is handed out: a static binary, an image of it, and what it consists of
+    Dist,
     /// Write the documentation that is made from the source
     Docs {
         /// Write nothing, and fail if something would change
@@ -126,6 +129,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Fuzz(args) => return fuzz::run(&args),
         Task::Bench { args } => return bench::run(&args),
         Task::Pictures { debug, seconds } => pictures::run(Profile::of(debug, false), seconds)?,
+        Task::Dist => dist::run()?,
         Task::Docs { check } => docs::run(check)?,
         Task::Lint => lint::run()?,
         Task::Tidy => tidy::run()?,
