@@ -20,7 +20,7 @@ use crate::selection::Selection;
 use crate::selection::settings::{MetricsFile, SelectionError};
 
 /// Loopback: who wants more must say so.
-const DEFAULT_LISTEN: &str = "127.0.0.1:9777";
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:9777";
 /// Where the lock is unless it is set: what is gone with a restart of the machine.
 pub const DEFAULT_LOCK_FILE: &str = "/run/reset-monitor.lock";
 /// Peers per role. 24 bytes of key, 128 of slot and about 60 of hash each: 4 MiB for both.

@@ -61,6 +61,8 @@ mod help;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod kubernetes;
+#[cfg(test)]
 mod manual;
 #[cfg(test)]
 mod metrics;

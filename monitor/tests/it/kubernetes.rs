@@ -1,0 +1,252 @@
+//! `deploy/kubernetes`: the manifests allow what the systemd unit allows and nothing else, and what they name is there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use monitor::config::DEFAULT_LISTEN;
+use serde_json::{Value, json};
+
+use crate::metrics_page::golden;
+use crate::promtool::root;
+use crate::support::Daemon;
+
+const DIRECTORY: &str = "deploy/kubernetes";
+/// The rules as the Prometheus operator takes them, made from those that promtool tests.
+const RULES: &str = "deploy/kubernetes/components/prometheus-operator/prometheus-rule.yaml";
+const RULES_BEGIN: &str = "\
+# Made from deploy/prometheus/recording.yml, alerts.yml and fleet.yml: `WRITE_GOLDEN=1 cargo test -p monitor --test it -- kubernetes`.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: reset-monitor
+  namespace: reset-monitor
+  labels:
+    app.kubernetes.io/name: reset-monitor
+spec:
+  groups:
+";
+
+#[track_caller]
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[track_caller]
+fn parse(path: &str) -> Value {
+    serde_saphyr::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn manifest(name: &str) -> Value {
+    parse(&format!("{DIRECTORY}/{name}"))
+}
+
+fn pod() -> Value {
+    manifest("base/daemonset.yaml")["spec"]["template"]["spec"].take()
+}
+
+fn container() -> Value {
+    let pod = pod();
+    assert_eq!(pod["containers"].as_array().unwrap().len(), 1, "one container, and nothing before it");
+    assert!(pod["initContainers"].is_null());
+    pod["containers"][0].clone()
+}
+
+fn texts(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect()
+}
+
+/// Whoever widens one of both has to widen the other, and say why in each.
+#[test]
+fn the_container_has_the_capabilities_of_the_systemd_unit_and_no_other_right() {
+    let context = &container()["securityContext"];
+    let unit = read("deploy/systemd/reset-monitor.service");
+    let of_unit = |name: &str| -> BTreeSet<String> {
+        let line = unit.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().map(|name| name.trim_start_matches("CAP_").to_owned()).collect()
+    };
+    let added = texts(&context["capabilities"]["add"]);
+    let capabilities: BTreeSet<String> = added.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(capabilities, of_unit("AmbientCapabilities="));
+    assert_eq!(capabilities, of_unit("CapabilityBoundingSet="));
+    let expected = json!({
+        "privileged": false,
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "runAsUser": 0,
+        "runAsGroup": 0,
+        "capabilities": {"drop": ["ALL"], "add": added},
+        "appArmorProfile": {"type": "Unconfined"},
+    });
+    assert_eq!(*context, expected);
+    let pod = pod();
+    assert_eq!(pod["securityContext"], json!({"seccompProfile": {"type": "RuntimeDefault"}}));
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert_eq!(manifest("base/service-account.yaml")["automountServiceAccountToken"], false);
+    for hosts in ["hostNetwork", "hostPID"] {
+        assert_eq!(pod[hosts], true, "{hosts}");
+    }
+    assert!(pod["hostIPC"].is_null());
+    assert!(container()["resources"]["limits"]["memory"].is_string());
+}
+
+#[test]
+fn of_the_node_only_cgroups_are_mounted_and_nothing_there_is_written_to() {
+    let (pod, container) = (pod(), container());
+    let volumes = pod["volumes"].as_array().unwrap();
+    let of_node: Vec<_> = volumes.iter().filter(|volume| volume.get("hostPath").is_some()).collect();
+    assert_eq!(
+        of_node.iter().map(|volume| &volume["hostPath"]["path"]).collect::<Vec<_>>(),
+        ["/sys/fs/cgroup"]
+    );
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    assert_eq!(mounts.len(), volumes.len());
+    for mount in mounts {
+        let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]).unwrap();
+        assert_eq!(volume.get("hostPath").is_some(), mount["readOnly"] == true, "{mount}");
+    }
+}
+
+#[tokio::test]
+async fn probes_and_the_port_are_those_of_the_daemon() {
+    let container = container();
+    let daemon = Daemon::new();
+    for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+        let asked = &container[probe]["httpGet"];
+        assert_eq!(asked["port"], "metrics", "{probe}");
+        let answer = daemon.get(asked["path"].as_str().unwrap()).await;
+        assert_ne!(answer.status, 404, "{probe}");
+    }
+    let port = DEFAULT_LISTEN.parse::<SocketAddr>().unwrap().port();
+    assert_eq!(container["ports"], json!([{"name": "metrics", "containerPort": port, "protocol": "TCP"}]));
+    let policy = manifest("base/network-policy.yaml");
+    assert_eq!(policy["spec"]["ingress"][0]["ports"], json!([{"protocol": "TCP", "port": port}]));
+    let listen = variable(&container, "RESET_MONITOR_LISTEN");
+    assert_eq!(listen, format!("$(NODE_ADDRESS):{port}"), "no other address");
+}
+
+#[track_caller]
+fn variable(container: &Value, name: &str) -> String {
+    let list = container["env"].as_array().unwrap();
+    let found = list.iter().find(|variable| variable["name"] == name).unwrap_or_else(|| panic!("no {name}"));
+    found["value"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_daemon_knows_every_variable_that_is_set() {
+    let privileged = manifest("overlays/privileged/daemonset.yaml");
+    let overlay = privileged["spec"]["template"]["spec"]["containers"][0].clone();
+    for container in [container(), overlay] {
+        let ours = |variable: &&Value| variable["name"].as_str().unwrap().starts_with("RESET_MONITOR_");
+        let set: Vec<_> = container["env"].as_array().unwrap().iter().filter(ours).collect();
+        assert!(!set.is_empty());
+        let mut help = Command::new(env!("CARGO_BIN_EXE_reset-monitor"));
+        let help = String::from_utf8(help.args(["run", "--help"]).output().unwrap().stdout).unwrap();
+        for variable in set {
+            let name = variable["name"].as_str().unwrap();
+            assert!(help.contains(&format!("[env: {name}")), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_overlay_changes_the_base_and_says_privileged() {
+    let (base, overlay) = (manifest("base/daemonset.yaml"), manifest("overlays/privileged/daemonset.yaml"));
+    for field in ["apiVersion", "kind"] {
+        assert_eq!(base[field], overlay[field]);
+    }
+    assert_eq!(base["metadata"]["name"], overlay["metadata"]["name"]);
+    assert_eq!(manifest("base/kustomization.yaml")["namespace"], overlay["metadata"]["namespace"]);
+    let patched = &overlay["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(patched["name"], container()["name"]);
+    let context = &patched["securityContext"];
+    assert_eq!(*context, json!({"privileged": true, "allowPrivilegeEscalation": true, "capabilities": null}));
+}
+
+#[test]
+fn every_file_is_in_its_kustomization_and_the_image_is_of_this_version() {
+    for directory in ["base", "overlays/privileged", "components/prometheus-operator"] {
+        let path = root().join(DIRECTORY).join(directory);
+        let kustomization = manifest(&format!("{directory}/kustomization.yaml"));
+        let mut named: BTreeSet<String> = BTreeSet::from(["kustomization.yaml".to_owned()]);
+        named.extend(
+            kustomization["resources"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|one| one.as_str().unwrap().to_owned()),
+        );
+        named.extend(
+            kustomization["patches"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|one| one["path"].as_str().unwrap().to_owned()),
+        );
+        for name in &named {
+            assert!(path.join(name).exists(), "{directory}: {name}");
+        }
+        named.retain(|name| Path::new(name).extension().is_some());
+        let there: BTreeSet<String> = fs::read_dir(&path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert_eq!(there, named, "{directory}");
+    }
+    let image = &manifest("base/kustomization.yaml")["images"][0];
+    assert_eq!(
+        (&image["name"], &image["newTag"]),
+        (&container()["image"], &json!(env!("CARGO_PKG_VERSION")))
+    );
+}
+
+/// The operator scrapes as deploy/prometheus/scrape-fleet.yml does, by which the rules were tested.
+#[test]
+fn the_pod_monitor_names_targets_as_the_scrape_configuration_does() {
+    let monitor = manifest("components/prometheus-operator/pod-monitor.yaml")["spec"].take();
+    let scrape = parse("deploy/prometheus/scrape-fleet.yml");
+    let job = &scrape["scrape_configs"][0];
+    assert_eq!(monitor["sampleLimit"], job["sample_limit"]);
+    let endpoint = &monitor["podMetricsEndpoints"][0];
+    assert_eq!(endpoint["interval"], scrape["global"]["scrape_interval"]);
+    let labels = &pod_labels();
+    assert_eq!(monitor["selector"]["matchLabels"], *labels);
+    assert_eq!(labels[monitor["jobLabel"].as_str().unwrap()], job["job_name"]);
+    let relabelings = job["relabel_configs"].as_array().unwrap();
+    let kept = relabelings.iter().find(|rule| rule["action"] == "keep").unwrap();
+    assert_eq!(endpoint["port"], kept["regex"]);
+    let named: Vec<_> = relabelings
+        .iter()
+        .filter(|rule| rule.get("target_label").is_some())
+        .map(|rule| json!({"sourceLabels": rule["source_labels"], "targetLabel": rule["target_label"]}))
+        .collect();
+    assert_eq!(endpoint["relabelings"], json!(named));
+}
+
+fn pod_labels() -> Value {
+    let daemons = manifest("base/daemonset.yaml");
+    let labels = daemons["spec"]["template"]["metadata"]["labels"].clone();
+    assert_eq!(labels, daemons["spec"]["selector"]["matchLabels"]);
+    labels
+}
+
+#[test]
+fn the_operators_rules_are_those_that_are_tested() {
+    let mut text = RULES_BEGIN.to_owned();
+    let mut groups = Vec::new();
+    for file in ["recording.yml", "alerts.yml", "fleet.yml"] {
+        let path = format!("deploy/prometheus/{file}");
+        let content = read(&path);
+        let (_, rules) = content.split_once("\ngroups:\n").unwrap();
+        for line in rules.lines() {
+            text.push_str(if line.is_empty() { "" } else { "  " });
+            text.push_str(line);
+            text.push('\n');
+        }
+        groups.extend(parse(&path)["groups"].as_array().unwrap().clone());
+    }
+    golden(RULES, &text);
+    assert_eq!(parse(RULES)["spec"]["groups"], json!(groups));
+}
