@@ -10,6 +10,7 @@ use monitor::config::DEFAULT_LISTEN;
 use serde_json::{Value, json};
 
 use crate::metrics_page::golden;
+use crate::prometheus;
 use crate::promtool::root;
 use crate::support::Daemon;
 
@@ -137,13 +138,13 @@ fn variable(container: &Value, name: &str) -> String {
 #[test]
 fn the_daemon_knows_every_variable_that_is_set() {
     let privileged = manifest("overlays/privileged/daemonset.yaml");
+    let mut help = Command::new(env!("CARGO_BIN_EXE_reset-monitor"));
+    let help = String::from_utf8(help.args(["run", "--help"]).output().unwrap().stdout).unwrap();
     let overlay = privileged["spec"]["template"]["spec"]["containers"][0].clone();
     for container in [container(), overlay] {
         let ours = |variable: &&Value| variable["name"].as_str().unwrap().starts_with("RESET_MONITOR_");
         let set: Vec<_> = container["env"].as_array().unwrap().iter().filter(ours).collect();
         assert!(!set.is_empty());
-        let mut help = Command::new(env!("CARGO_BIN_EXE_reset-monitor"));
-        let help = String::from_utf8(help.args(["run", "--help"]).output().unwrap().stdout).unwrap();
         for variable in set {
             let name = variable["name"].as_str().unwrap();
             assert!(help.contains(&format!("[env: {name}")), "{name}");
@@ -236,7 +237,7 @@ fn pod_labels() -> Value {
 fn the_operators_rules_are_those_that_are_tested() {
     let mut text = RULES_BEGIN.to_owned();
     let mut groups = Vec::new();
-    for file in ["recording.yml", "alerts.yml", "fleet.yml"] {
+    for file in prometheus::RULES {
         let path = format!("deploy/prometheus/{file}");
         let content = read(&path);
         let (_, rules) = content.split_once("\ngroups:\n").unwrap();

@@ -17,7 +17,8 @@ use crate::promql::Known;
 use crate::promtool::{amtool, check_queries, promtool, root, with_file};
 use crate::support::{signals, snapshot};
 
-const RULES: [&str; 3] = ["recording.yml", "alerts.yml", "fleet.yml"];
+/// What promtool tests.
+pub(crate) const RULES: [&str; 3] = ["recording.yml", "alerts.yml", "fleet.yml"];
 
 /// What only Prometheus can see.
 const DOWN: &str = "ResetMonitorDown";
