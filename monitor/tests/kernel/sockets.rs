@@ -238,15 +238,15 @@ impl Pair {
         Ok(())
     }
 
-    /// A request with its response, and when the response went.
+    /// A request with its response, and when they went. Both: which of the two an idle time begins with depends on the end that tells it.
     pub(crate) fn last_exchange(&self) -> Result<Moment> {
-        send(&self.client, b"request")?;
-        receive(&self.server, 7)?;
-        let ((), response) = Moment::of(|| {
+        let ((), exchange) = Moment::of(|| {
+            send(&self.client, b"request")?;
+            receive(&self.server, 7)?;
             send(&self.server, b"response")?;
             receive(&self.client, 8)
         })?;
-        Ok(response)
+        Ok(exchange)
     }
 
     /// The ports of this role's end and of the other.
