@@ -22,6 +22,8 @@ use crate::command::timeouts::TimeoutsArgs;
 use crate::command::top::TopArgs;
 use crate::event_log::settings::EventLogArgs;
 use crate::kernel::plan::Backend;
+#[cfg(feature = "kubernetes")]
+use crate::kubernetes::settings::KubernetesArgs;
 use crate::selection::settings::MetricsArgs;
 
 /// Catches every TCP reset in the kernel, sent and received, and tells per peer how many, who really sent them, and why.
@@ -188,6 +190,10 @@ pub struct RunArgs {
     /// Which peers have series of their own at /metrics.
     #[command(flatten)]
     pub metrics: MetricsArgs,
+    /// Whom names are asked of.
+    #[cfg(feature = "kubernetes")]
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
     /// Where events are written.
     #[command(flatten)]
     pub event_log: EventLogArgs,

@@ -13,6 +13,8 @@ use crate::cli::RunArgs;
 use crate::event_log::settings::{EventLogError, EventLogFile, EventLogSettings};
 use crate::kernel::load::Sizes;
 use crate::kernel::truth::Budgets;
+#[cfg(feature = "kubernetes")]
+use crate::kubernetes::settings::{KubernetesFile, KubernetesSettings};
 #[cfg(feature = "otlp")]
 use crate::otlp::settings::{OtlpFile, OtlpSettings};
 use crate::push::settings::{PushError, PushFile, PushSettings};
@@ -71,6 +73,9 @@ pub struct Config {
     pub alerts: Rules,
     /// Which Alertmanagers are told of them.
     pub push: PushSettings,
+    /// Whom names are asked of; `None` for nobody.
+    #[cfg(feature = "kubernetes")]
+    pub kubernetes: Option<KubernetesSettings>,
     /// Where metrics are sent; `None` for nowhere.
     #[cfg(feature = "otlp")]
     pub otlp: Option<OtlpSettings>,
@@ -101,21 +106,39 @@ struct FileConfig {
     #[serde(default)]
     event_log: EventLogFile,
     #[serde(default)]
+    kubernetes: KubernetesFile,
+    #[serde(default)]
     otlp: OtlpFile,
 }
 
-/// `[otlp]` where nothing can be sent: whoever wrote it wants to know.
+/// A section where there is nothing for it: whoever wrote it wants to know.
 #[cfg(not(feature = "otlp"))]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct OtlpFile;
+#[cfg(not(feature = "kubernetes"))]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct KubernetesFile;
 
 #[cfg(not(feature = "otlp"))]
 impl<'de> Deserialize<'de> for OtlpFile {
     fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        let what = "[otlp] takes a reset-monitor that is built with the cargo feature `otlp`, and this one is not: \
-                    build it so, or leave the section out";
-        Err(serde::de::Error::custom(what))
+        Err(not_built_in("otlp"))
     }
+}
+
+#[cfg(not(feature = "kubernetes"))]
+impl<'de> Deserialize<'de> for KubernetesFile {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(not_built_in("kubernetes"))
+    }
+}
+
+#[cfg(not(all(feature = "kubernetes", feature = "otlp")))]
+fn not_built_in<E: serde::de::Error>(section: &str) -> E {
+    E::custom(format!(
+        "[{section}] takes a reset-monitor that is built with the cargo feature `{section}`, and this one is not: build it so, or leave \
+         the section out"
+    ))
 }
 
 /// The configuration cannot be used.
@@ -244,6 +267,10 @@ impl Config {
             push,
             selection,
             event_log,
+            #[cfg(feature = "kubernetes")]
+            kubernetes: file.kubernetes.clone().settings(&args.kubernetes, || {
+                rustix::system::uname().nodename().to_string_lossy().into_owned()
+            }),
             #[cfg(feature = "otlp")]
             otlp,
         };

@@ -168,7 +168,7 @@ impl EventLog {
             }
             batch.last = told.id;
             if filter.matches(&told) {
-                let view = resolved_view(&told, self.published.owners());
+                let view = resolved_view(&told, self.published.known());
                 batch.entries.push(Entry::Event(Box::new(view)));
             }
         }

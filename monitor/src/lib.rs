@@ -35,7 +35,10 @@ pub mod summary;
 // What readers get.
 pub mod event_log;
 pub mod http;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod metrics;
+pub mod names;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod owners;

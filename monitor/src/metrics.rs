@@ -15,6 +15,7 @@ use self::process::ProcessRow;
 use self::text::{Dialect, Text};
 use crate::alerts::report::Report;
 use crate::event_log::Account as Logged;
+use crate::names;
 use crate::push::Account;
 use crate::snapshot::{SignalRow, Snapshot};
 
@@ -56,6 +57,8 @@ pub struct Page {
     pub exported: Option<Arc<Account>>,
     /// What was written to the event log, if there is one.
     pub logged: Option<Arc<Logged>>,
+    /// What is known of a cluster's names, if it is asked.
+    pub names: Option<names::Fullness>,
     /// Version of the daemon.
     pub version: String,
     /// Release of the running kernel.

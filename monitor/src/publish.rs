@@ -13,6 +13,7 @@ use crate::alerts::report::Report;
 use crate::clock;
 use crate::event::Told;
 use crate::event_log;
+use crate::names::Names;
 use crate::owners::Owners;
 use crate::push::Account;
 use crate::snapshot::{SignalRow, Snapshot};
@@ -74,6 +75,16 @@ pub struct Published {
     signals: watch::Receiver<Arc<[SignalRow]>>,
     alerts: watch::Receiver<Arc<Report>>,
     owners: Option<Owners>,
+    names: Option<Names>,
+}
+
+/// What is looked up beside the events' way, when something becomes JSON.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
+    /// Who owns sockets; `None` where nothing is looked up.
+    pub owners: Option<&'a Owners>,
+    /// What a cluster calls addresses and pods; `None` where it is not asked.
+    pub names: Option<&'a Names>,
 }
 
 /// Both ends, and the pipeline's queue of refresh requests.
@@ -102,6 +113,7 @@ pub fn channel(
         signals: signals_reader,
         alerts: alerts_reader,
         owners: None,
+        names: None,
     };
     (Publisher { snapshot, events, history, trend, news, signals, alerts, owners: None }, published, requests)
 }
@@ -176,6 +188,22 @@ impl Published {
     /// Who owns sockets; `None` where nothing is looked up.
     pub const fn owners(&self) -> Option<&Owners> {
         self.owners.as_ref()
+    }
+
+    /// With what a cluster calls addresses and pods, if it is asked.
+    #[must_use]
+    pub fn with_names(self, names: Option<Names>) -> Self {
+        Self { names, ..self }
+    }
+
+    /// What a cluster calls addresses and pods; `None` where it is not asked.
+    pub const fn names(&self) -> Option<&Names> {
+        self.names.as_ref()
+    }
+
+    /// All that is looked up when something becomes JSON.
+    pub const fn known(&self) -> Known<'_> {
+        Known { owners: self.owners(), names: self.names() }
     }
 
     /// Whether who owned an event's socket is about to be known.

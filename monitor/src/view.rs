@@ -9,6 +9,7 @@ pub mod event;
 pub mod explain;
 pub mod history;
 pub mod listeners;
+pub mod names;
 pub mod overview;
 pub mod owners;
 pub mod push;
@@ -20,7 +21,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::event::{BacklogView, BurstView, FinView, IdleClosesView, SegmentView};
-use self::owners::{CgroupView, OwnersView, ProcessView};
+use self::names::{NameView, NamesView};
+use self::owners::{CgroupView, OwnerView, OwnersView, ProcessView};
 use crate::http::schema;
 
 /// One end of a connection.
@@ -104,24 +106,6 @@ pub struct IdleView {
     pub at_least: bool,
 }
 
-/// The task an event belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "Owner")]
-pub struct OwnerView {
-    /// Process id.
-    pub pid: u32,
-    /// Thread id.
-    pub tid: u32,
-    /// Task name; hostile input, to be shown as text.
-    pub comm: String,
-    /// The task was dying when it closed the connection.
-    pub exiting: bool,
-    /// Number of the signal it was dying of; `null` without one.
-    pub exit_signal: Option<u8>,
-    /// That signal came from the kernel's OOM killer, of the machine or of a cgroup with a memory limit.
-    pub oom_killed: bool,
-}
-
 /// A reset that was sent or received, a connection that met a full accept queue, or an idle close: what the kernel told, and our
 /// verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -150,6 +134,8 @@ pub struct EventView {
     pub local: EndView,
     /// The other end.
     pub remote: EndView,
+    /// What the cluster calls it now, or called it last; `null` where names are not asked for, and for what has none.
+    pub remote_name: Option<NameView>,
     /// The peer it is counted for; `null` for refusals, strays and rejections, which are counted by local port, and for overflows, which
     /// are counted by listener.
     pub peer: Option<EventPeerView>,
@@ -281,6 +267,8 @@ pub struct CountsView {
 pub struct PeerView {
     /// Address, network, `other` or `retired`.
     pub peer: String,
+    /// What the cluster calls it; `null` where names are not asked for, and for what has none.
+    pub name: Option<NameView>,
     /// Service port; `null` for `other` and `retired`.
     pub port: Option<u16>,
     /// `client` or `server`.
@@ -445,6 +433,8 @@ pub struct StatusView {
     pub fills: BTreeMap<String, FillView>,
     /// What is known of owners of sockets.
     pub owners: OwnersView,
+    /// What is known of the cluster; `null` where it is not asked.
+    pub names: Option<NamesView>,
     /// Counts that went to a network or to `other` for want of a slot.
     pub over_budget: u64,
     /// Kernel reads that failed.

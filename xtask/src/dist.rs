@@ -21,6 +21,8 @@ use crate::workspace::{self, OBJECT_VARIABLE};
 
 /// Named in full, so that flags for the daemon are not applied to build scripts.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// What else is built in: the image is for clusters.
+const FEATURES: &str = "monitor/kubernetes";
 /// Below the build output.
 const DIRECTORY: &str = "dist";
 /// Whom the daemon believes when it tells an Alertmanager or a receiver of OTLP.
@@ -66,7 +68,7 @@ fn static_daemon() -> Result<PathBuf> {
     let object = kernel_programs(Programs::Release)?;
     step("building the static daemon");
     let mut cargo = workspace::cargo("build");
-    cargo.args(["--package", "monitor", "--release", "--locked", "--target", TARGET]);
+    cargo.args(["--package", "monitor", "--features", FEATURES, "--release", "--locked", "--target", TARGET]);
     cargo.env(OBJECT_VARIABLE, object);
     // The encoded form outranks flags of the environment.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags()?.join("\u{1f}")).env_remove("RUSTFLAGS");
@@ -100,6 +102,14 @@ fn needs_no_library(binary: &Path) -> Result<()> {
 /// What cargo says of the packages that the daemon is made of.
 fn metadata() -> Result<String> {
     let mut cargo = Command::new(workspace::cargo_program());
-    cargo.args(["metadata", "--format-version=1", "--locked", "--filter-platform", TARGET]);
+    cargo.args([
+        "metadata",
+        "--format-version=1",
+        "--locked",
+        "--features",
+        FEATURES,
+        "--filter-platform",
+        TARGET,
+    ]);
     capture(cargo.current_dir(workspace::root()))
 }

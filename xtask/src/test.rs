@@ -18,7 +18,7 @@ use crate::{kernel_test, setup, workspace::is_root};
 pub(crate) const KERNEL_TESTS: &str = "kernel-tests";
 /// Those that the plain build is without. One build with all of them costs less than one for each, and the plain one shows that nothing
 /// needs them.
-pub(crate) const OPTIONAL: [&str; 2] = ["native-histograms", "otlp"];
+pub(crate) const OPTIONAL: [&str; 3] = ["kubernetes", "native-histograms", "otlp"];
 
 /// The command. `args` go to every test binary; with any, other kernels are left out.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {

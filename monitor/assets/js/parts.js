@@ -8,6 +8,11 @@ export function card(title, ...children) {
   return el("section", { class: "card" }, title && el("h2", null, title), ...children);
 }
 
+/** What a cluster calls an address, before it: `namespace/service`, else the pod; nothing where it has no name. Names are not ours. */
+export function called(name) {
+  return name ? [outside(`${name.namespace}/${name.service ?? name.pod}`), " "] : [];
+}
+
 /** A word with a sign, so that its colour need not be seen. */
 const SIGNS = {
   quiet: "✓", aligned: "✓", works: "✓", resolved: "✓",
@@ -74,9 +79,9 @@ function eventCells(event, route) {
   return [
     [event.time, link({ ...route, event: event.id }, { class: "when", title: visible(event.time) }, clock(event.time))],
     event.kind.replaceAll("_", " "),
-    [`${of.peer} ${of.port}`, event.peer
-      ? [peerLink(event.peer, endpoint(of.peer, of.port)), el("span", { class: "soft" }, ` ${of.role}`)]
-      : el("span", null, event.remote.addr, el("span", { class: "soft" }, ` to our port ${event.local.port}`))],
+    [`${JSON.stringify(event.remote_name)} ${of.peer} ${of.port}`, event.peer
+      ? [...called(event.remote_name), peerLink(event.peer, endpoint(of.peer, of.port)), el("span", { class: "soft" }, ` ${of.role}`)]
+      : el("span", null, ...called(event.remote_name), event.remote.addr, el("span", { class: "soft" }, ` to our port ${event.local.port}`))],
     [`${event.cause} ${event.confidence} ${event.final} ${event.burst?.id}`, event.cause
       ? [el("code", null, event.cause), el("span", { class: "soft" }, ` ${event.confidence}${event.final ? "" : ", not final yet"}${event.burst ? `, in a burst of ${event.burst.connections}` : ""}`)]
       : el("span", { class: "soft" }, "no reset")],
@@ -87,8 +92,10 @@ function eventCells(event, route) {
 
 /** Whose socket it was, as far as that is known. Names are not ours. */
 function owner({ owner, process, cgroup }) {
-  if (owner) return `${owner.comm}[${owner.pid}]${owner.exiting ? " exiting" : ""}`;
-  if (process) return `${process.comm}[${process.pid}]`;
+  const pod = cgroup?.pod ? `${cgroup.pod.namespace}/${cgroup.pod.name} ` : "";
+  if (owner) return `${pod}${owner.comm}[${owner.pid}]${owner.exiting ? " exiting" : ""}`;
+  if (process) return `${pod}${process.comm}[${process.pid}]`;
+  if (pod) return pod.trim();
   return cgroup?.container_id ? `container ${cgroup.container_id.slice(0, 12)}` : cgroup?.unit ?? "";
 }
 

@@ -20,7 +20,7 @@ use crate::kernel::owners;
 use crate::kernel::plan::Backend;
 use crate::owners::Owners;
 use crate::pipeline::{Pipeline, Settings};
-use crate::publish::Update;
+use crate::publish::{Known, Update};
 use crate::recording::{Recorder, Written};
 use crate::selection::Selection;
 
@@ -179,7 +179,8 @@ impl Shown {
     }
 
     fn print(&mut self, update: &Update) -> std::io::Result<Reader> {
-        let view = |told| resolved_view(told, self.owners.as_ref());
+        let known = Known { owners: self.owners.as_ref(), names: None };
+        let view = |told| resolved_view(told, known);
         match update {
             Update::Event(told) => self.printer.print(&view(told)),
             Update::Revised(told) => self.printer.print_verdict(&view(told)),

@@ -9,6 +9,7 @@ use super::watching;
 use crate::cli::help::Help;
 use crate::cli::named;
 use crate::http::convert::main_cause;
+use crate::http::convert::names::named;
 use crate::http::filter::order::Order;
 use crate::http::filter::pattern::PeerPattern;
 use crate::http::filter::{PeerFilter, PeerSort};
@@ -128,7 +129,7 @@ fn cells(peer: &PeerView) -> [Cell; 12] {
     let counts = &peer.counts;
     let ratio_style = if peer.reset_ratio > Some(NOTABLE_RATIO) { Style::Red } else { Style::Plain };
     [
-        Cell::new(&*peer.peer),
+        Cell::new(named(peer.name.as_ref(), &peer.peer)),
         Cell::new(peer.port.map_or_else(String::new, |port| port.to_string())),
         Cell::new(&*peer.role),
         number(counts.opened),

@@ -16,7 +16,11 @@ use crate::http;
 use crate::kernel::attach::{Attached, attach};
 use crate::kernel::privileges;
 use crate::kernel::walker::Walker;
+#[cfg(feature = "kubernetes")]
+use crate::kubernetes::Watcher;
 use crate::lock::InstanceLock;
+#[cfg(feature = "kubernetes")]
+use crate::names::Names;
 #[cfg(feature = "otlp")]
 use crate::otlp::Exporter;
 use crate::owners::Owners;
@@ -111,6 +115,17 @@ async fn serve(
     let (exporter, exported) = config.otlp.as_ref().map(|otlp| Exporter::new(otlp, &host)).unzip();
     #[cfg(feature = "otlp")]
     let published = published.with_exported(exported);
+    #[cfg(feature = "kubernetes")]
+    let (watcher, names) = config
+        .kubernetes
+        .clone()
+        .map(|settings| {
+            let names = Names::default();
+            (Watcher::new(settings, names.clone()), names)
+        })
+        .unzip();
+    #[cfg(feature = "kubernetes")]
+    let published = published.with_names(names);
     let (event_log, account) = sink.map(|sink| EventLog::new(sink, published.clone())).unzip();
     let published = published.with_logged(account);
     let (stop, stopping) = watch::channel(false);
@@ -159,6 +174,14 @@ async fn serve(
         tasks.spawn(async move {
             exporter.run(metrics, stop).await;
             Ok("the task that sends metrics over OTLP")
+        });
+    }
+    #[cfg(feature = "kubernetes")]
+    if let Some(watcher) = watcher {
+        let stop = stopping.clone();
+        tasks.spawn(async move {
+            watcher.run(stop).await;
+            Ok("the task that asks for the cluster's names")
         });
     }
     if let Some(event_log) = event_log {

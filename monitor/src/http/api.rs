@@ -7,11 +7,13 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::Serialize;
 
+use super::convert::names::peer_name;
 use super::error::ApiError;
 use super::filter::PeerFilter;
 use super::query::{self, Params};
 use super::{AppState, convert, held, rows};
 use crate::counts::PortCounts;
+use crate::names::index::Index;
 use crate::snapshot::PeerRow;
 use crate::snapshot::hooked::Hooked;
 use crate::view::{PeersView, PortView, SignalsView, StatusView};
@@ -32,7 +34,7 @@ pub(super) async fn status(
     Query(pairs): Pairs,
 ) -> Result<Json<StatusView>, ApiError> {
     Params::read(pairs, query::none)?;
-    Ok(Json(convert::status_view(&*state.fresh().await, &state.settings)))
+    Ok(Json(convert::status_view(&*state.fresh().await, &state.settings, state.published.names())))
 }
 
 /// `/api/v1/signals`.
@@ -84,12 +86,16 @@ pub(super) async fn peers(State(state): State<AppState>, Query(pairs): Pairs) ->
         open: open(rows),
         ports,
     };
-    let text = with_rows(&rest, page).ok_or(ApiError::Internal)?;
+    let text = match state.published.names() {
+        Some(names) => names.read(|index| with_rows(&rest, page, Some(index))),
+        None => with_rows(&rest, page, None),
+    };
+    let text = text.ok_or(ApiError::Internal)?;
     Ok(held::answer("application/json", text, places))
 }
 
 /// An answer of which all but the rows is there. They are written one by one, so that a long list is in memory once: as text.
-fn with_rows(rest: &impl Serialize, page: &[&PeerRow]) -> Option<String> {
+fn with_rows(rest: &impl Serialize, page: &[&PeerRow], names: Option<&Index>) -> Option<String> {
     let rest = serde_json::to_string(rest).ok()?;
     let (before, after) = rest.split_once(NO_ROWS)?;
     let mut text = String::with_capacity(rest.len() + page.len() * rows::ROW_BYTES);
@@ -98,7 +104,8 @@ fn with_rows(rest: &impl Serialize, page: &[&PeerRow]) -> Option<String> {
         if index > 0 {
             text.push(',');
         }
-        rows::push(&mut text, row);
+        let name = names.and_then(|index| peer_name(index, &row.label));
+        rows::push(&mut text, row, name.as_ref());
     }
     text.extend(["]", after]);
     Some(text)

@@ -4,6 +4,7 @@ pub mod alerts;
 pub mod explain;
 pub mod history;
 pub mod listeners;
+pub mod names;
 pub mod owners;
 pub mod timeouts;
 
@@ -23,12 +24,15 @@ use crate::event::{
     Counted, Direction, IdleCloses, Owner, Reason, Segment, SocketFacts, TcpState, Told, role_name,
 };
 use crate::idle::Idle;
+use crate::names::Names;
 use crate::snapshot::hooked::Hooked;
 use crate::snapshot::{Fill, NamespaceRow, PeerRow, SignalRow, Snapshot};
 use crate::view::event::{BacklogView, BurstView, FinView, IdleClosesView, SegmentView};
+use crate::view::names::NameView;
+use crate::view::owners::OwnerView;
 use crate::view::{
-    CountsView, EndView, EventPeerView, EventView, FillView, IdleView, NamespaceView, OwnerView, PeerView,
-    PortView, ReasonView, SignalView, SignalsView, SocketView, StatusView, StoryView,
+    CountsView, EndView, EventPeerView, EventView, FillView, IdleView, NamespaceView, PeerView, PortView,
+    ReasonView, SignalView, SignalsView, SocketView, StatusView, StoryView,
 };
 
 /// Letters of the TCP flags from the lowest bit up, as tcpdump writes them.
@@ -47,6 +51,7 @@ pub fn event_view(told: &Told) -> EventView {
         netns: event.netns,
         local: end_view(event.local),
         remote: end_view(event.remote),
+        remote_name: None,
         peer: event.peer_address().zip(event.role).map(|(address, role)| EventPeerView {
             peer: address.to_string(),
             port: event.service_port(),
@@ -114,7 +119,7 @@ pub fn event_time(time: Timestamp) -> String {
 }
 
 /// Everything counted, without the peers.
-pub fn status_view(snapshot: &Snapshot, settings: &Settings) -> StatusView {
+pub fn status_view(snapshot: &Snapshot, settings: &Settings, names: Option<&Names>) -> StatusView {
     let overflows = |value: fn(&NamespaceRow) -> u64| {
         snapshot.hooked.overflows.then(|| snapshot.namespaces.iter().map(value).sum())
     };
@@ -147,6 +152,7 @@ pub fn status_view(snapshot: &Snapshot, settings: &Settings) -> StatusView {
             })
             .collect(),
         owners: owners::owners_view(snapshot.owners),
+        names: names.map(|names| names::names_view(names.fullness())),
         over_budget: snapshot.over_budget,
         failed_reads: snapshot.failed_reads,
         missed_runs: snapshot
@@ -157,10 +163,11 @@ pub fn status_view(snapshot: &Snapshot, settings: &Settings) -> StatusView {
     }
 }
 
-/// One peer.
-pub fn peer_view(row: &PeerRow) -> PeerView {
+/// One peer, with what a cluster calls it.
+pub fn peer_view(row: &PeerRow, name: Option<NameView>) -> PeerView {
     PeerView {
         peer: row.label.scope.to_string(),
+        name,
         port: row.label.port,
         role: role_name(row.label.role).to_owned(),
         netns: row.netns,

@@ -52,7 +52,7 @@ pub(super) async fn events(State(state): State<AppState>, Query(pairs): Pairs) -
     let places = held::places(&state.rows, page.events.len(), "long lists")?;
     let kept = state.published.kept();
     let view = EventsView {
-        events: page.events.iter().map(|told| resolved_view(told, state.published.owners())).collect(),
+        events: page.events.iter().map(|told| resolved_view(told, state.published.known())).collect(),
         missed: page.missed,
         next: page.next,
         previous: page.previous.filter(|previous| kept.is_some_and(|kept| *previous > kept.oldest)),

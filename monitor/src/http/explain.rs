@@ -55,7 +55,7 @@ pub(super) async fn explain(
     let events_since = state.published.kept().map(|kept| kept.oldest_time);
     let mut view = explain_view(snapshot.taken, snapshot.started, events_since, matching, &diagnoses);
     for cause in view.diagnoses.iter_mut().flat_map(|diagnosis| &mut diagnosis.evidence) {
-        cause.here = whose(&kept, &cause.examples, state.published.owners());
+        cause.here = whose(&kept, &cause.examples, state.published.known());
     }
     held::json(&view, places)
 }

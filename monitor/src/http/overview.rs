@@ -94,7 +94,7 @@ async fn diagnosis(state: &AppState, filter: &PeerFilter) -> Option<DiagnosisVie
     let (subjects, _) = select(filter, &host, &kept, 1);
     let mut view = diagnosis_view(&diagnose(subjects.first()?, &host));
     for cause in &mut view.evidence {
-        cause.here = whose(&kept, &cause.examples, state.published.owners());
+        cause.here = whose(&kept, &cause.examples, state.published.known());
     }
     Some(view)
 }

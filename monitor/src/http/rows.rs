@@ -9,16 +9,22 @@ use crate::cause::{CAUSES, Cause};
 use crate::counts::PeerCounts;
 use crate::event::role_name;
 use crate::snapshot::PeerRow;
+use crate::view::names::NameView;
 
 /// Usual length of a row in bytes, to allocate the text once.
 pub(super) const ROW_BYTES: usize = 320;
 
-/// Appends a row. No value in it needs escaping.
-pub(super) fn push(out: &mut String, row: &PeerRow) {
+/// Appends a row. No value in it needs escaping but those of the name, which come from elsewhere.
+pub(super) fn push(out: &mut String, row: &PeerRow, name: Option<&NameView>) {
     let PeerRow { label, netns, counts, causes, open } = row;
     out.push_str("{\"peer\":\"");
     label.scope.spell(out);
-    out.push_str("\",\"port\":");
+    out.push_str("\",\"name\":");
+    match name.map(serde_json::to_string) {
+        Some(Ok(name)) => out.push_str(&name),
+        Some(Err(_)) | None => out.push_str("null"),
+    }
+    out.push_str(",\"port\":");
     number_or_null(out, label.port.map(u64::from));
     out.extend([",\"role\":\"", role_name(label.role), "\",\"netns\":"]);
     number_or_null(out, netns.map(u64::from));
@@ -93,7 +99,7 @@ mod tests {
     use monitor_common::peer::Role;
     use serde_json::Value;
 
-    use super::{PeerCounts, PeerRow, push};
+    use super::{NameView, PeerCounts, PeerRow, push};
     use crate::cause::Cause;
     use crate::http::convert::peer_view;
     use crate::live::Open;
@@ -139,10 +145,17 @@ mod tests {
                     let label = PeerLabel { scope, port, role };
                     let netns = port.map(|_| u32::MAX);
                     let row = PeerRow { label, netns, counts, causes: causes.map(Box::new), open };
+                    // Nobody can make such a name in a cluster; whoever answers in its place can.
+                    let name = port.map(|_| NameView {
+                        namespace: "a\"\\\n\u{2028}".to_owned(),
+                        service: Some("</script>".to_owned()),
+                        pod: None,
+                        workload: None,
+                    });
                     let mut text = String::new();
-                    push(&mut text, &row);
+                    push(&mut text, &row, name.as_ref());
                     let read: Value = serde_json::from_str(&text).unwrap();
-                    assert_eq!(read, serde_json::to_value(peer_view(&row)).unwrap());
+                    assert_eq!(read, serde_json::to_value(peer_view(&row, name)).unwrap());
                 }
             }
         }

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::metrics::negotiate::Answer;
 use crate::metrics::process::ProcessRow;
 use crate::metrics::{self, Page};
+use crate::names::Names;
 use crate::snapshot::Snapshot;
 
 /// How old a text may be that is given out again. With a pipeline that is stuck the snapshot stays the same, and what a page has
@@ -72,6 +73,7 @@ pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
         pushed: state.published.pushed(),
         exported: state.published.exported(),
         logged: state.published.logged(),
+        names: state.published.names().map(Names::fullness),
         version: state.settings.version.clone(),
         kernel: state.settings.kernel.clone(),
         process: ProcessRow::read(state.process),

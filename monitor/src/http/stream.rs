@@ -198,7 +198,7 @@ impl Reader {
     }
 
     fn view(&self, told: &Told) -> EventView {
-        resolved_view(told, self.published.owners())
+        resolved_view(told, self.published.known())
     }
 
     /// Takes what has come since; false if nothing has.

@@ -9,8 +9,18 @@ use super::family::{Counter, Gauge, Info, Output};
 use crate::snapshot::SignalRow;
 
 pub(super) fn encode(out: &mut Output<'_>, page: &Page) -> fmt::Result {
-    let Page { snapshot, signals, alerts: _, pushed: _, exported: _, logged: _, version, kernel, process: _ } =
-        page;
+    let Page {
+        snapshot,
+        signals,
+        alerts: _,
+        pushed: _,
+        exported: _,
+        logged: _,
+        names,
+        version,
+        kernel,
+        process: _,
+    } = page;
 
     let mut unattributed = Gauge::new(
         out,
@@ -47,6 +57,15 @@ pub(super) fn encode(out: &mut Output<'_>, page: &Page) -> fmt::Result {
         "Events whose socket's owner was not looked up, or not everywhere, because too many waited.",
         snapshot.owners.not_asked,
     )?;
+    if let Some(names) = names {
+        Gauge::single(
+            out,
+            "metadata_stale",
+            None,
+            "1 while names of the cluster may be missing or old: something was not listed yet, or its API server does not answer.",
+            u64::from(names.stale),
+        )?;
+    }
     Gauge::single(
         out,
         "snapshot_duration",

@@ -3,7 +3,26 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::names::PodView;
 use crate::http::schema;
+
+/// The task an event belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Owner")]
+pub struct OwnerView {
+    /// Process id.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Task name; hostile input, to be shown as text.
+    pub comm: String,
+    /// The task was dying when it closed the connection.
+    pub exiting: bool,
+    /// Number of the signal it was dying of; `null` without one.
+    pub exit_signal: Option<u8>,
+    /// That signal came from the kernel's OOM killer, of the machine or of a cgroup with a memory limit.
+    pub oom_killed: bool,
+}
 
 /// The process that owns a socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +51,8 @@ pub struct CgroupView {
     pub container_id: Option<String>,
     /// Uid of the Kubernetes pod; `null` outside of pods.
     pub pod_uid: Option<String>,
+    /// That pod, as the cluster calls it; `null` where names are not asked for, and for pods that are not known.
+    pub pod: Option<PodView>,
     /// systemd unit, of a container with systemd in it the inner one; `null` without one.
     pub unit: Option<String>,
 }

@@ -177,6 +177,27 @@ async function hostile({ daemon, open, ready, cells, get, problems }) {
   forgive(problems, "400 (Bad Request)");
 }
 
+/** What the cluster calls peers and pods stands beside their addresses, and is text. */
+async function names({ open, ready, cells, get }) {
+  const page = await open("/?view=peers");
+  await ready(page);
+  const { peers: all } = await get("/api/v1/peers");
+  const rows = (await cells(page, "Peers")).map(([peer]) => peer);
+  all.forEach(({ peer, port, role, name }, index) => {
+    const before = name ? `${name.namespace}/${name.service ?? name.pod} ` : "";
+    const address = peer.includes(":") ? `[${peer}]` : peer;
+    assert.equal(rows[index], port === null ? `${before}${peer} ${role}` : `${before}${address}:${port} ${role}`);
+  });
+  assert.equal(all.filter(({ name }) => name).length, 2);
+  assert.equal(await page.locator("main img").count(), 0);
+  const live = await open("/?view=events");
+  await ready(live);
+  const [event] = await cells(live, "Events");
+  assert.ok(event[2].startsWith("shop/<img src=x> "), event[2]);
+  assert.equal(event[5], "shop/orders-1 app[4711]");
+  assert.equal(await live.locator("main img").count(), 0);
+}
+
 /** A daemon that is gone is told of, with what is shown marked as old; one that comes back is live again. */
 async function lost({ daemon, open, ready, problems }) {
   const [overview, events] = [await open("/"), await open("/?view=events")];
@@ -254,4 +275,4 @@ async function crowd({ daemon, get, open, ready, browser }) {
   await live.getByText("Paused").waitFor();
 }
 
-export const scenarios = { views, stream, links, hostile, lost, empty, crowd, real };
+export const scenarios = { views, stream, links, hostile, names, lost, empty, crowd, real };

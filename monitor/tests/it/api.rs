@@ -168,6 +168,7 @@ async fn an_event_tells_all_that_is_known_and_null_for_the_rest() {
     });
     // The macro takes no more keys than these. Nothing is looked up here.
     expected["process"] = Value::Null;
+    expected["remote_name"] = Value::Null;
     expected["cgroup"] = Value::Null;
     assert_eq!(answer["events"][0], expected);
     for unknown in ["peer", "reason", "socket", "segment", "owner", "counted", "state", "since_close_seconds"]

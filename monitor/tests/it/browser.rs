@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::history::watching;
+use crate::names::named;
 use crate::player::prepare;
 use crate::support::{
     Daemon, answer, finally, hooked_snapshot, label, owner, provisional, refusal, signals, snapshot, told,
@@ -52,6 +53,14 @@ async fn hostile_names_are_text() {
     daemon.publisher.event(Arc::new(finally(1, Cause::IdleReuse)));
     owners.answer([(1, answer("<b onclick=a>\u{2066}", By::OnlyProcessOfCgroup))]);
     play(daemon, "hostile", 2).await;
+}
+
+#[tokio::test]
+async fn names_stand_beside_addresses() {
+    let (daemon, owners) = named();
+    daemon.publisher.event(Arc::new(finally(1, Cause::IdleReuse)));
+    owners.answer([(1, answer("app", By::File))]);
+    play(daemon, "names", 2).await;
 }
 
 #[tokio::test]

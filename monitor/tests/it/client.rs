@@ -165,7 +165,7 @@ fn peers_stand_in_aligned_columns() {
     let snapshot = snapshot();
     let answer = PeersView {
         time: String::new(),
-        peers: snapshot.peers.iter().flatten().map(peer_view).collect(),
+        peers: snapshot.peers.iter().flatten().map(|row| peer_view(row, None)).collect(),
         matching: snapshot.peers.iter().flatten().count(),
         total: CountsView::default(),
         open: None,

@@ -18,6 +18,7 @@ use crate::support::{hooked_snapshot, signals};
 
 pub(crate) fn page(snapshot: Snapshot) -> Page {
     Page {
+        names: Some(monitor::names::Fullness::default()),
         snapshot: Arc::new(snapshot),
         signals: signals().into(),
         alerts: Arc::new(report()),

@@ -15,6 +15,9 @@ use crate::promtool::root;
 use crate::support::Daemon;
 
 const DIRECTORY: &str = "deploy/kubernetes";
+const PRIVILEGED: &str = "overlays/privileged";
+const NAMES: &str = "overlays/kubernetes-names";
+const OVERLAYS: [&str; 2] = [PRIVILEGED, NAMES];
 /// The rules as the Prometheus operator takes them, made from those that promtool tests.
 const RULES: &str = "deploy/kubernetes/components/prometheus-operator/prometheus-rule.yaml";
 const RULES_BEGIN: &str = "\
@@ -42,6 +45,11 @@ fn parse(path: &str) -> Value {
 
 fn manifest(name: &str) -> Value {
     parse(&format!("{DIRECTORY}/{name}"))
+}
+
+/// What an overlay changes of the DaemonSet.
+fn overlay(name: &str) -> Value {
+    manifest(&format!("{name}/daemonset.yaml"))
 }
 
 fn pod() -> Value {
@@ -137,11 +145,12 @@ fn variable(container: &Value, name: &str) -> String {
 
 #[test]
 fn the_daemon_knows_every_variable_that_is_set() {
-    let privileged = manifest("overlays/privileged/daemonset.yaml");
     let mut help = Command::new(env!("CARGO_BIN_EXE_reset-monitor"));
     let help = String::from_utf8(help.args(["run", "--help"]).output().unwrap().stdout).unwrap();
-    let overlay = privileged["spec"]["template"]["spec"]["containers"][0].clone();
-    for container in [container(), overlay] {
+    // What is not built in has no option; the image has it.
+    let overlays = OVERLAYS.into_iter().filter(|name| *name != NAMES || cfg!(feature = "kubernetes"));
+    let patched = |name| overlay(name)["spec"]["template"]["spec"]["containers"][0].clone();
+    for container in overlays.map(patched).chain([container()]) {
         let ours = |variable: &&Value| variable["name"].as_str().unwrap().starts_with("RESET_MONITOR_");
         let set: Vec<_> = container["env"].as_array().unwrap().iter().filter(ours).collect();
         assert!(!set.is_empty());
@@ -153,22 +162,101 @@ fn the_daemon_knows_every_variable_that_is_set() {
 }
 
 #[test]
-fn the_overlay_changes_the_base_and_says_privileged() {
-    let (base, overlay) = (manifest("base/daemonset.yaml"), manifest("overlays/privileged/daemonset.yaml"));
-    for field in ["apiVersion", "kind"] {
-        assert_eq!(base[field], overlay[field]);
+fn overlays_change_the_base_and_only_one_says_privileged() {
+    let base = manifest("base/daemonset.yaml");
+    let namespace = &manifest("base/kustomization.yaml")["namespace"];
+    for name in OVERLAYS {
+        let overlay = overlay(name);
+        for field in ["apiVersion", "kind"] {
+            assert_eq!(base[field], overlay[field]);
+        }
+        assert_eq!(base["metadata"]["name"], overlay["metadata"]["name"]);
+        assert_eq!(*namespace, overlay["metadata"]["namespace"]);
+        let patched = &overlay["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(patched["name"], container()["name"]);
+        assert_eq!(patched.get("securityContext").is_some(), name == PRIVILEGED, "{name}");
     }
-    assert_eq!(base["metadata"]["name"], overlay["metadata"]["name"]);
-    assert_eq!(manifest("base/kustomization.yaml")["namespace"], overlay["metadata"]["namespace"]);
-    let patched = &overlay["spec"]["template"]["spec"]["containers"][0];
-    assert_eq!(patched["name"], container()["name"]);
-    let context = &patched["securityContext"];
+    let context = &overlay(PRIVILEGED)["spec"]["template"]["spec"]["containers"][0]["securityContext"];
     assert_eq!(*context, json!({"privileged": true, "allowPrivilegeEscalation": true, "capabilities": null}));
+}
+
+/// What is listed and watched, and no more: nothing is written, and no secret can be read.
+#[test]
+fn whoever_asks_for_names_may_list_and_watch_what_has_them() {
+    let text = read(&format!("{DIRECTORY}/{NAMES}/rbac.yaml"));
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let [role, binding] = documents.as_slice() else { panic!("{documents:?}") };
+    let expected = json!([
+        {"apiGroups": [""], "resources": ["pods", "services"], "verbs": ["list", "watch"]},
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
+    ]);
+    assert_eq!(role["rules"], expected);
+    assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
+    let account = manifest("base/service-account.yaml");
+    assert_eq!(binding["subjects"][0]["name"], account["metadata"]["name"]);
+    assert_eq!(binding["subjects"][0]["namespace"], manifest("base/kustomization.yaml")["namespace"]);
+    assert_eq!(pod()["serviceAccountName"], account["metadata"]["name"]);
+    assert_eq!(overlay(NAMES)["spec"]["template"]["spec"]["automountServiceAccountToken"], true);
+}
+
+/// Everything that a manifest says is still there when the types of Kubernetes 1.33 have read and written it: a field that they do not know, or
+/// with another type, is not.
+#[cfg(feature = "kubernetes")]
+#[test]
+fn manifests_are_as_kubernetes_describes_them() {
+    use k8s_openapi::api::apps::v1::DaemonSet;
+    use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+    use k8s_openapi::api::networking::v1::NetworkPolicy;
+    use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+    fn through<T: serde::de::DeserializeOwned + serde::Serialize>(value: &Value) -> Value {
+        serde_json::to_value(serde_json::from_value::<T>(value.clone()).unwrap()).unwrap()
+    }
+    let mut kinds = BTreeSet::new();
+    for directory in ["base", NAMES, PRIVILEGED] {
+        for entry in fs::read_dir(root().join(DIRECTORY).join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            for document in serde_saphyr::from_multiple::<Value>(&text).unwrap() {
+                let kind = document["kind"].as_str().unwrap();
+                let known = match kind {
+                    "DaemonSet" => through::<DaemonSet>(&document),
+                    "Namespace" => through::<Namespace>(&document),
+                    "ServiceAccount" => through::<ServiceAccount>(&document),
+                    "NetworkPolicy" => through::<NetworkPolicy>(&document),
+                    "ClusterRole" => through::<ClusterRole>(&document),
+                    "ClusterRoleBinding" => through::<ClusterRoleBinding>(&document),
+                    "Kustomization" => continue,
+                    other => panic!("{}: {other}", path.display()),
+                };
+                kinds.insert(kind.to_owned());
+                has_all_of(&known, &document, &path.display().to_string());
+            }
+        }
+    }
+    assert_eq!(kinds.len(), 6, "{kinds:?}");
+}
+
+#[cfg(feature = "kubernetes")]
+#[track_caller]
+fn has_all_of(known: &Value, said: &Value, at: &str) {
+    match said {
+        Value::Object(fields) => {
+            for (name, said) in fields {
+                has_all_of(&known[name], said, &format!("{at}.{name}"));
+            }
+        }
+        Value::Array(list) => {
+            for (index, said) in list.iter().enumerate() {
+                has_all_of(&known[index], said, &format!("{at}[{index}]"));
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => assert_eq!(known, said, "{at}"),
+    }
 }
 
 #[test]
 fn every_file_is_in_its_kustomization_and_the_image_is_of_this_version() {
-    for directory in ["base", "overlays/privileged", "components/prometheus-operator"] {
+    for directory in ["base", PRIVILEGED, NAMES, "components/prometheus-operator"] {
         let path = root().join(DIRECTORY).join(directory);
         let kustomization = manifest(&format!("{directory}/kustomization.yaml"));
         let mut named: BTreeSet<String> = BTreeSet::from(["kustomization.yaml".to_owned()]);

@@ -40,6 +40,9 @@ mod browser;
 mod budget;
 #[cfg(test)]
 mod client;
+#[cfg(feature = "kubernetes")]
+#[cfg(test)]
+mod cluster;
 #[cfg(test)]
 mod completions;
 #[cfg(test)]
@@ -68,6 +71,8 @@ mod manual;
 mod metrics;
 #[cfg(test)]
 mod metrics_page;
+#[cfg(test)]
+mod names;
 #[cfg(feature = "native-histograms")]
 #[cfg(test)]
 mod native;

@@ -131,6 +131,7 @@ fn one_event_from_the_ring_to_the_metrics_page() {
 
     // Snapshot -> text.
     let page = Page {
+        names: None,
         snapshot: Arc::new(snapshot),
         signals: Arc::from([]),
         alerts: Arc::default(),

@@ -9,6 +9,7 @@ use monitor::http::convert::event_view;
 use monitor::http::convert::owners::whose;
 use monitor::http::filter::EventFilter;
 use monitor::owners::{Answer, By};
+use monitor::publish::Known;
 use monitor::view::explain::ExplainView;
 use monitor::view::owners::{CgroupView, ProcessView};
 use monitor::view::{EventView, EventsView};
@@ -53,6 +54,7 @@ async fn an_event_names_the_process_and_the_cgroup_once_they_are_found() {
         ),
         container_id: Some(id),
         pod_uid: Some(pod.to_owned()),
+        pod: None,
         unit: Some("web.service".to_owned()),
     };
     assert_eq!(late, EventView { process: Some(process), cgroup: Some(cgroup), ..early });
@@ -90,6 +92,7 @@ fn people_see_the_process_else_the_container_else_the_unit() {
             path: "/x".to_owned(),
             container_id: container.map(str::to_owned),
             pod_uid: None,
+            pod: None,
             unit: unit.map(str::to_owned),
         };
         EventView { process, cgroup: Some(cgroup), ..event_view(&received(1)) }
@@ -128,6 +131,9 @@ async fn explain_says_whose_sockets_met_the_resets_each_once() {
     let mut here = explained.diagnoses[0].evidence.iter().map(|cause| cause.here.clone());
     assert!(here.any(|here| here == ["curl[4711]"]), "{explained:?}");
     owners.answer([(2, answer("wget", By::File))]);
-    assert_eq!(whose(&told, &[1, 2, 3, 9], Some(&owners)), ["curl[4711]", "wget[4711]"]);
-    assert_eq!(whose(&told, &[1], None), [""; 0]);
+    assert_eq!(
+        whose(&told, &[1, 2, 3, 9], Known { owners: Some(&owners), names: None }),
+        ["curl[4711]", "wget[4711]"]
+    );
+    assert_eq!(whose(&told, &[1], Known::default()), [""; 0]);
 }

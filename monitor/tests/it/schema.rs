@@ -13,12 +13,14 @@ use monitor::http::convert::owners::resolved_view;
 use monitor::http::schema::{check_schema, event_schema, probe_schema};
 use monitor::idle::{Basis, Idle};
 use monitor::owners::{By, Owners};
+use monitor::publish::Known;
 use monitor::verdict::{AppSaw, Confidence, Fact, Verdict};
 use monitor_common::counters::Kind;
 use monitor_common::peer::{Ended, Side};
 use monitor_common::record::Stage;
 use serde_json::{Value, json};
 
+use crate::names;
 use crate::support::{answer, finally, overflow, provisional, refusal, rejection, told};
 
 fn committed(path: &str) -> String {
@@ -83,11 +85,13 @@ fn known(kind: Kind) -> Told {
     Told { id: u64::MAX, event, verdict: Some(Verdict { other_end: Some(7), ..verdict }), burst: Some(burst) }
 }
 
-/// As JSON, with everything known about its socket.
+/// As JSON, with everything known about its socket and its ends.
 fn known_view(kind: Kind) -> Value {
     let (owners, _questions) = Owners::new();
     owners.answer([(u64::MAX, answer("nginx", By::Hook))]);
-    serde_json::to_value(resolved_view(&known(kind), Some(&owners))).unwrap()
+    let names = names::knowing(&known(kind).event);
+    serde_json::to_value(resolved_view(&known(kind), Known { owners: Some(&owners), names: Some(&names) }))
+        .unwrap()
 }
 
 /// What is `null` in an event, for the check that a sample knows everything.

@@ -64,7 +64,7 @@ impl Daemon {
         (daemon, owners, questions)
     }
 
-    fn of(publisher: Publisher, published: Published) -> Self {
+    pub(crate) fn of(publisher: Publisher, published: Published) -> Self {
         let (shutdown, stop) = watch::channel(false);
         let settings = Settings {
             allowed_hosts: vec!["node-7.example".to_owned()],

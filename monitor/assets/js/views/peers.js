@@ -2,7 +2,7 @@
 
 import { el } from "../dom.js";
 import { count, endpoint, number, percent } from "../format.js";
-import { card, filters } from "../parts.js";
+import { called, card, filters } from "../parts.js";
 import { peerLink, query } from "../route.js";
 import { MOST_ROWS, table } from "../table.js";
 
@@ -51,7 +51,7 @@ function row(peer) {
   return {
     key: `${peer.peer} ${peer.port} ${peer.role} ${peer.netns}`,
     cells: [
-      [`${peer.peer} ${peer.port}`, [plain ? peer.peer : peerLink(peer, endpoint(peer.peer, peer.port)), el("span", { class: "soft" }, ` ${peer.role}`)]],
+      [`${JSON.stringify(peer.name)} ${peer.peer} ${peer.port}`, [...called(peer.name), plain ? peer.peer : peerLink(peer, endpoint(peer.peer, peer.port)), el("span", { class: "soft" }, ` ${peer.role}`)]],
       number(peer.resets_received), number(peer.resets_sent), number(peer.refused_received), number(peer.reset), number(peer.closed),
       percent(peer.reset_ratio), number(peer.open), number(peer.idle),
       [text, el("code", null, text)],

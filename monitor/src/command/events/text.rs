@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::http::convert::names::named;
 use crate::http::convert::{met_no_socket, reason_text, socket_address, whose_text};
 use crate::terminal::table::{Cell, Column, cut};
 use crate::terminal::{Medium, Style, painted, printable};
@@ -32,7 +33,7 @@ pub(super) fn cells(event: &EventView, medium: Medium) -> [Cell; 11] {
     [
         Cell::new(time),
         Cell::new(&*event.direction),
-        Cell::new(address(event)),
+        Cell::new(named(event.remote_name.as_ref(), address(event))),
         Cell::new(port(event).to_string()),
         Cell::new(role(event)),
         Cell::new(event.idle.as_ref().map_or_else(String::new, idle)),
@@ -55,11 +56,12 @@ pub(crate) fn line(event: &EventView, medium: Medium) -> String {
         other => other,
     };
     let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
-    let peer = if met_no_socket(event) {
+    let remote = if met_no_socket(event) {
         socket_address(&event.remote)
     } else {
         socket_address(&EndView { addr: address(event).to_owned(), port: port(event) })
     };
+    let peer = named(event.remote_name.as_ref(), &remote);
     // Painted after it is padded: escape sequences have no width.
     let cause = format!("{:<13}", printable(&cause(event)));
     let owner = or_dash(whose_text(event));

@@ -205,6 +205,7 @@ mod tests {
             stories: [].into(),
             undecodable: 0,
             fills: [("client_peers".to_owned(), used(40)), ("server_peers".to_owned(), used(5))].into(),
+            names: None,
             owners: owners_view(Fullness::default()),
             over_budget: 0,
             failed_reads: 0,

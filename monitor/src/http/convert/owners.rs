@@ -3,18 +3,24 @@
 use std::sync::Arc;
 
 use super::event_view;
+use super::names::{pod_text, pod_view, remote_name};
 use crate::event::{Event, Told};
 use crate::owners::cgroup::Cgroup;
-use crate::owners::{Answer, By, Fullness, Owners};
+use crate::owners::{Answer, By, Fullness};
+use crate::publish::Known;
 use crate::view::EventView;
+use crate::view::names::PodView;
 use crate::view::owners::{CgroupView, OwnersView, ProcessView};
 
 /// Digits of a container's id that people use.
 const SHORT_ID: usize = 12;
 
-/// One event, with what was found out about its socket so far. Where nothing is looked up, as in a replay, [`event_view`] is all.
-pub fn resolved_view(told: &Told, owners: Option<&Owners>) -> EventView {
-    let view = event_view(told);
+/// One event, with what was found out about its socket so far, and what a cluster calls its ends. Where nothing is looked up, as in a
+/// replay, [`event_view`] is all.
+pub fn resolved_view(told: &Told, known: Known<'_>) -> EventView {
+    let mut view = event_view(told);
+    let Known { owners, names } = known;
+    view.remote_name = names.and_then(|names| names.read(|index| remote_name(index, &told.event)));
     let Some(owners) = owners else { return view };
     let Answer { process, cgroup, searching: _ } = owners.of(told.id).unwrap_or_default();
     let process = process.map(|(process, by)| ProcessView {
@@ -25,20 +31,23 @@ pub fn resolved_view(told: &Told, owners: Option<&Owners>) -> EventView {
     });
     EventView {
         process: process.or_else(|| seen_by_hook(&told.event)),
-        cgroup: cgroup.map(|cgroup| cgroup_view(&cgroup)),
+        cgroup: cgroup.map(|cgroup| {
+            let pod = names.and_then(|names| names.read(|index| pod_view(index, &cgroup)));
+            cgroup_view(&cgroup, pod)
+        }),
         ..view
     }
 }
 
 /// Whose sockets these events were about, each once, in the words of `events`.
-pub fn whose(events: &[Arc<Told>], ids: &[u64], owners: Option<&Owners>) -> Vec<String> {
+pub fn whose(events: &[Arc<Told>], ids: &[u64], known: Known<'_>) -> Vec<String> {
     let told = |id: &u64| {
         let place = events.partition_point(|told| told.id < *id);
         events.get(place).filter(|told| told.id == *id)
     };
     let mut whose: Vec<String> = Vec::new();
     for told in ids.iter().filter_map(told) {
-        let text = resolved_text(&resolved_view(told, owners));
+        let text = resolved_text(&resolved_view(told, known));
         if !text.is_empty() && !whose.contains(&text) {
             whose.push(text);
         }
@@ -52,12 +61,16 @@ pub fn owners_view(fullness: Fullness) -> OwnersView {
     OwnersView { answers: answers as u64, capacity: capacity as u64, not_asked }
 }
 
-/// The process that has the socket; else the unit or the container.
+/// The pod that has the socket, and the process; without a pod's name and a process the unit or the container.
 pub(super) fn resolved_text(event: &EventView) -> String {
-    if let Some(ProcessView { pid, comm, started: _, by: _ }) = &event.process {
-        return format!("{comm}[{pid}]");
+    let cgroup = event.cgroup.as_ref();
+    let pod = cgroup.and_then(|cgroup| cgroup.pod.as_ref()).map(pod_text);
+    let process =
+        event.process.as_ref().map(|ProcessView { pid, comm, started: _, by: _ }| format!("{comm}[{pid}]"));
+    if pod.is_some() || process.is_some() {
+        return [pod, process].into_iter().flatten().collect::<Vec<_>>().join(" ");
     }
-    let Some(CgroupView { path: _, container_id, pod_uid: _, unit }) = &event.cgroup else {
+    let Some(CgroupView { path: _, container_id, pod_uid: _, pod: _, unit }) = cgroup else {
         return String::new();
     };
     match (unit, container_id) {
@@ -74,7 +87,7 @@ fn seen_by_hook(event: &Event) -> Option<ProcessView> {
     Some(ProcessView { pid: owner.pid, comm: owner.comm.clone(), started: None, by })
 }
 
-fn cgroup_view(cgroup: &Cgroup) -> CgroupView {
+fn cgroup_view(cgroup: &Cgroup, pod: Option<PodView>) -> CgroupView {
     let Cgroup { path, container_id, pod_uid, unit } = cgroup.clone();
-    CgroupView { path, container_id, pod_uid, unit }
+    CgroupView { path, container_id, pod_uid, pod, unit }
 }

@@ -180,7 +180,7 @@ mod tests {
             causes.received[cause as usize] = received;
         }
         row.causes = Some(Box::new(causes));
-        let view = convert::peer_view(&row);
+        let view = convert::peer_view(&row, None);
         assert_eq!(main_cause(&causes).map(Cause::name), convert::main_cause(&view));
         assert_eq!(main_cause(&CauseCounts::default()), None);
     }

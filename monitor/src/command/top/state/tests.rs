@@ -24,6 +24,7 @@ fn state() -> State {
 
 fn peer(number: u64, resets: u64) -> PeerView {
     PeerView {
+        name: None,
         peer: format!("10.0.{}.{}", number / 250, number % 250),
         port: Some(80),
         role: "client".to_owned(),
