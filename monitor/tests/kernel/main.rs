@@ -11,6 +11,7 @@ mod scrapes;
 mod alerting;
 mod backends;
 mod budget;
+mod capabilities;
 mod checks;
 mod format;
 mod lifecycle;
@@ -51,6 +52,7 @@ mod packets;
 #[path = "../browser/player.rs"]
 mod player;
 mod scripted;
+mod service;
 mod signals;
 mod sockets;
 mod systemd;
@@ -170,7 +172,9 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     for (name, run) in anywhere {
         selection.add(Some(Need::OneKernel), beside_others(name, run));
     }
-    for (name, run) in [checks::TRIALS, backends::TRIALS, listeners::TRIALS, live::TRIALS].concat() {
+    for (name, run) in
+        [capabilities::TRIALS, checks::TRIALS, backends::TRIALS, listeners::TRIALS, live::TRIALS].concat()
+    {
         selection.add(None, beside_others(name, run));
     }
     for (name, need, run) in [event_log::TRIALS, systemd::TRIALS].concat() {
