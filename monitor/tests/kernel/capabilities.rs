@@ -57,7 +57,7 @@ fn two_capabilities() -> Result<()> {
         ensure!(attached(&signals) == attached(&said.served.signals), "{signals:?}\n{said:?}");
         counts_resets(&daemon.api, namespace.inum)?;
         SOCKETS_ONLY.run(&daemon.api, Family::V4)?;
-        holds_no_more_than_needed(daemon.process().pid(), &signals)?;
+        hold_no_more(daemon.process().pid(), USER, &[], &signals)?;
         logs_what_it_lacks(&daemon, true)?;
         daemon.stop(Signal::TERM)
     })
@@ -138,22 +138,26 @@ fn namespace_row(api: &Api, netns: u32) -> Result<NamespaceView> {
     })
 }
 
-/// Every thread: of all capabilities at most those for modules that are still to come, no way to get others, and not root.
-fn holds_no_more_than_needed(pid: u32, signals: &[SignalView]) -> Result<()> {
+/// Every thread of this user's: of all capabilities at most those that are kept, and those for modules that are still to come, and no way
+/// to get others.
+pub(crate) fn hold_no_more(pid: u32, user: u32, kept: &[&str], signals: &[SignalView]) -> Result<()> {
     let awaits =
         signals.iter().any(|row| row.why.as_deref().is_some_and(|why| why.contains("not loaded, so")));
     let mut threads = 0;
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let status = fs::read_to_string(thread?.path().join("status"))?;
-        // It walks over sockets, and awaits nothing.
-        let attaches = awaits && field(&status, "Name")? != "walker";
-        let allowed = if attaches { bits(&NEEDED)? } else { 0 };
+        let allowed = match (field(&status, "Name")?, awaits) {
+            // It walks over sockets.
+            ("walker", _) => 0,
+            (_, true) => bits(&NEEDED)? | bits(kept)?,
+            (_, false) => bits(kept)?,
+        };
         for (set, allowed) in [("CapPrm", allowed), ("CapEff", allowed), ("CapInh", 0), ("CapAmb", 0)] {
             let held = u64::from_str_radix(field(&status, set)?, 16)?;
             ensure!(held & !allowed == 0, "{set} is {held:x}, and {allowed:x} is needed:\n{status}");
         }
         ensure!(field(&status, "NoNewPrivs")? == "1", "{status}");
-        ensure!(field(&status, "Uid")? == USER.to_string(), "{status}");
+        ensure!(field(&status, "Uid")? == user.to_string(), "{status}");
         threads += 1;
     }
     ensure!(threads > 1, "{threads} threads: the walker has one of its own");

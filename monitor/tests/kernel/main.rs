@@ -37,6 +37,7 @@ mod api;
 mod capture;
 mod cgroups;
 mod clock;
+mod container;
 mod costs;
 mod daemon;
 mod event_log;
@@ -177,7 +178,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     {
         selection.add(None, beside_others(name, run));
     }
-    for (name, need, run) in [event_log::TRIALS, systemd::TRIALS].concat() {
+    for (name, need, run) in [container::TRIALS, event_log::TRIALS, systemd::TRIALS].concat() {
         selection.add(Some(need), beside_others(name, run));
     }
     for &family in scenarios::WITHOUT_ROOM.families {
