@@ -201,6 +201,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
         streams::TRIALS,
         checks::TRIALS_ALONE,
         backends::TRIALS_ALONE,
+        capabilities::TRIALS_ALONE,
         owners::TRIALS,
         page::TRIALS,
     ];

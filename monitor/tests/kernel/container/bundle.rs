@@ -79,13 +79,12 @@ impl Pod {
         let mut variables = BTreeMap::new();
         for variable in self.container()["env"].as_array().context("no variables")? {
             let name = variable["name"].as_str().context("a variable without a name")?;
-            let value = match variable["value"].as_str() {
-                Some(value) => value.to_owned(),
-                None => {
-                    let field = &variable["valueFrom"]["fieldRef"]["fieldPath"];
-                    ensure!(field == NODE_ADDRESS, "nobody knows {field} here");
-                    node_address.to_owned()
-                }
+            let value = if let Some(value) = variable["value"].as_str() {
+                value.to_owned()
+            } else {
+                let field = &variable["valueFrom"]["fieldRef"]["fieldPath"];
+                ensure!(field == NODE_ADDRESS, "nobody knows {field} here");
+                node_address.to_owned()
             };
             let put_in = |value: String, (name, known): (&String, &String)| {
                 value.replace(&format!("$({name})"), known)
