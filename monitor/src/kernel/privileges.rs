@@ -29,8 +29,8 @@ const LACKING: [(Capability, Lacking); 1] = [(
     Capability::CAP_SYS_PTRACE,
     Lacking {
         capability: "CAP_SYS_PTRACE",
-        lost: "the kernel's counters of other network namespaces cannot be read, so nothing there is compared with them, and overflows and challenge ACKs of \
-               counters are those of our own namespace; who owned a socket is known only where the kernel program saw it or its cgroup has one process",
+        lost: "the kernel's counters of other network namespaces cannot be read: nothing there is compared with them, and what only they tell of overflows \
+               and challenge ACKs is unknown; of other users' processes, the owner of a socket is known only where the kernel program saw it or its cgroup has no other",
         advice: "give the service CAP_SYS_PTRACE besides CAP_BPF and CAP_PERFMON",
     },
 )];
