@@ -12,6 +12,7 @@ pub mod facts;
 pub mod hook;
 mod late_probe;
 pub mod load;
+mod perf_events;
 pub mod plan;
 pub mod privileges;
 pub mod programs;

@@ -9,12 +9,13 @@ use crate::cli::{CheckArgs, CheckOutput};
 use crate::config::DEFAULT_SIZES;
 use crate::http::convert::signals_view;
 use crate::kernel::attach::{attach, prepare};
+use crate::kernel::privileges::{self, Lacking};
 use crate::kernel::programs::VerifiedProgram;
 use crate::kernel::walker;
 use crate::terminal::table::{Cell, Column, Table};
 use crate::terminal::{Medium, Style, ends_quietly};
 use crate::view::SignalView;
-use crate::view::check::{CheckView, ProgramView};
+use crate::view::check::{CheckView, MissingCapabilityView, ProgramView};
 
 /// What `check --help` says besides the options.
 pub const HELP: Help = Help {
@@ -35,6 +36,7 @@ pub fn check(args: CheckArgs) -> anyhow::Result<()> {
     let view = CheckView {
         served: signals_view(&signals, &attached.facts.release),
         programs: programs.verified().into_iter().map(program_view).collect(),
+        missing_capabilities: privileges::lacking().into_iter().map(missing_view).collect(),
     };
     drop(attached);
     let form = Form { output: args.output, programs: args.programs, medium: Medium::stdout() };
@@ -44,6 +46,15 @@ pub fn check(args: CheckArgs) -> anyhow::Result<()> {
 fn program_view(program: VerifiedProgram) -> ProgramView {
     let VerifiedProgram { program, hook, instructions } = program;
     ProgramView { program: program.to_owned(), hook, verified_instructions: instructions }
+}
+
+fn missing_view(lacking: Lacking) -> MissingCapabilityView {
+    let Lacking { capability, lost, advice } = lacking;
+    MissingCapabilityView {
+        capability: capability.to_owned(),
+        lost: lost.to_owned(),
+        advice: advice.to_owned(),
+    }
 }
 
 /// How to show it.
@@ -70,6 +81,11 @@ pub fn print(view: &CheckView, form: Form, out: &mut impl Write) -> io::Result<(
             writeln!(out, "kernel {}", view.served.kernel)?;
             let signals: Vec<_> = view.served.signals.iter().map(cells).collect();
             table(&COLUMNS, &signals, form.medium, out)?;
+            if !view.missing_capabilities.is_empty() {
+                writeln!(out)?;
+                let missing: Vec<_> = view.missing_capabilities.iter().map(missing_cells).collect();
+                table(&MISSING_COLUMNS, &missing, form.medium, out)?;
+            }
             if form.programs {
                 writeln!(out)?;
                 let programs: Vec<_> = view.programs.iter().map(program_cells).collect();
@@ -101,8 +117,19 @@ const COLUMNS: [Column; 5] = [
     Column::left("WHAT TO DO").wrap(),
 ];
 
+const MISSING_COLUMNS: [Column; 3] = [
+    Column::left("MISSING CAPABILITY"),
+    Column::left("LOST WITHOUT IT").wrap(),
+    Column::left("WHAT TO DO").wrap(),
+];
+
 const PROGRAM_COLUMNS: [Column; 3] =
     [Column::left("PROGRAM"), Column::left("HOOK").wrap(), Column::right("VERIFIED INSTRUCTIONS")];
+
+fn missing_cells(missing: &MissingCapabilityView) -> [Cell; 3] {
+    let MissingCapabilityView { capability, lost, advice } = missing;
+    [Cell::styled(&**capability, Style::Yellow), Cell::new(&**lost), Cell::new(&**advice)]
+}
 
 fn program_cells(program: &ProgramView) -> [Cell; 3] {
     let verified = program.verified_instructions.map(|count| count.to_string());
@@ -159,6 +186,7 @@ mod tests {
         CheckView {
             programs: vec![program("set_state", Some(4321)), program("relief_state", None)],
             served: SignalsView { kernel: "6.18.1-test".to_owned(), signals: vec![signal.clone(); 20] },
+            missing_capabilities: Vec::new(),
         }
     }
 
@@ -201,5 +229,24 @@ mod tests {
         assert_eq!(format!("{signals}\n"), shown(form(CheckOutput::Table, false)));
         let verified: Vec<_> = programs.lines().map(|line| line.split_whitespace().last().unwrap()).collect();
         assert_eq!(verified, ["INSTRUCTIONS", "4321", "-"], "{programs}");
+    }
+
+    #[test]
+    fn a_missing_capability_is_told_below_the_signals_and_without_one_there_is_nothing_more() {
+        let with = CheckView {
+            missing_capabilities: vec![missing_view(Lacking {
+                capability: "CAP_TEST",
+                lost: "the past",
+                advice: "wait",
+            })],
+            ..view()
+        };
+        let mut out = Vec::new();
+        show(&with, form(CheckOutput::Table, false), &mut out).unwrap();
+        let table = String::from_utf8(out).unwrap();
+        let (signals, missing) = table.split_once("\n\n").unwrap();
+        assert_eq!(format!("{signals}\n"), shown(form(CheckOutput::Table, false)));
+        assert_eq!(missing.lines().count(), 2, "{missing}");
+        assert!(missing.contains("CAP_TEST") && missing.contains("the past"), "{missing}");
     }
 }

@@ -14,7 +14,7 @@ use crate::enrich::Enricher;
 use crate::event_log::{EventLog, Sink};
 use crate::http;
 use crate::kernel::attach::{Attached, attach};
-use crate::kernel::privileges;
+use crate::kernel::privileges::{self, Lacking};
 use crate::kernel::walker::Walker;
 #[cfg(feature = "kubernetes")]
 use crate::kubernetes::Watcher;
@@ -85,6 +85,9 @@ fn log_signals(attached: &Attached, open_connections: &SignalRow) {
         missing = count(SignalStatus::Missing),
         "attached; `reset-monitor check` tells what each signal lacks"
     );
+    for Lacking { capability, lost, advice } in privileges::lacking() {
+        tracing::warn!("{capability} is missing: {lost}; {advice}");
+    }
 }
 
 async fn serve(

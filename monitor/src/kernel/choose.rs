@@ -12,6 +12,7 @@ use aya::{Btf, Ebpf};
 use super::hook::{FunctionHook, Hook, Means, Moment};
 use super::late_probe::LateProbe;
 use super::load::LoadError;
+use super::perf_events;
 use super::plan::{SignalPlan, Way};
 use crate::snapshot::{SignalRow, SignalStatus};
 
@@ -68,7 +69,11 @@ impl Chooser<'_> {
         for way in &plan.ways {
             match self.try_way(way) {
                 Ok(()) => {
-                    return Ok(Served { row: row(plan.signal, way, &refusals), hooks: way.hooks.clone() });
+                    let mut row = row(plan.signal, way, &refusals);
+                    if row.advice.is_empty() {
+                        row.advice = self.advice_on_awaited(way, perf_events::refusal());
+                    }
+                    return Ok(Served { row, hooks: way.hooks.clone() });
                 }
                 Err(refusal) => {
                     tracing::debug!(signal = plan.signal, hook = way.label, %refusal, "not this way");
@@ -151,6 +156,19 @@ impl Chooser<'_> {
             Ok(probe) => self.late.push(probe),
             Err(error) => tracing::debug!(function = function.pair.function, module, %error, "no late probe"),
         }
+    }
+
+    /// What to do about a module that the kernel was not told to wait for, where attaching to it will be refused; empty elsewhere.
+    fn advice_on_awaited(&self, way: &Way, refusal: Option<String>) -> String {
+        let waits = |hook: &Hook| match hook {
+            Hook::Function(function) => {
+                function.awaits.is_some()
+                    && !self.late.iter().any(|probe| probe.program == function.program())
+            }
+            Hook::Tracepoint(_) => false,
+        };
+        let refusal = refusal.filter(|_| way.hooks.iter().any(waits));
+        refusal.map(|refusal| format!("{}: {refusal}", perf_events::ADVICE)).unwrap_or_default()
     }
 
     fn no_such(&self, hook: &Hook) -> Option<&String> {
@@ -257,7 +275,9 @@ fn refusal(program: &'static str, error: &ProgramError) -> Refusal {
         }
         ProgramError::SyscallError(error) => {
             let kind = denied(&error.io_error);
-            Refusal { reason: told(&error.io_error, kind), kind }
+            let setting = perf_events::refusal().filter(|_| kind && error.call == "perf_event_open");
+            let reason = [Some(told(&error.io_error, kind)), setting];
+            Refusal { reason: reason.into_iter().flatten().collect::<Vec<_>>().join("; "), kind }
         }
         // Neither the kernel's unit for probes nor the file of tracefs is there.
         ProgramError::KProbeError(_) => Refusal { reason: "this kernel has none".to_owned(), kind: true },

@@ -13,6 +13,38 @@ const KEPT: [Capability; 1] = [Capability::CAP_SYS_PTRACE];
 /// What entering other network namespaces needs besides.
 const FOR_ENTERING: [Capability; 1] = [Capability::CAP_SYS_ADMIN];
 
+/// What is lost without a capability that the daemon can do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lacking {
+    /// Its usual name.
+    pub capability: &'static str,
+    /// In one line.
+    pub lost: &'static str,
+    /// What to do, in one line.
+    pub advice: &'static str,
+}
+
+/// Of those that are kept: without any other one, there is nothing to run, or a signal says what it lacks.
+const LACKING: [(Capability, Lacking); 1] = [(
+    Capability::CAP_SYS_PTRACE,
+    Lacking {
+        capability: "CAP_SYS_PTRACE",
+        lost: "the kernel's counters of other network namespaces cannot be read: nothing there is compared with them, and what only they tell of overflows \
+               and challenge ACKs is unknown; of other users' processes, the owner of a socket is known only where the kernel program saw it or its cgroup has no other",
+        advice: "give the service CAP_SYS_PTRACE besides CAP_BPF and CAP_PERFMON",
+    },
+)];
+
+/// What this process lacks and can do without.
+pub fn lacking() -> Vec<Lacking> {
+    lacking_of(&caps::read(None, CapSet::Effective).unwrap_or_default())
+}
+
+fn lacking_of(held: &CapsHashSet) -> Vec<Lacking> {
+    let missing = LACKING.iter().filter(|(capability, _)| !held.contains(capability));
+    missing.map(|(_, lacking)| *lacking).collect()
+}
+
 /// Drops every capability of this thread but, with `enter`, those needed to look up other namespaces and to enter them.
 pub fn keep_only_to_enter(enter: bool) {
     keep_only(KEPT.into_iter().chain(FOR_ENTERING).filter(|_| enter));
@@ -39,5 +71,29 @@ fn keep_only(wanted: impl Iterator<Item = Capability>) {
     }
     if let Err(error) = rustix::thread::set_no_new_privs(true) {
         tracing::warn!(%error, "new privileges could not be ruled out; running on");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_said_to_be_missing_where_it_is() {
+        let names = |held: CapsHashSet| -> Vec<&str> {
+            lacking_of(&held).iter().map(|lacking| lacking.capability).collect()
+        };
+        assert_eq!(names(FOR_AWAITED.into_iter().chain(KEPT).collect()), [""; 0]);
+        let kept = KEPT.map(|capability| capability.to_string());
+        assert_eq!(names(FOR_AWAITED.into_iter().collect()), kept);
+    }
+
+    #[test]
+    fn each_loss_is_told_in_a_line() {
+        for (capability, Lacking { capability: name, lost, advice }) in LACKING {
+            assert_eq!(capability.to_string(), name);
+            assert!(advice.contains(name), "{advice}");
+            assert!(!lost.contains("  ") && !lost.contains('\n'), "{lost}");
+        }
     }
 }

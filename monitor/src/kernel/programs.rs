@@ -119,6 +119,10 @@ impl Programs {
             }
             if row.status == SignalStatus::Works {
                 row.why = awaited(ours);
+                if row.why.is_empty() {
+                    // Of what might have come otherwise.
+                    row.advice.clear();
+                }
             }
         }
         changed

@@ -14,6 +14,20 @@ pub struct CheckView {
     pub served: SignalsView,
     /// Every program that was loaded, each once.
     pub programs: Vec<ProgramView>,
+    /// Capabilities that the daemon can do without and this process lacks. Without others nothing can run, or a signal says so.
+    pub missing_capabilities: Vec<MissingCapabilityView>,
+}
+
+/// A capability that is not there, and what that costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "MissingCapability")]
+pub struct MissingCapabilityView {
+    /// As in `CAP_SYS_PTRACE`.
+    pub capability: String,
+    /// What is not seen without it.
+    pub lost: String,
+    /// What to do.
+    pub advice: String,
 }
 
 /// A kernel program that `check` loaded.

@@ -12,7 +12,7 @@ use monitor::snapshot::Snapshot;
 use monitor::terminal::Medium;
 use monitor::terminal::table::{Column, Table};
 use monitor::view::SignalsView;
-use monitor::view::check::CheckView;
+use monitor::view::check::{CheckView, MissingCapabilityView};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -123,9 +123,18 @@ async fn a_recording_fits_its_terminal() {
 fn what_kernels_say_of_themselves_fits_its_terminal() {
     let kernels: serde_json::Value =
         serde_json::from_str(include_str!("../../../docs/kernels.json")).unwrap();
-    for (kernel, name) in [(0, "check-5.10"), (5, "check-locked-down")] {
+    let missing = MissingCapabilityView {
+        capability: "CAP_SYS_PTRACE".to_owned(),
+        lost: "what it is good for, in a sentence that goes over more than one line of a small terminal"
+            .to_owned(),
+        advice: "give it, and nothing else, to whoever starts the daemon".to_owned(),
+    };
+    let cases =
+        [(0, "check-5.10", None), (5, "check-locked-down", None), (4, "check-lacking", Some(missing))];
+    for (kernel, name, missing) in cases {
         let served: SignalsView = serde_json::from_value(kernels["kernels"][kernel].clone()).unwrap();
-        let view = CheckView { served, programs: Vec::new() };
+        let view =
+            CheckView { served, programs: Vec::new(), missing_capabilities: missing.into_iter().collect() };
         for size in SIZES {
             let medium = Medium { colour: false, width: Some(size.0.into()) };
             let mut out = Vec::new();

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use monitor::view::SignalsView;
+use monitor::view::check::CheckView;
 use serde_json::Value;
 
 use crate::helper::without_capabilities;
@@ -28,7 +29,7 @@ pub(crate) const TRIALS_ALONE: &[AloneWithOwn] =
 const BACKENDS: [&str; 4] = ["auto", "fentry", "kprobe", "tracepoint"];
 
 /// Runs to its end: the exit code, stdout and stderr.
-fn run(mut command: Command) -> Result<(Option<i32>, String, String)> {
+pub(crate) fn run(mut command: Command) -> Result<(Option<i32>, String, String)> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
     let text = |bytes| String::from_utf8(bytes).context("not UTF-8");
     Ok((output.status.code(), text(output.stdout)?, text(output.stderr)?))
@@ -40,8 +41,13 @@ fn check(arguments: &[&str]) -> Command {
     command
 }
 
-/// It must succeed; what it says, as JSON.
+/// It must succeed; how it says signals are served.
 fn says(command: Command) -> Result<SignalsView> {
+    Ok(says_in_full(command)?.served)
+}
+
+/// The same with all else that it says.
+pub(crate) fn says_in_full(command: Command) -> Result<CheckView> {
     let (code, stdout, stderr) = run(command)?;
     ensure!(code == Some(0), "exit code {code:?}: {stderr}");
     let said: Value = serde_json::from_str(&stdout).context("no JSON")?;
@@ -49,11 +55,11 @@ fn says(command: Command) -> Result<SignalsView> {
     if let Err(error) = jsonschema::draft202012::validate(&schema, &said) {
         bail!("not as the schema says: {error}: {said:#}");
     }
-    serde_json::from_value(said).context("not the JSON of signals")
+    serde_json::from_value(said).context("not the JSON of `check`")
 }
 
 /// It must refuse with exit code 3 and these words.
-fn refuses(command: Command, words: &[&str]) -> Result<()> {
+pub(crate) fn refuses(command: Command, words: &[&str]) -> Result<()> {
     let (code, stdout, stderr) = run(command)?;
     ensure!(code == Some(3), "exit code {code:?}, expected 3: {stderr}");
     ensure!(
@@ -67,7 +73,7 @@ fn refuses(command: Command, words: &[&str]) -> Result<()> {
 }
 
 /// Whatever does not work as designed has a reason, in one line.
-fn explains(view: &SignalsView) -> Result<()> {
+pub(crate) fn explains(view: &SignalsView) -> Result<()> {
     for signal in &view.signals {
         let why = signal.why.as_deref().unwrap_or_default();
         ensure!(signal.status == "works" || !why.is_empty(), "no reason: {signal:?}");
@@ -110,7 +116,7 @@ fn capabilities() -> Result<()> {
 /// Before 5.11 maps are charged to a limit, which only this capability raises.
 fn locked_memory() -> Result<()> {
     let check = without_capabilities(&["CAP_SYS_RESOURCE"], machine::daemon(), &["check", "-o", "json"])?;
-    if rustix::system::uname().release().to_bytes().starts_with(b"5.10.") {
+    if machine::counts_locked_memory() {
         return refuses(check, &["RLIMIT_MEMLOCK", "LimitMEMLOCK", "CAP_SYS_RESOURCE"]);
     }
     says(check).map(drop)
@@ -134,7 +140,12 @@ fn without_btf() -> Result<()> {
 fn without_tracefs() -> Result<()> {
     let hidden =
         "for place in tracing debug; do mount -t tmpfs none /sys/kernel/$place || exit 9; done; true";
-    let (whole, without) = (says(check(&["-o", "json"]))?, says(after(hidden))?);
+    let (whole, mut without) = (says(check(&["-o", "json"]))?, says(after(hidden))?);
+    for row in &mut without.signals {
+        // What tracefs is for, and `capabilities.rs` looks at: a module that is still to come.
+        let awaits = row.why.as_deref().is_some_and(|why| why.contains("not loaded, so"));
+        row.advice.take_if(|advice| awaits && advice.contains("kernel.perf_event_paranoid"));
+    }
     ensure!(whole == without, "{whole:?}\nwithout tracefs: {without:?}");
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,8 +14,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::api::Api;
-use crate::wait;
-use crate::{helper, machine};
+use crate::service::{self, Given};
+use crate::{helper, machine, wait};
 
 /// A directory of a trial, removed with it.
 #[derive(Debug)]
@@ -41,6 +42,12 @@ impl Scratch {
         let path = machine::scratch().join(name);
         fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
+    }
+
+    /// Leaves it to a user and the group with the same number.
+    fn give_to(&self, user: u32) -> Result<()> {
+        chown(&self.0, Some(user), Some(user))
+            .with_context(|| format!("cannot give {} away", self.0.display()))
     }
 
     /// The path of a file in it.
@@ -148,7 +155,8 @@ impl Daemon {
 
     /// [`Self::start`] with the lock file in this directory.
     pub(crate) fn start_in(directory: Scratch, options: &[&str]) -> Result<Self> {
-        Self::spawn(helper::dying_with_parent(machine::daemon())?, directory, options)
+        let lock = directory.file("lock")?;
+        Self::spawn(helper::dying_with_parent(machine::daemon())?, directory, &lock, options)
     }
 
     /// [`Self::start`] by a command that becomes the daemon.
@@ -156,13 +164,22 @@ impl Daemon {
         let [program, arguments @ ..] = wrapper else { bail!("no command") };
         let mut command = helper::dying_with_parent(program)?;
         command.args(arguments).arg(machine::daemon());
-        Self::spawn(command, Scratch::create()?, options)
+        let directory = Scratch::create()?;
+        let lock = directory.file("lock")?;
+        Self::spawn(command, directory, &lock, options)
     }
 
-    fn spawn(mut command: Command, directory: Scratch, options: &[&str]) -> Result<Self> {
-        let lock = directory.file("lock")?;
+    /// [`Self::start`] as a service that is given this much.
+    pub(crate) fn start_as_service(given: &Given<'_>, options: &[&str]) -> Result<Self> {
+        let directory = Scratch::create()?;
+        directory.give_to(service::USER)?;
+        // Where it starts: its path may lead through directories closed to others.
+        Self::spawn(given.daemon(&directory.file("")?)?, directory, "lock", options)
+    }
+
+    fn spawn(mut command: Command, directory: Scratch, lock: &str, options: &[&str]) -> Result<Self> {
         command
-            .args(["run", "--listen", "127.0.0.1:0", "--log-level", "info", "--lock-file", &lock])
+            .args(["run", "--listen", "127.0.0.1:0", "--log-level", "info", "--lock-file", lock])
             .args(options);
         let mut process = Watched::spawn(&mut command)?;
         let address = wait::until("the daemon to listen", || {

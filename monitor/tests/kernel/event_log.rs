@@ -31,19 +31,21 @@ const WITH_JOURNAL: &str = "mount -t tmpfs none /run
     until test -S /run/systemd/journal/socket; do sleep 0.02; done
     exec \"$0\" \"$@\"";
 
-/// Resets of connections with data, and the port they are at.
+/// Resets of connections with data, in a namespace of their own, and the port they are at.
 pub(crate) fn make_resets(count: usize) -> Result<u16> {
-    let namespace = Namespace::create()?;
-    namespace.enter(|| {
-        let service = Place::on_loopback(Family::V4).listen()?;
-        for _ in 0..count {
-            let pair = service.pair()?;
-            pair.exchange(1)?;
-            abort(pair.client)?;
-            wait_for_reset(&pair.server)?;
-        }
-        Ok(service.place.port)
-    })
+    Namespace::create()?.enter(|| make_resets_here(count))
+}
+
+/// The same in the calling thread's namespace.
+pub(crate) fn make_resets_here(count: usize) -> Result<u16> {
+    let service = Place::on_loopback(Family::V4).listen()?;
+    for _ in 0..count {
+        let pair = service.pair()?;
+        pair.exchange(1)?;
+        abort(pair.client)?;
+        wait_for_reset(&pair.server)?;
+    }
+    Ok(service.place.port)
 }
 
 /// What the API tells of a port, once all of it is final: each reset at both ends.

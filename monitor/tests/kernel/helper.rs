@@ -16,6 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::cgroups::SmallCgroup;
 use crate::costs;
 use crate::owner::Owner;
+use crate::service::{self, AS_SERVICE};
 use crate::sockets::{Place, receive, send};
 
 /// First argument: run the rest of the arguments as a command that dies with its parent.
@@ -37,6 +38,7 @@ pub(crate) fn dispatch() -> Option<Result<()>> {
     match arguments.get(1).map(String::as_str) {
         Some(DIE_WITH_PARENT) => Some(die_with_parent(arguments.get(2..).unwrap_or_default())),
         Some(WITHOUT) => Some(run_without(arguments.get(2..).unwrap_or_default())),
+        Some(AS_SERVICE) => Some(service::become_service(arguments.get(2..).unwrap_or_default())),
         Some(AS_STRANGER) => Some(as_stranger(arguments.get(2..).unwrap_or_default())),
         Some(SERVE_AND_HOLD) => Some(serve_and_hold(arguments.get(2..).unwrap_or_default())),
         Some(COSTS) => Some(costs::measure()),
@@ -83,7 +85,8 @@ fn as_stranger(arguments: &[String]) -> Result<()> {
         .context("cannot run this binary as another user")
 }
 
-fn bind_life_to(parent: &str) -> Result<()> {
+/// Has this process killed when the thread of this process that started it ends.
+pub(crate) fn bind_life_to(parent: &str) -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let now = getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
     ensure!(parent.parse() == Ok(now), "the parent is gone already");

@@ -28,7 +28,7 @@ pub(crate) const TRIALS: &[WithOwn] = &[
 ];
 
 /// Runs the daemon, which must end by itself: with this code, and one line on stderr that has all these words.
-fn refuses(command: &mut Command, code: i32, words: &[&str]) -> Result<()> {
+pub(crate) fn refuses(command: &mut Command, code: i32, words: &[&str]) -> Result<()> {
     let mut process = Watched::spawn(command)?;
     let ended = process.wait()?;
     let lines = process.stderr();

@@ -21,6 +21,11 @@ pub(crate) fn daemon() -> &'static str {
     if is_virtual() { DAEMON } else { env!("CARGO_BIN_EXE_reset-monitor") }
 }
 
+/// Whether the kernel counts the memory of maps as locked, as it does before 5.11.
+pub(crate) fn counts_locked_memory() -> bool {
+    rustix::system::uname().release().to_bytes().starts_with(b"5.10.")
+}
+
 /// Says which trial begins, so that one that never ends can be named. Outside virtual machines somebody is there to look.
 pub(crate) fn announce(trial: &str) {
     if is_virtual() {

@@ -11,6 +11,7 @@ mod scrapes;
 mod alerting;
 mod backends;
 mod budget;
+mod capabilities;
 mod checks;
 mod format;
 mod lifecycle;
@@ -36,6 +37,7 @@ mod api;
 mod capture;
 mod cgroups;
 mod clock;
+mod container;
 mod costs;
 mod daemon;
 mod event_log;
@@ -51,6 +53,7 @@ mod packets;
 #[path = "../browser/player.rs"]
 mod player;
 mod scripted;
+mod service;
 mod signals;
 mod sockets;
 mod systemd;
@@ -170,10 +173,12 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     for (name, run) in anywhere {
         selection.add(Some(Need::OneKernel), beside_others(name, run));
     }
-    for (name, run) in [checks::TRIALS, backends::TRIALS, listeners::TRIALS, live::TRIALS].concat() {
+    for (name, run) in
+        [capabilities::TRIALS, checks::TRIALS, backends::TRIALS, listeners::TRIALS, live::TRIALS].concat()
+    {
         selection.add(None, beside_others(name, run));
     }
-    for (name, need, run) in [event_log::TRIALS, systemd::TRIALS].concat() {
+    for (name, need, run) in [container::TRIALS, event_log::TRIALS, systemd::TRIALS].concat() {
         selection.add(Some(need), beside_others(name, run));
     }
     for &family in scenarios::WITHOUT_ROOM.families {
@@ -196,6 +201,7 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
         streams::TRIALS,
         checks::TRIALS_ALONE,
         backends::TRIALS_ALONE,
+        capabilities::TRIALS_ALONE,
         owners::TRIALS,
         page::TRIALS,
     ];

@@ -10,7 +10,7 @@ use libtest_mimic::{Arguments, Trial};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::cgroups::{Delegated, SmallCgroup};
-use crate::machine;
+use crate::{container, machine};
 
 /// A need beside a kernel, root, the programs `ip`, `ss`, `sh`, `mount` and `unshare`, Python for peers of which Rust has no words
 /// (`scripted.rs`), and the lab's servers, proxies and clients (`lab.rs`).
@@ -26,6 +26,8 @@ pub(crate) enum Need {
     Journal,
     /// systemd itself, a cgroup for it, and an overlay for its root directory.
     Systemd,
+    /// runc, what it makes containers of, and a cgroup.
+    Runc,
     /// A processor of its own, for a storm that takes an emulated one minutes.
     Pace,
     /// A machine of its own, whose modules nobody else loads and whose limits nobody else needs; and `nft`.
@@ -49,6 +51,7 @@ impl Need {
                     && Path::new("/usr/lib/systemd/systemd-journald").exists()
             }
             Self::Systemd => !machine::is_virtual() && can_boot_systemd(),
+            Self::Runc => !machine::is_virtual() && container::can_run(),
             Self::Node => !machine::is_virtual() && runs("node"),
             Self::Java => !machine::is_virtual() && runs("javac"),
             Self::OwnMachine => machine::is_virtual(),
@@ -86,6 +89,7 @@ impl fmt::Display for Need {
             Self::Promtool => "promtool",
             Self::Journal => "systemd's journal",
             Self::Systemd => "systemd, a cgroup and an overlay",
+            Self::Runc => "runc, and leave to make containers",
             Self::OwnMachine => "a machine of their own",
             Self::Mptcp => "Multipath TCP",
             Self::MemoryLimits => "a cgroup that limits memory",

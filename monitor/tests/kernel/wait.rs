@@ -16,16 +16,25 @@ pub(crate) fn deadline() -> Duration {
 pub(crate) type Probe<T> = std::result::Result<T, String>;
 
 /// Asks `probe` until it has its value; after [`deadline`] fails with the last reason why it had not.
+pub(crate) fn until<T>(what: &str, probe: impl FnMut() -> Result<Probe<T>>) -> Result<T> {
+    at_most(deadline(), what, probe)
+}
+
+/// The same for what somebody else gives so much time and no more.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that polls: between two looks there is nothing to wait on"
 )]
-pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Result<Probe<T>>) -> Result<T> {
+pub(crate) fn at_most<T>(
+    time: Duration,
+    what: &str,
+    mut probe: impl FnMut() -> Result<Probe<T>>,
+) -> Result<T> {
     let begin = Instant::now();
     loop {
         match probe()? {
             Ok(value) => return Ok(value),
-            Err(reason) if begin.elapsed() > deadline() => bail!("waited in vain for {what}: {reason}"),
+            Err(reason) if begin.elapsed() > time => bail!("waited in vain for {what}: {reason}"),
             Err(_) => std::thread::sleep(pause()),
         }
     }

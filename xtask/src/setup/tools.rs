@@ -17,7 +17,7 @@ use crate::cache::{Cache, remove as remove_directory};
 use crate::process::{capture, find_program, note, prefixed, step};
 
 /// Program, package, what it is for.
-const PROGRAMS: [(&str, &str, &str); 17] = [
+const PROGRAMS: [(&str, &str, &str); 18] = [
     ("ip", "iproute2", "network namespaces"),
     ("ss", "iproute2", "the kernel's own view of sockets"),
     ("openssl", "openssl", "a certificate for connections over TLS"),
@@ -36,6 +36,7 @@ const PROGRAMS: [(&str, &str, &str); 17] = [
     ("redis-server", "redis-server", "a server of the lab"),
     ("nft", "nftables", "address translation in the lab"),
     ("hping3", "hping3", "a device of the lab that forges resets"),
+    ("runc", "runc", "runs the container of the DaemonSet"),
 ];
 /// The strict parser of the metrics format, as a Python module.
 const MODULE: (&str, &str) = ("prometheus_client.openmetrics.parser", "python3-prometheus-client");
