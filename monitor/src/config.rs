@@ -268,7 +268,7 @@ impl Config {
             selection,
             event_log,
             #[cfg(feature = "kubernetes")]
-            kubernetes: file.kubernetes.clone().settings(&args.kubernetes, || {
+            kubernetes: file.kubernetes.settings(&args.kubernetes, || {
                 rustix::system::uname().nodename().to_string_lossy().into_owned()
             }),
             #[cfg(feature = "otlp")]

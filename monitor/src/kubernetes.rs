@@ -48,8 +48,9 @@ pub struct Watcher {
 
 impl Watcher {
     /// With where names go.
-    pub const fn new(settings: KubernetesSettings, names: Names) -> Self {
-        Self { settings, names }
+    pub fn new(settings: KubernetesSettings) -> (Self, Names) {
+        let names = Names::default();
+        (Self { settings, names: names.clone() }, names)
     }
 
     /// Watches until `stop` becomes true or its sender is gone.

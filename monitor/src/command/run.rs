@@ -19,8 +19,6 @@ use crate::kernel::walker::Walker;
 #[cfg(feature = "kubernetes")]
 use crate::kubernetes::Watcher;
 use crate::lock::InstanceLock;
-#[cfg(feature = "kubernetes")]
-use crate::names::Names;
 #[cfg(feature = "otlp")]
 use crate::otlp::Exporter;
 use crate::owners::Owners;
@@ -119,14 +117,7 @@ async fn serve(
     #[cfg(feature = "otlp")]
     let published = published.with_exported(exported);
     #[cfg(feature = "kubernetes")]
-    let (watcher, names) = config
-        .kubernetes
-        .clone()
-        .map(|settings| {
-            let names = Names::default();
-            (Watcher::new(settings, names.clone()), names)
-        })
-        .unzip();
+    let (watcher, names) = config.kubernetes.map(Watcher::new).unzip();
     #[cfg(feature = "kubernetes")]
     let published = published.with_names(names);
     let (event_log, account) = sink.map(|sink| EventLog::new(sink, published.clone())).unzip();
@@ -165,34 +156,20 @@ async fn serve(
         Ok("the search for owners of sockets")
     });
     for pusher in pushers {
-        let (reports, stop) = (reports.clone(), stopping.clone());
-        tasks.spawn(async move {
-            pusher.run(reports, stop).await;
-            Ok("the task that tells an Alertmanager")
-        });
+        let work = pusher.run(reports.clone(), stopping.clone());
+        spawn(&mut tasks, "the task that tells an Alertmanager", work);
     }
     #[cfg(feature = "otlp")]
     if let Some(exporter) = exporter {
-        let stop = stopping.clone();
-        tasks.spawn(async move {
-            exporter.run(metrics, stop).await;
-            Ok("the task that sends metrics over OTLP")
-        });
+        spawn(&mut tasks, "the task that sends metrics over OTLP", exporter.run(metrics, stopping.clone()));
     }
     #[cfg(feature = "kubernetes")]
     if let Some(watcher) = watcher {
-        let stop = stopping.clone();
-        tasks.spawn(async move {
-            watcher.run(stop).await;
-            Ok("the task that asks for the cluster's names")
-        });
+        spawn(&mut tasks, "the task that asks for the cluster's names", watcher.run(stopping.clone()));
     }
     if let Some(event_log) = event_log {
-        tasks.spawn(async move {
-            // Ends when the pipeline has, with what that told last.
-            event_log.run().await;
-            Ok("the event log")
-        });
+        // Ends when the pipeline has, with what that told last.
+        spawn(&mut tasks, "the event log", event_log.run());
     }
     let pipeline_stop = stopping.clone();
     tasks.spawn(async move {
@@ -203,16 +180,20 @@ async fn serve(
         http::server::serve(listener, http::router(state), stopping).await;
         Ok("the HTTP server")
     });
-    let alive_stop = stop.subscribe();
-    tasks.spawn(async move {
-        systemd::keep_alive(snapshots, alive_stop).await;
-        Ok("the word to the service manager")
-    });
+    spawn(&mut tasks, "the word to the service manager", systemd::keep_alive(snapshots, stop.subscribe()));
     until_asked(tasks, [terminate, interrupt], stop).await
 }
 
 /// What runs beside each other, each with its name for when it ends.
 type Tasks = JoinSet<anyhow::Result<&'static str>>;
+
+/// One that cannot fail.
+fn spawn(tasks: &mut Tasks, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    tasks.spawn(async move {
+        work.await;
+        Ok(name)
+    });
+}
 
 /// Waits for a signal, then ends all tasks. A task that ends before is an error.
 async fn until_asked(

@@ -15,7 +15,7 @@ use crate::names::{self, Kind};
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// What the kubelet puts into the mirror of a static pod: the uid that its cgroup has.
 const STATIC_HASH: &str = "kubernetes.io/config.hash";
-/// What a ReplicaSet of a Deployment is called after.
+/// What a `ReplicaSet` of a Deployment is called after.
 const TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// What is watched.

@@ -179,12 +179,12 @@ impl Index {
             .collect();
         let pod = pods.first().filter(|_| pods.len() == 1).copied();
         let (namespace, _) = service.or(pod)?;
-        let workload = all().filter(|claim| pod == claim.pod.as_ref().map(|pod| (&claim.namespace, pod)));
+        let mut workload = all().filter(|claim| pod == claim.pod.as_ref().map(|pod| (&claim.namespace, pod)));
         Some(Name {
             namespace: Arc::clone(namespace),
             service: service.map(|(_, name)| Arc::clone(name)),
             pod: pod.map(|(_, name)| Arc::clone(name)),
-            workload: pod.and_then(|_| workload.filter_map(|claim| claim.workload.clone()).next()),
+            workload: pod.and_then(|_| workload.find_map(|claim| claim.workload.clone())),
         })
     }
 

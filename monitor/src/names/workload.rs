@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Workload;
 
-/// What a pod with this controller is a part of. The controller of a Deployment's pods is a ReplicaSet that nobody wrote, called as the
+/// What a pod with this controller is a part of. The controller of a Deployment's pods is a `ReplicaSet` that nobody wrote, called as the
 /// Deployment with the hash that its pods have as the label `pod-template-hash`. A mirror of a static pod has the node as its owner, and is
 /// a part of nothing.
 pub fn of_controller(kind: &str, name: &str, template_hash: Option<&str>) -> Option<Workload> {

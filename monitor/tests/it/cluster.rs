@@ -12,7 +12,7 @@ use monitor::names::{Fullness, Kind, Names};
 use monitor_common::peer::Role;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use self::api_server::{ApiServer, PODS, SERVICES, SLICES};
 
@@ -20,7 +20,7 @@ use self::api_server::{ApiServer, PODS, SERVICES, SLICES};
 struct Watched {
     names: Names,
     stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    task: JoinSet<()>,
     /// Removed with it.
     kubeconfig: std::path::PathBuf,
 }
@@ -46,17 +46,19 @@ impl Watched {
             watch_seconds,
             retry: [Duration::from_millis(5), Duration::from_millis(50)],
         };
-        let names = Names::default();
+        let (watcher, names) = Watcher::new(settings);
         let (stop, stopping) = watch::channel(false);
-        let task = tokio::spawn(Watcher::new(settings, names.clone()).run(stopping));
+        let mut task = JoinSet::new();
+        task.spawn(watcher.run(stopping));
         Self { names, stop, task, kubeconfig: path }
     }
 
-    /// What an address is called that we connect to at port 80.
-    fn at(&self, address: &str) -> Option<String> {
+    /// What an address is called that we connect to at port 80; nothing without a name.
+    fn at(&self, address: &str) -> String {
         let address = address.parse().unwrap();
-        let name = self.names.read(|index| index.name(address, Some(80), Some(Role::Client)))?;
-        Some(format!("{}/{}", name.namespace, name.service.or(name.pod)?))
+        let name = self.names.read(|index| index.name(address, Some(80), Some(Role::Client)));
+        name.map(|name| format!("{}/{}", name.namespace, name.service.or(name.pod).unwrap()))
+            .unwrap_or_default()
     }
 
     fn fullness(&self) -> Fullness {
@@ -77,8 +79,8 @@ impl Watched {
 
     async fn end(self) {
         self.stop.send_replace(true);
-        let Self { names: _, stop: _, task, kubeconfig } = self;
-        task.await.unwrap();
+        let Self { names: _, stop: _, mut task, kubeconfig } = self;
+        task.join_next().await.unwrap().unwrap();
         std::fs::remove_file(kubeconfig).unwrap();
     }
 }
@@ -106,10 +108,6 @@ fn slice(service: &str, pod: &str, address: &str) -> Value {
     })
 }
 
-fn some(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
 #[tokio::test]
 async fn lists_and_watches_give_names_and_only_this_nodes_pods_are_asked_for() {
     let server = ApiServer::start().await;
@@ -122,17 +120,14 @@ async fn lists_and_watches_give_names_and_only_this_nodes_pods_are_asked_for() {
     server.put(PODS, pod("orders-1", "10.1.0.7"));
     let watched = Watched::start("lists", &server.address);
     watched.until(|watched| !watched.fullness().stale).await;
-    assert_eq!(
-        (watched.at("10.2.4.175"), watched.at("10.1.0.7")),
-        (some("shop/s1199"), some("shop/orders-1"))
-    );
+    assert_eq!([watched.at("10.2.4.175"), watched.at("10.1.0.7")], ["shop/s1199", "shop/orders-1"]);
     assert_eq!((watched.fullness().pods, watched.fullness().addresses), (1, 1_201));
 
     server.put(SLICES, slice("orders", "orders-1", "10.1.0.7"));
-    watched.until(|watched| watched.at("10.1.0.7") == some("shop/orders")).await;
+    watched.until(|watched| watched.at("10.1.0.7") == "shop/orders").await;
     server.remove(SERVICES, "s7");
     server.put(SERVICES, service("new", "10.2.0.7"));
-    watched.until(|watched| watched.at("10.2.0.7") == some("shop/new")).await;
+    watched.until(|watched| watched.at("10.2.0.7") == "shop/new").await;
     server.remove(PODS, "orders-1");
     watched.until(|watched| watched.fullness().pods == 0).await;
 
@@ -161,12 +156,12 @@ async fn a_history_that_is_gone_is_listed_anew_and_names_stay_meanwhile() {
     server.put(SERVICES, service("c", "10.2.0.3"));
     server.expire();
     watched.until(|watched| watched.fullness().stale).await;
-    assert_eq!(watched.at("10.2.0.2"), some("shop/b"));
+    assert_eq!(watched.at("10.2.0.2"), "shop/b");
     server.resume();
-    watched.until(|watched| watched.at("10.2.0.3") == some("shop/c") && !watched.fullness().stale).await;
-    assert_eq!(watched.at("10.2.0.2"), some("shop/b"));
+    watched.until(|watched| watched.at("10.2.0.3") == "shop/c" && !watched.fullness().stale).await;
+    assert_eq!(watched.at("10.2.0.2"), "shop/b");
     server.put(SERVICES, service("d", "10.2.0.1"));
-    watched.until(|watched| watched.at("10.2.0.1") == some("shop/d")).await;
+    watched.until(|watched| watched.at("10.2.0.1") == "shop/d").await;
     watched.end().await;
 }
 
@@ -179,7 +174,7 @@ async fn a_watch_that_is_cut_goes_on_where_it_was() {
     let lists = server.lists();
     server.cut();
     server.put(SERVICES, service("b", "10.2.0.2"));
-    watched.until(|watched| watched.at("10.2.0.2") == some("shop/b") && !watched.fullness().stale).await;
+    watched.until(|watched| watched.at("10.2.0.2") == "shop/b" && !watched.fullness().stale).await;
     assert_eq!(server.lists(), lists, "nothing was listed anew");
     watched.end().await;
 }
@@ -192,14 +187,14 @@ async fn a_server_that_fails_makes_names_stale_and_one_that_works_again_makes_th
     let watched = Watched::start("fails", &server.address);
     watched.until(|_| server.asked().len() >= 3).await;
     assert!(watched.fullness().stale);
-    assert_eq!(watched.at("10.2.0.1"), None);
+    assert_eq!(watched.at("10.2.0.1"), "");
     server.fail(false);
     watched.settled(&server).await;
-    assert_eq!(watched.at("10.2.0.1"), some("shop/a"));
+    assert_eq!(watched.at("10.2.0.1"), "shop/a");
     server.fail(true);
     server.cut();
     watched.until(|watched| watched.fullness().stale).await;
-    assert_eq!(watched.at("10.2.0.1"), some("shop/a"), "what was known stays");
+    assert_eq!(watched.at("10.2.0.1"), "shop/a", "what was known stays");
     // Nothing has changed, so that only the answer itself can tell.
     server.fail(false);
     watched.until(|watched| !watched.fullness().stale).await;
@@ -232,7 +227,7 @@ async fn what_is_no_object_is_an_error_and_neither_a_panic_nor_a_name() {
         server.say(SERVICES, nonsense);
         watched.until(|watched| server.watches() > watches && !watched.fullness().stale).await;
     }
-    assert_eq!(watched.at("10.2.0.1"), some("shop/a"));
+    assert_eq!(watched.at("10.2.0.1"), "shop/a");
     watched.end().await;
 }
 
@@ -246,7 +241,7 @@ async fn the_server_is_believed_by_the_certificate_that_is_named_and_by_no_other
     };
     let watched = Watched::reaching("tls", &cluster(&server.certificate), 290);
     watched.settled(&server).await;
-    assert_eq!(watched.at("10.2.0.1"), some("shop/a"));
+    assert_eq!(watched.at("10.2.0.1"), "shop/a");
     watched.end().await;
 
     let (asked, connections) = (server.asked().len(), server.connections());

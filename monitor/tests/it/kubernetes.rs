@@ -47,7 +47,7 @@ fn manifest(name: &str) -> Value {
     parse(&format!("{DIRECTORY}/{name}"))
 }
 
-/// What an overlay changes of the DaemonSet.
+/// What an overlay changes of the daemons.
 fn overlay(name: &str) -> Value {
     manifest(&format!("{name}/daemonset.yaml"))
 }

@@ -1,3 +1,5 @@
+//! Objects as an API server writes them, to names.
+
 use monitor_common::peer::Role;
 use serde_json::{Value, json};
 
@@ -49,7 +51,7 @@ fn a_pod_has_its_addresses_containers_and_the_deployment_that_it_is_of() {
     let found = index.pod("1b2c3d4e-0000-4111-8222-333344445555").unwrap();
     let workload = found.workload.as_ref().unwrap();
     assert_eq!((&*workload.kind, &*workload.name), ("Deployment", "orders"));
-    let named = |id| found.container(id).map(|name| name.as_ref());
+    let named = |id| found.container(id).map(AsRef::as_ref);
     assert_eq!([named("1"), named("2"), named("3")], [Some("init"), Some("app"), None]);
     for address in ["10.1.0.7", "2001:db8::7"] {
         assert_eq!(pod_at(&index, address).as_deref(), Some("shop/orders-7d9f8-abcde"));
@@ -130,7 +132,7 @@ fn a_slice_has_the_pods_of_its_service_and_one_without_endpoints_nothing() {
 #[test]
 fn an_object_with_nothing_in_it_is_nothing() {
     let bare = json!({"metadata": {"name": "a"}});
-    assert_eq!(index_with::<Pod>(&[bare.clone()]).fullness().pods, 0);
+    assert_eq!(index_with::<Pod>(std::slice::from_ref(&bare)).fullness().pods, 0);
     assert_eq!(index_with::<Service>(&[bare]).fullness().addresses, 0);
     assert_eq!(object_of(&Pod::default()), None);
 }

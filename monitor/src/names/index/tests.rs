@@ -1,3 +1,5 @@
+//! Who has an address, when several do, and when nobody does any more.
+
 use super::*;
 
 const POD: &str = "10.1.0.7";
@@ -180,11 +182,11 @@ fn nothing_grows_beyond_its_bound() {
     assert_eq!((fullness.addresses, fullness.left_out), (ADDRESSES, 1));
     index.remove(&object(Kind::EndpointSlices, "a"));
     assert_eq!(index.fullness().addresses, FORMER);
-    for number in 0..PODS + 1 {
+    for number in 0..=PODS {
         put_pod(&mut index, &number.to_string(), POD);
     }
     assert_eq!(index.fullness().pods, PODS);
-    for number in 0..PODS + 1 {
+    for number in 0..=PODS {
         index.remove(&object(Kind::Pods, &number.to_string()));
     }
     assert_eq!((index.fullness().pods, index.former_pods.len()), (0, FORMER));

@@ -13,17 +13,23 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+
+use crate::probe::tls::server_with;
 
 pub(super) const PODS: &str = "/api/v1/pods";
 pub(super) const SERVICES: &str = "/api/v1/services";
 pub(super) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 
 type Body = BoxBody<Bytes, std::io::Error>;
+/// That a watch may be behind.
+const LINES: usize = 4_096;
 /// `Err` cuts the connection.
 type Line = Result<Bytes, std::io::Error>;
 
@@ -39,7 +45,7 @@ struct State {
     objects: BTreeMap<(&'static str, String), Value>,
     /// What happened: its version, the kind, the line that tells it.
     history: Vec<(u64, &'static str, Bytes)>,
-    watches: Vec<(&'static str, mpsc::UnboundedSender<Line>)>,
+    watches: Vec<(&'static str, mpsc::Sender<Line>)>,
     asked: Vec<Asked>,
     lists: usize,
     connections: usize,
@@ -57,6 +63,8 @@ pub(super) struct ApiServer {
     /// What it is known by, in PEM; empty without encryption.
     pub(super) certificate: String,
     state: Arc<Mutex<State>>,
+    /// Ends with it.
+    _task: JoinSet<()>,
 }
 
 /// One for `localhost` that signs itself, in PEM, and what a server needs of it.
@@ -68,7 +76,6 @@ pub(super) fn certificate() -> (String, Arc<ServerConfig>) {
 }
 
 impl ApiServer {
-    /// Ends with the test's runtime.
     pub(super) async fn start() -> Self {
         Self::start_with(None, String::new()).await
     }
@@ -83,23 +90,22 @@ impl ApiServer {
         let address = listener.local_addr().unwrap().to_string();
         let state = Arc::new(Mutex::new(State { version: 1, ..State::default() }));
         let shared = Arc::clone(&state);
-        tokio::spawn(async move {
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let (shared, tls) = (Arc::clone(&shared), tls.clone());
                 shared.lock().unwrap().connections += 1;
-                tokio::spawn(async move {
-                    match tls {
-                        None => serve(shared, stream).await,
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => serve(shared, stream).await,
-                            // It does not believe us.
-                            Err(_) => {}
-                        },
+                connections.spawn(async move {
+                    let Some(tls) = tls else { return serve(shared, stream).await };
+                    // Who does not believe us leaves.
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(shared, stream).await;
                     }
                 });
             }
         });
-        Self { address, certificate, state }
+        Self { address, certificate, state, _task: task }
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
@@ -129,7 +135,7 @@ impl ApiServer {
             state.history.clear();
             let gone = json!({"type": "ERROR", "object": status(410, "Expired")});
             for (_, watch) in state.watches.drain(..) {
-                drop(watch.send(Ok(Bytes::from(format!("{gone}\n")))));
+                drop(watch.try_send(Ok(Bytes::from(format!("{gone}\n")))));
             }
         });
     }
@@ -138,7 +144,7 @@ impl ApiServer {
     pub(super) fn cut(&self) {
         self.change(|state| {
             for (_, watch) in state.watches.drain(..) {
-                drop(watch.send(Err(std::io::Error::other("cut"))));
+                drop(watch.try_send(Err(std::io::Error::other("cut"))));
             }
         });
     }
@@ -147,7 +153,7 @@ impl ApiServer {
     pub(super) fn say(&self, kind: &str, line: &'static str) {
         self.change(|state| {
             for (_, watch) in state.watches.extract_if(.., |(of, _)| *of == kind) {
-                drop(watch.send(Ok(Bytes::from_static(line.as_bytes()))));
+                drop(watch.try_send(Ok(Bytes::from_static(line.as_bytes()))));
             }
         });
     }
@@ -201,7 +207,7 @@ impl State {
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let line = Bytes::from(format!("{}\n", json!({"type": what, "object": object})));
         if !self.paused {
-            self.watches.retain(|(of, watch)| *of != kind || watch.send(Ok(line.clone())).is_ok());
+            self.watches.retain(|(of, watch)| *of != kind || watch.try_send(Ok(line.clone())).is_ok());
         }
         self.history.push((self.version, kind, line));
         object
@@ -224,9 +230,9 @@ impl State {
         if since < self.oldest {
             return json_response(410, &status(410, "Expired"));
         }
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::channel(LINES);
         for (_, _, line) in self.history.iter().filter(|(version, of, _)| *version > since && *of == kind) {
-            drop(sender.send(Ok(line.clone())));
+            drop(sender.try_send(Ok(line.clone())));
         }
         self.begun += 1;
         self.watches.push((kind, sender));
