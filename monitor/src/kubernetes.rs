@@ -6,7 +6,9 @@
 mod objects;
 pub mod settings;
 
+use std::error::Error;
 use std::fmt::Debug;
+use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -18,8 +20,6 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::client::ClientBuilder;
 use kube::config::KubeConfigOptions;
 use kube::config::Kubeconfig;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Config, Resource};
 use serde::de::DeserializeOwned;
@@ -28,12 +28,15 @@ use tower::util::MapResponseLayer;
 
 use self::objects::{Named, object_of};
 use self::settings::KubernetesSettings;
+use crate::clock;
 use crate::names::{Kind, Names};
 use crate::push::pace::{Pace, random};
 use crate::terminal::{innermost, printable};
 
 /// For so long after a watch should have ended a connection may say nothing.
 const DEAD: Duration = Duration::from_secs(10);
+/// Objects to a page of a list: a slice of a hundred endpoints is some 30 kB of JSON, and a page is in memory at once.
+const PAGE: u32 = 100;
 /// So long it must work for waits to begin anew.
 const WORKS: Duration = Duration::from_mins(2);
 /// Between two looks for the files that say how to reach the API server.
@@ -56,10 +59,11 @@ impl Watcher {
     /// Watches until `stop` becomes true or its sender is gone.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let all = async {
+            let config = self.config().await;
             tokio::join!(
-                self.follow::<Pod>(Some(&self.settings.node)),
-                self.follow::<Service>(None),
-                self.follow::<EndpointSlice>(None),
+                self.follow::<Pod>(&config, Some(&self.settings.node)),
+                self.follow::<Service>(&config, None),
+                self.follow::<EndpointSlice>(&config, None),
             )
         };
         tokio::select! {
@@ -68,8 +72,37 @@ impl Watcher {
         }
     }
 
+    /// How to reach the API server, once that can be read.
+    async fn config(&self) -> Config {
+        let mut warned = false;
+        loop {
+            let read = match &self.settings.kubeconfig {
+                Some(path) => from_file(path).await,
+                None => Config::incluster().map_err(|error| innermost(&error)),
+            };
+            match read {
+                Ok(mut config) => {
+                    // It would try again several times before it says that the server fails; we wait ourselves.
+                    config.default_retry = false;
+                    // A list has no timeout of its own. A watch is ended by the server before this.
+                    let watch = Duration::from_secs(self.settings.watch_seconds.into());
+                    config.read_timeout = Some(watch + DEAD);
+                    config.reset_reader_on_write = true;
+                    return config;
+                }
+                Err(why) if !warned => {
+                    let (why, seconds) = (printable(&why), AGAIN.as_secs());
+                    tracing::warn!(%why, "cannot find out how to reach the Kubernetes API server, so there are no names; trying again every {seconds} s");
+                    warned = true;
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
     /// One kind, of one node if there is one.
-    async fn follow<K>(&self, node: Option<&str>)
+    async fn follow<K>(&self, config: &Config, node: Option<&str>)
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Named
@@ -79,67 +112,54 @@ impl Watcher {
             + Send
             + 'static,
     {
-        let mut log = Log { kind: K::KIND, fails: false };
-        let client = loop {
-            match self.client(K::KIND).await {
-                Ok(client) => break client,
-                Err(why) => log.failed(&why),
-            }
-            tokio::time::sleep(AGAIN).await;
+        let client = match self.client(config.clone(), K::KIND) {
+            Ok(client) => client,
+            // What the configuration says cannot be used, now or later.
+            Err(why) => return self.failed(K::KIND, &why),
         };
-        let mut config = watcher::Config::default().timeout(self.settings.watch_seconds);
+        let mut wanted = watcher::Config::default().timeout(self.settings.watch_seconds).page_size(PAGE);
         if let Some(node) = node {
-            config = config.fields(&format!("spec.nodeName={node}"));
+            wanted = wanted.fields(&format!("spec.nodeName={node}"));
         }
-        let waits = ResetTimerBackoff::new(Waits(Pace::new(self.settings.retry)), WORKS);
-        let mut events = pin!(watcher(Api::<K>::all(client), config).backoff(waits));
+        let mut waits = Waits::new(self.settings.retry);
+        let mut events = pin!(watcher(Api::<K>::all(client), wanted));
         while let Some(event) = events.next().await {
             match event {
-                Ok(event) => {
-                    log.works();
-                    self.names.change(|index| match event {
-                        Event::Init => index.begin(K::KIND),
-                        Event::InitApply(named) | Event::Apply(named) => {
-                            if let Some(object) = object_of(&named) {
-                                named.put(index, &object);
-                            }
+                Ok(event) => self.names.change(|index| match event {
+                    Event::Init => index.begin(K::KIND),
+                    Event::InitApply(named) | Event::Apply(named) => {
+                        if let Some(object) = object_of(&named) {
+                            named.put(index, &object);
                         }
-                        Event::Delete(named) => {
-                            if let Some(object) = object_of(&named) {
-                                index.remove(&object);
-                            }
+                    }
+                    Event::Delete(named) => {
+                        if let Some(object) = object_of(&named) {
+                            index.remove(&object);
                         }
-                        Event::InitDone => index.end(K::KIND),
-                    });
-                }
+                    }
+                    Event::InitDone => index.end(K::KIND),
+                }),
                 Err(error) => {
-                    self.names.change(|index| index.failed(K::KIND));
-                    log.failed(&innermost(&error));
+                    self.failed(K::KIND, &innermost(&error));
+                    tokio::time::sleep(waits.after_failure(clock::monotonic(), random())).await;
                 }
             }
         }
     }
 
+    fn failed(&self, kind: Kind, why: &str) {
+        if self.names.change(|index| index.failed(kind)) {
+            let (kind, why) = (kind.name(), printable(why));
+            tracing::warn!(%why, "the Kubernetes API server does not say which {kind} there are: names may be missing or old, nothing else");
+        }
+    }
+
     /// One that notes when the server answers: a watch that was taken up again says nothing until something changes.
-    async fn client(&self, kind: Kind) -> Result<Client, String> {
-        let mut config = match &self.settings.kubeconfig {
-            Some(path) => {
-                let read = Kubeconfig::read_from(path).map_err(|error| innermost(&error))?;
-                Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
-                    .await
-                    .map_err(|error| innermost(&error))?
-            }
-            None => Config::incluster().map_err(|error| innermost(&error))?,
-        };
-        // It would try again several times before it says that the server fails; we wait ourselves.
-        config.default_retry = false;
-        // A list has no timeout of its own. A watch is ended by the server before this.
-        config.read_timeout = Some(Duration::from_secs(self.settings.watch_seconds.into()) + DEAD);
-        config.reset_reader_on_write = true;
+    fn client(&self, config: Config, kind: Kind) -> Result<Client, String> {
         let names = self.names.clone();
         let answered = move |response: Response<_>| {
-            if response.status().is_success() {
-                names.change(|index| index.answered(kind));
+            if response.status().is_success() && names.change(|index| index.answered(kind)) {
+                tracing::info!("the Kubernetes API server says again which {} there are", kind.name());
             }
             response
         };
@@ -148,44 +168,54 @@ impl Watcher {
     }
 }
 
-/// Later and later, and not all nodes at once.
-struct Waits(Pace);
-
-impl Iterator for Waits {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        self.0.failed(Duration::ZERO, random());
-        self.0.next()
-    }
+async fn from_file(path: &Path) -> Result<Config, String> {
+    let wrong = |error: &(dyn Error + 'static)| format!("{}: {}", path.display(), innermost(error));
+    let read = Kubeconfig::read_from(path).map_err(|error| wrong(&error))?;
+    let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
+    config.map_err(|error| wrong(&error))
 }
 
-impl Backoff for Waits {
-    fn reset(&mut self) {
-        self.0.worked();
-    }
-}
-
-/// Says once that it began to fail, and once that it works.
+/// Later and later, and not all nodes at once. kube's own waits begin anew with each list that is only begun, so they never grow while lists fail
+/// (seen with 5.0.0).
 #[derive(Debug)]
-struct Log {
-    kind: Kind,
-    fails: bool,
+struct Waits {
+    pace: Pace,
+    last: Option<Duration>,
 }
 
-impl Log {
-    fn failed(&mut self, why: &str) {
-        if !self.fails {
-            let (kind, why) = (self.kind.name(), printable(why));
-            tracing::warn!(%why, "the Kubernetes API server does not say which {kind} there are: names may be missing or old, nothing else");
-        }
-        self.fails = true;
+impl Waits {
+    const fn new(retry: [Duration; 2]) -> Self {
+        Self { pace: Pace::new(retry), last: None }
     }
 
-    fn works(&mut self) {
-        if self.fails {
-            tracing::info!("the Kubernetes API server says again which {} there are", self.kind.name());
+    /// How long to wait now that it failed, at this monotonic time.
+    fn after_failure(&mut self, now: Duration, random: u32) -> Duration {
+        if self.last.is_none_or(|last| now.saturating_sub(last) >= WORKS) {
+            self.pace.worked();
         }
-        self.fails = false;
+        self.last = Some(now);
+        self.pace.failed(now, random);
+        self.pace.next().unwrap_or(now).saturating_sub(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_while_it_fails_and_begin_anew_when_it_has_worked_for_a_while() {
+        let seconds = Duration::from_secs;
+        let mut waits = Waits::new([seconds(1), seconds(30)]);
+        let mut now = seconds(0);
+        for expected in [1, 2, 4, 8, 16, 30, 30] {
+            let wait = waits.after_failure(now, u32::MAX);
+            assert_eq!(wait, seconds(expected));
+            now += wait;
+        }
+        // Not quite two minutes after the last one.
+        now += seconds(89);
+        assert_eq!(waits.after_failure(now, u32::MAX), seconds(30));
+        assert_eq!(waits.after_failure(now + WORKS, u32::MAX), seconds(1));
     }
 }

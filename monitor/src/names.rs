@@ -100,8 +100,8 @@ pub struct Names(Arc<Mutex<Index>>);
 
 impl Names {
     /// Takes in what the API server said.
-    pub fn change(&self, change: impl FnOnce(&mut Index)) {
-        change(&mut self.lock());
+    pub fn change<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
+        change(&mut self.lock())
     }
 
     /// Looks things up, all at one moment. It must be quick.

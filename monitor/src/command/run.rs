@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing_subscriber::EnvFilter;
 
 use crate::cli::help::Help;
 use crate::cli::{LogFormat, LogLevel, RunArgs};
@@ -228,7 +229,9 @@ fn start_log(level: LogLevel, format: LogFormat) {
         LogLevel::Debug => tracing::Level::DEBUG,
     };
     let colour = Medium::stderr().colour;
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
+    // What libraries say of each try is said once, in our words.
+    let filter = EnvFilter::new(format!("{level},kube_client=off,kube_runtime=off"));
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
     // Debug lines of the kernel programs are told from the daemon's own by their target; elsewhere it says nothing.
     let log = log.with_target(cfg!(feature = "debug-log"));
     match format {

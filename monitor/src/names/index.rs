@@ -13,6 +13,11 @@ use super::{Fullness, Kind, Name, Pod, Workload};
 
 /// Addresses with names, at most: each takes some 300 bytes.
 const ADDRESSES: usize = 50_000;
+/// Claims to all addresses, and to one of them: whoever may write services may claim any address, as often as he likes.
+const CLAIMS: usize = 100_000;
+const CLAIMS_EACH: usize = 64;
+/// Objects that claim something.
+const OBJECTS: usize = 50_000;
 /// Pods of this node; a kubelet runs 110 of them by default.
 const PODS: usize = 5_000;
 /// Pods that are gone, and addresses that nobody has any more, whose names are kept: resets come when pods go.
@@ -51,6 +56,8 @@ pub struct Index {
     former_pods: VecDeque<(Arc<str>, Arc<Pod>)>,
     claims: HashMap<IpAddr, Claims>,
     former_addresses: VecDeque<IpAddr>,
+    /// How many claims there are, former ones aside.
+    claimed: usize,
     /// What each object claims, and the uid if it is a pod.
     objects: HashMap<Object, Held>,
     /// Kinds that are being listed, with what was there before and was not in the list yet.
@@ -97,14 +104,14 @@ impl Index {
         self.failing.remove(&kind);
     }
 
-    /// The API server did not answer about this kind, or not as it should.
-    pub fn failed(&mut self, kind: Kind) {
-        self.failing.insert(kind);
+    /// The API server did not answer about this kind, or not as it should. Whether that is new.
+    pub fn failed(&mut self, kind: Kind) -> bool {
+        self.failing.insert(kind)
     }
 
-    /// It answers.
-    pub fn answered(&mut self, kind: Kind) {
-        self.failing.remove(&kind);
+    /// It answers. Whether that is new.
+    pub fn answered(&mut self, kind: Kind) -> bool {
+        self.failing.remove(&kind)
     }
 
     /// Puts in an object in place of what was there by its name. `pod` is what it is, if it is one.
@@ -126,6 +133,10 @@ impl Index {
             if let Some(before) = held.uid.filter(|before| Some(before) != uid.as_ref()) {
                 self.retire(&before);
             }
+        }
+        if self.objects.len() >= OBJECTS {
+            self.left_out += claims.len() as u64;
+            return;
         }
         let mut held = Held::default();
         for (address, claim) in claims {
@@ -200,10 +211,16 @@ impl Index {
     }
 
     fn claim(&mut self, address: IpAddr, object: &Object, claim: Claim) -> bool {
-        if !self.claims.contains_key(&address) && self.claims.len() >= ADDRESSES {
+        let has_room = match self.claims.get(&address) {
+            Some(Claims::Now(claims)) => claims.len() < CLAIMS_EACH,
+            Some(Claims::Former(_)) => true,
+            None => self.claims.len() < ADDRESSES,
+        };
+        if !has_room || self.claimed >= CLAIMS {
             self.left_out += 1;
             return false;
         }
+        self.claimed += 1;
         let claim = (object.clone(), claim);
         match self.claims.get_mut(&address) {
             Some(Claims::Now(claims)) => claims.push(claim),
@@ -218,6 +235,7 @@ impl Index {
     fn unclaim(&mut self, address: IpAddr, object: &Object, remember: bool) {
         let Some(Claims::Now(claims)) = self.claims.get_mut(&address) else { return };
         let (theirs, others): (Vec<_>, Vec<_>) = claims.drain(..).partition(|(of, _)| of == object);
+        self.claimed -= theirs.len();
         if !others.is_empty() {
             *claims = others;
             return;

@@ -192,3 +192,27 @@ fn nothing_grows_beyond_its_bound() {
     assert_eq!((index.fullness().pods, index.former_pods.len()), (0, FORMER));
     assert!(index.former_addresses.len() <= FORMER);
 }
+
+#[test]
+fn whoever_claims_an_address_again_and_again_only_gets_so_far() {
+    let mut index = Index::default();
+    for number in 0..CLAIMS_EACH + 2 {
+        put_endpoints(&mut index, &format!("s{number:03}"), &[("p", POD)], &[80]);
+    }
+    assert_eq!(index.fullness().left_out, 2);
+    assert_eq!(as_client(&index, POD, 80), "s000|p");
+    // Objects without an address count, too; what is gone makes room.
+    for number in index.objects.len()..=OBJECTS {
+        put_endpoints(&mut index, &format!("t{number}"), &[], &[80]);
+    }
+    assert_eq!(index.objects.len(), OBJECTS);
+    put_service(&mut index, "late", "10.2.0.1", &[80]);
+    assert_eq!(as_client(&index, "10.2.0.1", 80), "");
+    index.remove(&object(Kind::EndpointSlices, "s000-x"));
+    put_service(&mut index, "late", "10.2.0.1", &[80]);
+    assert_eq!(as_client(&index, "10.2.0.1", 80), "late|-");
+    for number in 1..CLAIMS_EACH + 2 {
+        index.remove(&object(Kind::EndpointSlices, &format!("s{number:03}-x")));
+    }
+    assert_eq!(index.claimed, 1);
+}
