@@ -33,7 +33,9 @@ const PEERS: u32 = 100_000;
 const SERVERS: u32 = 20_000;
 const BUDGET: usize = 10_000;
 const NETWORKS: usize = 100;
-const RESIDENT_LIMIT: u64 = 64 << 20;
+/// Of 64 MiB in all, of which a release's executable has 8.2 (`smaps`, 2026-11-27). Of what these trials are built from, with all features
+/// and hardly optimized, it has 14: that says nothing about the daemon.
+const RESIDENT_LIMIT: u64 = 55 << 20;
 
 fn far_over_budget(roomy: &Api) -> Result<()> {
     let daemon = Daemon::start(&["--client-peers", "10000", "--server-peers", "10000", "--networks", "100"])?;
@@ -80,9 +82,10 @@ fn far_over_budget(roomy: &Api) -> Result<()> {
         let equal = status.total == status.kernel_total;
         Ok(if equal { Ok(()) } else { Err(format!("{:?}\n{:?}", status.total, status.kernel_total)) })
     })?;
-    let resident = daemon.resident_bytes()?;
-    writeln!(stderr(), "daemon with {} rows: {} KiB resident", last.matching, resident / 1024)?;
-    ensure!(resident <= RESIDENT_LIMIT, "{resident} bytes resident");
+    let (whole, resident) = (daemon.resident_bytes()? / 1024, daemon.resident_data_bytes()?);
+    let rows = last.matching;
+    writeln!(stderr(), "daemon with {rows} rows: {whole} KiB resident, {} without code", resident / 1024)?;
+    ensure!(resident <= RESIDENT_LIMIT, "{resident} bytes resident besides the executable");
     daemon.stop(Signal::TERM)
 }
 

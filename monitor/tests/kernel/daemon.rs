@@ -231,6 +231,25 @@ impl Daemon {
         let kilobytes = line.split_whitespace().next().context("no number in VmRSS")?;
         Ok(kilobytes.parse::<u64>()? * 1024)
     }
+
+    /// The same without the pages of its executable.
+    pub(crate) fn resident_data_bytes(&self) -> Result<u64> {
+        let process = format!("/proc/{}", self.process.pid());
+        let executable = fs::read_link(format!("{process}/exe"))?;
+        let executable = executable.to_str().context("not UTF-8")?;
+        let mut is_code = false;
+        let mut kilobytes = 0;
+        for line in fs::read_to_string(format!("{process}/smaps"))?.lines() {
+            if let Some(size) = line.strip_prefix("Rss:") {
+                let size: u64 = size.trim().trim_end_matches(" kB").parse()?;
+                kilobytes += if is_code { 0 } else { size };
+            } else if line.split_whitespace().next().is_some_and(|first| !first.ends_with(':')) {
+                is_code = line.ends_with(executable);
+            }
+        }
+        ensure!(kilobytes > 0, "no Rss in smaps");
+        Ok(kilobytes * 1024)
+    }
 }
 
 /// The address in a log line that tells where the daemon listens.
