@@ -1,7 +1,7 @@
 //! The watch of a cluster's API server: pods of this node, services and endpoint slices, into `names.rs`.
 //!
-//! Lists, watches, relists after 410 Gone and waits between tries are those of the crate kube. Nothing waits for it: until it has answered,
-//! and whenever it does not, addresses are shown as they are and names count as stale.
+//! Lists, watches and relists after 410 Gone are those of the crate kube; waits between tries are ours. Nothing waits for it: until it has
+//! answered, and whenever it does not, addresses are shown as they are and names count as stale.
 
 mod objects;
 pub mod settings;
@@ -64,11 +64,13 @@ impl Watcher {
                 self.follow::<Pod>(&config, Some(&self.settings.node)),
                 self.follow::<Service>(&config, None),
                 self.follow::<EndpointSlice>(&config, None),
-            )
+            );
+            // Without a client there are no names, and that is all.
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => {}
-            _ = all => {}
+            () = all => {}
         }
     }
 

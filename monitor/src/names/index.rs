@@ -114,6 +114,11 @@ impl Index {
         self.failing.remove(&kind)
     }
 
+    /// Whether the API server's last word about this kind was none.
+    pub fn fails(&self, kind: Kind) -> bool {
+        self.failing.contains(&kind)
+    }
+
     /// Puts in an object in place of what was there by its name. `pod` is what it is, if it is one.
     pub fn put(&mut self, object: &Object, claims: Vec<(IpAddr, Claim)>, pod: Option<Pod>) {
         if let Some(unseen) = self.listing.get_mut(&object.kind) {
@@ -206,7 +211,7 @@ impl Index {
             addresses: self.claims.len(),
             capacity: ADDRESSES,
             left_out: self.left_out,
-            stale: Kind::ALL.iter().any(|kind| !self.listed.contains(kind) || self.failing.contains(kind)),
+            stale: Kind::ALL.iter().any(|kind| !self.listed.contains(kind) || self.fails(*kind)),
         }
     }
 

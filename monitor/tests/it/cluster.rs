@@ -27,23 +27,27 @@ struct Watched {
 
 impl Watched {
     fn start(name: &str, address: &str) -> Self {
-        Self::reaching(name, &json!({"server": format!("http://{address}")}), 290)
+        Self::reaching(name, &json!({"server": format!("http://{address}")}))
     }
 
-    fn reaching(name: &str, cluster: &Value, watch_seconds: u32) -> Self {
+    fn reaching(name: &str, cluster: &Value) -> Self {
+        Self::as_user(name, cluster, &json!({"token": "a-token"}))
+    }
+
+    fn as_user(name: &str, cluster: &Value, user: &Value) -> Self {
         let path =
             std::env::temp_dir().join(format!("reset-monitor-{}-{name}.kubeconfig", std::process::id()));
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
             "clusters": [{"name": "c", "cluster": cluster}],
-            "users": [{"name": "u", "user": {"token": "a-token"}}],
+            "users": [{"name": "u", "user": user}],
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]
         });
         std::fs::write(&path, config.to_string()).unwrap();
         let settings = KubernetesSettings {
             node: "node-1".to_owned(),
             kubeconfig: Some(path.clone()),
-            watch_seconds,
+            watch_seconds: 290,
             retry: [Duration::from_millis(5), Duration::from_millis(50)],
         };
         let (watcher, names) = Watcher::new(settings);
@@ -239,16 +243,39 @@ async fn the_server_is_believed_by_the_certificate_that_is_named_and_by_no_other
         let encoded = BASE64_STANDARD.encode(certificate);
         json!({"server": format!("https://localhost:{}", server.port()), "certificate-authority-data": encoded})
     };
-    let watched = Watched::reaching("tls", &cluster(&server.certificate), 290);
+    let watched = Watched::reaching("tls", &cluster(&server.certificate));
     watched.settled(&server).await;
     assert_eq!(watched.at("10.2.0.1"), "shop/a");
     watched.end().await;
 
     let (asked, connections) = (server.asked().len(), server.connections());
     let (strange, _) = api_server::certificate();
-    let watched = Watched::reaching("tls-strange", &cluster(&strange), 290);
+    let watched = Watched::reaching("tls-strange", &cluster(&strange));
     watched.until(|_| server.connections() > connections + 3).await;
     assert!(watched.fullness().stale);
     assert_eq!(server.asked().len(), asked, "no token was shown to a stranger");
+    watched.end().await;
+}
+
+/// A task that ends takes the daemon with it.
+#[tokio::test]
+async fn with_credentials_that_cannot_be_used_there_are_no_names_and_the_watcher_goes_on() {
+    let server = ApiServer::start_encrypted().await;
+    let cluster = json!({
+        "server": format!("https://localhost:{}", server.port()),
+        "certificate-authority-data": BASE64_STANDARD.encode(&server.certificate),
+    });
+    let nonsense = BASE64_STANDARD.encode("no certificate");
+    let user = json!({"client-certificate-data": nonsense, "client-key-data": nonsense});
+    let mut watched = Watched::as_user("credentials", &cluster, &user);
+    watched
+        .until(|watched| watched.names.read(|index| Kind::ALL.map(|kind| index.fails(kind))) == [true; 3])
+        .await;
+    // Whatever it has to do, it does now.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(watched.task.try_join_next().is_none(), "it ended");
+    assert!(watched.fullness().stale);
     watched.end().await;
 }
