@@ -71,6 +71,8 @@ pub(super) struct Archive {
     host: Host,
     /// The list of sources instead of the machine's own.
     sources: Option<PathBuf>,
+    /// The suite whose packages are taken where it has any, though an installation would not choose them (backports).
+    preferred: Option<&'static str>,
 }
 
 impl Archive {
@@ -79,7 +81,7 @@ impl Archive {
         for program in ["apt-get", "apt-cache", "dpkg-deb"] {
             ensure!(find_program(program).is_some(), "no {program} here");
         }
-        let archive = Self { directory: directory.to_path_buf(), host, sources: None };
+        let archive = Self { directory: directory.to_path_buf(), host, sources: None, preferred: None };
         archive.prepare()?;
         if let Err(error) = archive.update() {
             // Often some other source of the machine is broken. Whether ours was fetched shows in what it offers.
@@ -88,8 +90,8 @@ impl Archive {
         Ok(archive)
     }
 
-    /// The same for other suites, from the servers that this machine's sources name.
-    pub(super) fn with_suites(&self, suites: &[Suite]) -> Result<Self> {
+    /// The same for other suites and perhaps another host, from the servers that this machine's sources name.
+    pub(super) fn with_suites(&self, suites: &[Suite], host: Host) -> Result<Self> {
         let format = "$(CREATED_BY) $(LABEL) $(REPO_URI)";
         let targets = capture(self.apt("apt-get").args(["indextargets", "--format", format]))?;
         let mut lines = String::new();
@@ -101,11 +103,16 @@ impl Archive {
         let directory = self.directory.join("suites");
         remove(&directory)?;
         let sources = directory.join("sources.list");
-        let archive = Self { directory, host: Host::Bare, sources: Some(sources.clone()) };
+        let archive = Self { directory, host, sources: Some(sources.clone()), preferred: None };
         archive.prepare()?;
         fs::write(&sources, lines).with_context(|| format!("cannot write {}", sources.display()))?;
         archive.update()?;
         Ok(archive)
+    }
+
+    /// The same, with packages of that suite before others.
+    pub(super) fn preferring(self, suite: &'static str) -> Self {
+        Self { preferred: Some(suite), ..self }
     }
 
     fn prepare(&self) -> Result<()> {
@@ -131,6 +138,9 @@ impl Archive {
                 let status = self.directory.join("no-status");
                 command.arg("-o").arg(format!("Dir::State::status={}", status.display()));
             }
+        }
+        if let Some(suite) = self.preferred {
+            command.arg("-o").arg(format!("APT::Default-Release={suite}"));
         }
         if let Some(sources) = &self.sources {
             let parts = self.directory.join("no-sources");

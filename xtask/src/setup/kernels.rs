@@ -88,7 +88,7 @@ fn prefix(series: Series) -> String {
 }
 
 fn fetch(cache: &Cache, archive: &Archive, series: Series) -> Result<()> {
-    let archive = archive.with_suites(series.suites)?;
+    let archive = archive.with_suites(series.suites, Host::Bare)?;
     let releases = archive.names(PARTS[0])?;
     let releases = releases.iter().filter_map(|name| release_of(name, series.name));
     let Some(release) = releases.max_by_key(|release| numbers_of(release)) else {
