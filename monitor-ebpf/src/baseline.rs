@@ -13,7 +13,7 @@ use crate::fields::{is_mapped, room};
 use crate::maps::{HOST_TTLS, SOCKET_TTLS};
 use crate::segment::ttl_of;
 use crate::socket::Socket;
-use crate::spread::{self, GOLDEN};
+use monitor_common::spread::{self, GOLDEN};
 
 /// Pairs of client connections whose TTL is known, a power of two: 512 KiB.
 pub(crate) const SOCKET_TTL_PAIRS: u32 = 32_768;

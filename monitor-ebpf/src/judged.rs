@@ -5,7 +5,7 @@
 //! CPU, and where kernels may be preempted (7.2) another process may, or this one is moved to another CPU.
 
 use crate::maps::{JUDGED, JUDGED_PLACES, Judged};
-use crate::spread;
+use monitor_common::spread;
 
 #[inline(always)]
 fn place(sk: u64) -> Option<*mut Judged> {

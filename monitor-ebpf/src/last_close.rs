@@ -7,7 +7,7 @@
 //! by then. Where their addresses shared a place it was lost, for one pair of sockets in 1,024 (seen on 6.1).
 
 use crate::maps::{LAST_CLOSE_PLACES, LAST_CLOSES};
-use crate::spread;
+use monitor_common::spread;
 
 #[inline(always)]
 fn places(sk: u64) -> [Option<*mut u64>; 2] {

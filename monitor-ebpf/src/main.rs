@@ -22,7 +22,6 @@ mod maps;
 
 mod segment;
 mod socket;
-mod spread;
 mod tcp;
 
 mod baseline;

@@ -9,11 +9,11 @@
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_jiffies64};
 use monitor_common::peer::{ClosedEntry, ClosedMemory, Ended, Role, Tuple};
+use monitor_common::spread;
 
 use crate::fields::{add, cpu_totals, settings};
 use crate::maps::CLOSED;
 use crate::socket::{CLOSING, FIN_WAIT1, FIN_WAIT2, current_task};
-use crate::spread::GOLDEN;
 use crate::tcp::TcpFacts;
 
 /// Words of a tuple.
@@ -32,8 +32,7 @@ fn hash(tuple: *const Tuple) -> u64 {
     let mut hash = 0u64;
     let mut next = 0;
     while next < WORDS {
-        hash = (hash ^ word(tuple, next)).wrapping_mul(GOLDEN);
-        hash ^= hash >> 32;
+        hash = spread::mix(hash, word(tuple, next));
         next += 1;
     }
     hash | 1
@@ -42,7 +41,7 @@ fn hash(tuple: *const Tuple) -> u64 {
 /// A pair of neighbours.
 #[inline(always)]
 fn places(check: u64) -> (Option<*mut ClosedEntry>, Option<*mut ClosedEntry>) {
-    let first = (check >> 8) as u32 & settings().closed_mask & !1;
+    let first = spread::pair(check, settings().closed_mask);
     (CLOSED.get_ptr_mut(first), CLOSED.get_ptr_mut(first | 1))
 }
 

@@ -6,8 +6,8 @@
 use monitor_common::peer::{PEER_FINS as COUNT, PeerFin};
 
 use crate::maps::PEER_FINS;
-use crate::spread;
 use crate::tcp::TcpFacts;
+use monitor_common::spread;
 
 /// A pair of neighbours, so that it takes two other sockets to push one out.
 #[inline(always)]
