@@ -43,6 +43,7 @@ pub mod names;
 pub mod otlp;
 pub mod owners;
 pub mod push;
+pub mod residents;
 pub mod view;
 
 // Start-up: what was typed, what it means, what this kernel can do.

@@ -135,6 +135,7 @@ impl Pipeline {
         );
         let first = aggregator.snapshot(truth.slots(), truth.ports(), started_monotonic, rest, false);
         let (publisher, published, requests) = channel(Arc::new(first), signals);
+        let published = published.with_residents(namespaces.residents().clone());
         let alerts = Alerting::new(alerts, started_monotonic);
         publisher.alerts(alerts.report(WallClock::now()));
         let pipeline = Self {

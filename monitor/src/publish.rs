@@ -16,6 +16,7 @@ use crate::event_log;
 use crate::names::Names;
 use crate::owners::Owners;
 use crate::push::Account;
+use crate::residents::Residents;
 use crate::snapshot::{SignalRow, Snapshot};
 use crate::trend::{Reading, Trend};
 
@@ -76,6 +77,7 @@ pub struct Published {
     alerts: watch::Receiver<Arc<Report>>,
     owners: Option<Owners>,
     names: Option<Names>,
+    residents: Residents,
 }
 
 /// What is looked up beside the events' way, when something becomes JSON.
@@ -85,6 +87,8 @@ pub struct Known<'a> {
     pub owners: Option<&'a Owners>,
     /// What a cluster calls addresses and pods; `None` where it is not asked.
     pub names: Option<&'a Names>,
+    /// What network namespaces belong to; `None` where nothing is looked up.
+    pub residents: Option<&'a Residents>,
 }
 
 /// Both ends, and the pipeline's queue of refresh requests.
@@ -114,6 +118,7 @@ pub fn channel(
         alerts: alerts_reader,
         owners: None,
         names: None,
+        residents: Residents::default(),
     };
     (Publisher { snapshot, events, history, trend, news, signals, alerts, owners: None }, published, requests)
 }
@@ -201,9 +206,20 @@ impl Published {
         self.names.as_ref()
     }
 
+    /// With what network namespaces belong to.
+    #[must_use]
+    pub fn with_residents(self, residents: Residents) -> Self {
+        Self { residents, ..self }
+    }
+
+    /// What network namespaces belong to.
+    pub const fn residents(&self) -> &Residents {
+        &self.residents
+    }
+
     /// All that is looked up when something becomes JSON.
     pub const fn known(&self) -> Known<'_> {
-        Known { owners: self.owners(), names: self.names() }
+        Known { owners: self.owners(), names: self.names(), residents: Some(&self.residents) }
     }
 
     /// Whether who owned an event's socket is about to be known.

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use self::event::{BacklogView, BurstView, FinView, IdleClosesView, SegmentView};
 use self::names::{NameView, NamesView};
-use self::owners::{CgroupView, OwnerView, OwnersView, ProcessView};
+use self::owners::{CgroupView, OwnerView, OwnersView, PeerNamespaceView, ProcessView};
 use crate::http::schema;
 
 /// One end of a connection.
@@ -209,7 +209,7 @@ pub struct EventView {
     pub socket_inode: Option<u64>,
     /// Id of the socket's cgroup: the inode number of its directory; `null` when not known.
     pub cgroup_id: Option<u64>,
-    /// That cgroup; `null` where it is not known, or not yet.
+    /// That cgroup, of what has no socket that of its network namespace; `null` where it is not known, or not yet.
     pub cgroup: Option<CgroupView>,
     /// Seconds since our FIN, or since the reset that ended the connection; `null` unless its socket was gone already.
     pub since_close_seconds: Option<f64>,
@@ -328,6 +328,8 @@ pub struct PeersView<P = Vec<PeerView>> {
     pub open: Option<u64>,
     /// Local ports with refusals or strays.
     pub ports: Vec<PortView>,
+    /// Network namespaces of these peers, besides the daemon's own.
+    pub namespaces: Vec<PeerNamespaceView>,
 }
 
 /// Ours against the kernel's `OutRsts` and `ListenOverflows`, per namespace.
@@ -336,6 +338,8 @@ pub struct PeersView<P = Vec<PeerView>> {
 pub struct NamespaceView {
     /// Inode number.
     pub netns: u32,
+    /// What it belongs to; `null` for the daemon's own, and where nobody is known in it.
+    pub cgroup: Option<CgroupView>,
     /// Resets sent on connections of peers.
     pub resets_sent: u64,
     /// Refusals sent.

@@ -13,6 +13,15 @@ export function called(name) {
   return name ? [outside(`${name.namespace}/${name.service ?? name.pod}`), " "] : [];
 }
 
+/** Whose network namespace it is: pod, container or unit, else its number; nothing for the daemon's own. Names are not ours. */
+export function whoseNamespace(netns, cgroup) {
+  if (netns === null || netns === undefined) return "";
+  const { pod, pod_uid: uid, container_id: id, unit } = cgroup ?? {};
+  if (pod) return `${pod.namespace}/${pod.name}`;
+  if (id) return `container ${id.slice(0, 12)}`;
+  return unit ?? (uid ? `pod ${uid}` : `network namespace ${netns}`);
+}
+
 /** A word with a sign, so that its colour need not be seen. */
 const SIGNS = {
   quiet: "✓", aligned: "✓", works: "✓", resolved: "✓",

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::client::{Server, ServerArgs};
 use crate::cli::help::Help;
+use crate::http::convert::owners::resident_text;
 use crate::http::filter::listeners::ListenerFilter;
 use crate::snapshot::listening::Queue;
 use crate::terminal::table::{Cell, Column, Table};
@@ -154,10 +155,11 @@ fn cells(listener: &ListenerView) -> [Cell; 8] {
 
 /// A listener without a socket to show: closed, or in another namespace.
 fn cells_elsewhere(row: &OverflowView) -> [Cell; 8] {
-    let OverflowView { netns, addr, port, overflows_syn, overflows_ack, open } = row;
+    let OverflowView { netns, cgroup, addr, port, overflows_syn, overflows_ack, open } = row;
+    let whose = || cgroup.as_ref().and_then(resident_text).unwrap_or_else(|| format!("netns {netns}"));
     let place = match open {
         Some(_) => " (closed)".to_owned(),
-        None => format!(" (netns {netns})"),
+        None => format!(" ({})", whose()),
     };
     let mut cells = [const { String::new() }; 8].map(Cell::new);
     cells[0] = Cell::new(name(addr, "", *port) + &place);

@@ -22,6 +22,7 @@ use crate::owners::Owners;
 use crate::pipeline::{Pipeline, Settings};
 use crate::publish::{Known, Update};
 use crate::recording::{Recorder, Written};
+use crate::residents::Residents;
 use crate::selection::Selection;
 
 /// Only events are shown, so nothing needs series.
@@ -80,15 +81,16 @@ async fn follow(
     let (pipeline, published) = Pipeline::new(loaded, listening, settings)?;
     let (stop, stopping) = watch::channel(false);
     // What is printed beside a recording is what a replay prints, which can look nothing up.
-    let (pipeline, owners, mut search) = if recorder.is_some() || printer.is_none() {
+    let (pipeline, looked_up, mut search) = if recorder.is_some() || printer.is_none() {
         (pipeline, None, None)
     } else {
         let (owners, questions) = Owners::new();
         let search = Box::pin(owners::run(questions, owners.clone(), stopping.clone()));
-        (pipeline.with_owners(owners.clone()), Some(owners), Some(search))
+        let looked_up = (owners.clone(), published.residents().clone());
+        (pipeline.with_owners(owners), Some(looked_up), Some(search))
     };
     let mut shown =
-        printer.map(|printer| Shown { printer, events: published.subscribe(), owners, next: None });
+        printer.map(|printer| Shown { printer, events: published.subscribe(), looked_up, next: None });
     let mut pipeline = std::pin::pin!(pipeline.with_recorder(recorder).run(stopping));
     let mut limit = std::pin::pin!(after(limit));
     let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
@@ -142,7 +144,7 @@ async fn print_next(shown: &mut Option<Shown>) -> std::io::Result<Reader> {
 struct Shown {
     printer: EventPrinter<Stdout>,
     events: Receiver<Update>,
-    owners: Option<Owners>,
+    looked_up: Option<(Owners, Residents)>,
     /// To be printed as soon as its owner is known: kept here, since waiting for that may be broken off.
     next: Option<Update>,
 }
@@ -157,7 +159,7 @@ impl Shown {
                 Err(RecvError::Closed) => std::future::pending().await,
             };
         }
-        if let (Some(Update::Event(told)), Some(owners)) = (&self.next, &self.owners) {
+        if let (Some(Update::Event(told)), Some((owners, _))) = (&self.next, &self.looked_up) {
             owners.known_or_late(told).await;
         }
         self.next.take().map_or(Ok(Reader::Listens), |update| self.print(&update))
@@ -179,7 +181,12 @@ impl Shown {
     }
 
     fn print(&mut self, update: &Update) -> std::io::Result<Reader> {
-        let known = Known { owners: self.owners.as_ref(), names: None };
+        let looked_up = self.looked_up.as_ref();
+        let known = Known {
+            owners: looked_up.map(|(owners, _)| owners),
+            names: None,
+            residents: looked_up.map(|(_, residents)| residents),
+        };
         let view = |told| resolved_view(told, known);
         match update {
             Update::Event(told) => self.printer.print(&view(told)),

@@ -1,6 +1,7 @@
 //! `reset-monitor peers`: the counts per peer of a daemon.
 
 use std::io::{self, Write};
+use std::str::FromStr as _;
 
 use monitor_common::peer::Role;
 
@@ -10,11 +11,14 @@ use crate::cli::help::Help;
 use crate::cli::named;
 use crate::http::convert::main_cause;
 use crate::http::convert::names::named;
+use crate::http::convert::owners::resident_text;
 use crate::http::filter::order::Order;
 use crate::http::filter::pattern::PeerPattern;
+use crate::http::filter::text::Text;
 use crate::http::filter::{PeerFilter, PeerSort};
 use crate::terminal::table::{Cell, Column, Table};
 use crate::terminal::{Medium, Output, Style, ends_quietly, folded, percent, printable_json};
+use crate::view::owners::PeerNamespaceView;
 use crate::view::{CountsView, PeerView, PeersView};
 
 /// Share of closed connections from which on a ratio is marked: the 0.1 % of the shipped alerts.
@@ -27,6 +31,7 @@ pub const HELP: Help = Help {
         ("reset-monitor peers --sort ratio --limit 10", "the largest share of connections"),
         ("reset-monitor peers --role client --port 5432", "whom we connect to, by port"),
         ("reset-monitor peers --peer 10.0.0.0/24", ""),
+        ("reset-monitor peers --text shop/", "by a part of a name"),
         ("reset-monitor peers -o json | jq '.peers[] | {peer, port, reset}'", ""),
     ],
     notes: "RATIO is the share of closed connections that were reset. ABORTED ones, reset on purpose or without ever carrying data, and REFUSED \
@@ -48,6 +53,9 @@ pub struct PeersArgs {
     /// Only this peer: an address, a network such as 10.0.0.0/24, `other` or `retired`
     #[arg(long, value_name = "PEER")]
     pub peer: Option<PeerPattern>,
+    /// Only with this in the peer's address, names, port, role or main cause
+    #[arg(long, value_name = "TEXT", value_parser = Text::from_str)]
+    pub text: Option<Text>,
     /// How many peers to show
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=200_000))]
     pub limit: u32,
@@ -65,8 +73,8 @@ pub struct PeersArgs {
 /// Prints the peers of the daemon that `args` names.
 pub async fn run(args: &PeersArgs) -> anyhow::Result<()> {
     let server = Server::new(&args.server)?;
-    let PeersArgs { output: _, role, port, peer, limit: _, sort, order, server: _ } = *args;
-    let filter = PeerFilter { peer, port, role, sort, order, ..PeerFilter::default() };
+    let PeersArgs { output: _, role, port, peer, text, limit: _, sort, order, server: _ } = *args;
+    let filter = PeerFilter { peer, port, role, text, sort, order, ..PeerFilter::default() };
     let answer: PeersView =
         server.get(&format!("/api/v1/peers?limit={}{}", args.limit, filter.to_query())).await?;
     let mut out = io::BufWriter::new(io::stdout().lock());
@@ -91,10 +99,11 @@ pub async fn run(args: &PeersArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 13] = [
     Column::left("PEER"),
     Column::right("PORT"),
     Column::left("ROLE").leave(5),
+    OF,
     Column::right("OPENED").leave(1),
     Column::right("CLOSED").leave(4),
     Column::right("RESET"),
@@ -106,17 +115,38 @@ const COLUMNS: [Column; 12] = [
     Column::left("TOP CAUSE"),
 ];
 
+/// Whose peers they are, where some are of other network namespaces than the daemon's.
+const OF: Column = Column::left("OF").leave(8);
+/// Its place.
+const OF_AT: usize = 3;
+
 /// Prints an answer of the API.
 pub fn print(answer: &PeersView, output: Output, medium: Medium, out: &mut impl Write) -> io::Result<()> {
     match output {
         Output::Json => writeln!(out, "{}", printable_json(&serde_json::to_string(answer)?)),
         Output::Table => {
-            let mut table = Table::new(&COLUMNS, medium);
+            let others = !answer.namespaces.is_empty();
+            let mut table = Table::new(&known(COLUMNS, others), medium);
             let news = || answer.peers.iter().filter(|peer| is_news(peer));
+            let cells = |peer| known(cells(peer, &answer.namespaces), others);
             news().for_each(|peer| table.fit(&cells(peer)));
             news().try_for_each(|peer| table.row(out, &cells(peer)))
         }
     }
+}
+
+/// Without the column that tells whose they are where all are of the daemon's own namespace.
+fn known<T>(all: [T; COLUMNS.len()], others: bool) -> Vec<T> {
+    all.into_iter().enumerate().filter(|(place, _)| others || *place != OF_AT).map(|(_, one)| one).collect()
+}
+
+/// The pod, container or unit of a namespace, else its number; nothing for the daemon's own.
+fn whose(netns: Option<u32>, others: &[PeerNamespaceView]) -> String {
+    let Some(PeerNamespaceView { netns, cgroup }) = others.iter().find(|other| Some(other.netns) == netns)
+    else {
+        return String::new();
+    };
+    cgroup.as_ref().and_then(resident_text).unwrap_or_else(|| format!("netns {netns}"))
 }
 
 /// `other` and `retired` are always there; as long as they are empty they are no news.
@@ -124,7 +154,7 @@ fn is_news(peer: &PeerView) -> bool {
     peer.port.is_some() || peer.counts != CountsView::default()
 }
 
-fn cells(peer: &PeerView) -> [Cell; 12] {
+fn cells(peer: &PeerView, others: &[PeerNamespaceView]) -> [Cell; COLUMNS.len()] {
     let number = |count: u64| Cell::new(count.to_string());
     let counts = &peer.counts;
     let ratio_style = if peer.reset_ratio > Some(NOTABLE_RATIO) { Style::Red } else { Style::Plain };
@@ -132,6 +162,7 @@ fn cells(peer: &PeerView) -> [Cell; 12] {
         Cell::new(named(peer.name.as_ref(), &peer.peer)),
         Cell::new(peer.port.map_or_else(String::new, |port| port.to_string())),
         Cell::new(&*peer.role),
+        Cell::new(whose(peer.netns, others)),
         number(counts.opened),
         number(counts.closed),
         number(counts.reset),

@@ -10,6 +10,7 @@ use super::watching;
 use crate::advice::numbers::seconds;
 use crate::cli::help::Help;
 use crate::cli::named;
+use crate::http::convert::names::named as named_address;
 use crate::http::filter::PeerFilter;
 use crate::http::filter::pattern::PeerPattern;
 use crate::terminal::table::{Cell, Column, Table};
@@ -142,7 +143,7 @@ fn chains(chains: &[ChainView], medium: Medium, out: &mut impl Write) -> io::Res
 }
 
 fn hop_cells(chain: &ChainView, place: usize, hop: &HopView) -> [Cell; 6] {
-    let HopView { peer, port, verdict, margin_seconds, client_seconds, server_seconds } = hop;
+    let HopView { peer, name, port, verdict, margin_seconds, client_seconds, server_seconds } = hop;
     let time = |time: &Option<f64>| time.map_or_else(String::new, text);
     [
         Cell::new(match place {
@@ -152,7 +153,10 @@ fn hop_cells(chain: &ChainView, place: usize, hop: &HopView) -> [Cell; 6] {
         Cell::new(match peer {
             None => "clients to us".to_owned(),
             Some(peer) => match peer.parse() {
-                Ok(address) => format!("us to {}", SocketAddr::new(address, *port)),
+                Ok(address) => {
+                    let address = SocketAddr::new(address, *port).to_string();
+                    format!("us to {}", named_address(name.as_ref(), &address))
+                }
                 Err(_) => format!("us to {peer} port {port}"),
             },
         }),
@@ -174,6 +178,7 @@ fn style(verdict: &str) -> Style {
 fn cells(row: &TimeoutView) -> [Cell; 10] {
     let TimeoutView {
         peer,
+        name,
         port,
         role,
         netns: _,
@@ -191,7 +196,7 @@ fn cells(row: &TimeoutView) -> [Cell; 10] {
     let ages = local.timeouts.iter().chain(&remote.timeouts).map(|inferred| inferred.age_seconds);
     let age = ages.reduce(f64::min).map_or_else(String::new, |age| format!("{} ago", text(age)));
     [
-        Cell::new(peer.as_deref().unwrap_or("all clients")),
+        Cell::new(named_address(name.as_ref(), peer.as_deref().unwrap_or("all clients"))),
         Cell::new(port.to_string()),
         Cell::new(&**role),
         Cell::styled(&**verdict, style(verdict)),

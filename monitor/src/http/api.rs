@@ -1,21 +1,25 @@
 //! `/api/v1/*` except events: the latest snapshot, filtered, as JSON.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::Serialize;
 
-use super::convert::names::peer_name;
+use super::convert::names::{name_text, peer_name};
+use super::convert::owners::{namespace_cgroup, resident_text};
 use super::error::ApiError;
 use super::filter::PeerFilter;
 use super::query::{self, Params};
 use super::{AppState, convert, held, rows};
 use crate::counts::PortCounts;
 use crate::names::index::Index;
+use crate::publish::Known;
 use crate::snapshot::PeerRow;
 use crate::snapshot::hooked::Hooked;
+use crate::view::owners::PeerNamespaceView;
 use crate::view::{PeersView, PortView, SignalsView, StatusView};
 
 /// Peers in an answer, when not asked otherwise.
@@ -34,7 +38,7 @@ pub(super) async fn status(
     Query(pairs): Pairs,
 ) -> Result<Json<StatusView>, ApiError> {
     Params::read(pairs, query::none)?;
-    Ok(Json(convert::status_view(&*state.fresh().await, &state.settings, state.published.names())))
+    Ok(Json(convert::status_view(&*state.fresh().await, &state.settings, state.published.known())))
 }
 
 /// `/api/v1/signals`.
@@ -73,7 +77,8 @@ pub(super) async fn peers(State(state): State<AppState>, Query(pairs): Pairs) ->
 
     let snapshot = state.fresh_with_peers().await;
     let rows = snapshot.peers.as_ref().ok_or(ApiError::Busy { what: "requests for fresh counts" })?;
-    let chosen = filter.select(rows);
+    let known = state.published.known();
+    let chosen = filter.select_named(rows, |row| names_text(row, known));
     let page = chosen.get(offset..).unwrap_or_default();
     let page = page.get(..limit).unwrap_or(page);
     let ports = ports(&snapshot.port_rows, limit, snapshot.hooked);
@@ -85,6 +90,7 @@ pub(super) async fn peers(State(state): State<AppState>, Query(pairs): Pairs) ->
         total: convert::counts_view(&snapshot.total),
         open: open(rows),
         ports,
+        namespaces: namespaces(page, snapshot.listening.own, known),
     };
     let text = match state.published.names() {
         Some(names) => names.read(|index| with_rows(&rest, page, Some(index))),
@@ -109,6 +115,22 @@ fn with_rows(rest: &impl Serialize, page: &[&PeerRow], names: Option<&Index>) ->
     }
     text.extend(["]", after]);
     Some(text)
+}
+
+/// What a peer is called besides its address, and whose it is.
+fn names_text(row: &PeerRow, known: Known<'_>) -> String {
+    let name = known.names.and_then(|names| names.read(|index| peer_name(index, &row.label)));
+    let cgroup = row.netns.and_then(|netns| namespace_cgroup(netns, known));
+    let whose = cgroup.as_ref().and_then(resident_text);
+    [name.as_ref().map(name_text), whose].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// The network namespaces of these rows, besides our own.
+fn namespaces(page: &[&PeerRow], own: Option<u32>, known: Known<'_>) -> Vec<PeerNamespaceView> {
+    let others: BTreeSet<u32> =
+        page.iter().filter_map(|row| row.netns).filter(|netns| Some(*netns) != own).collect();
+    let view = |netns| PeerNamespaceView { netns, cgroup: namespace_cgroup(netns, known) };
+    others.into_iter().map(view).collect()
 }
 
 /// How many connections are open; `None` while no walk has looked.

@@ -24,7 +24,7 @@ use crate::event::{
     Counted, Direction, IdleCloses, Owner, Reason, Segment, SocketFacts, TcpState, Told, role_name,
 };
 use crate::idle::Idle;
-use crate::names::Names;
+use crate::publish::Known;
 use crate::snapshot::hooked::Hooked;
 use crate::snapshot::{Fill, NamespaceRow, PeerRow, SignalRow, Snapshot};
 use crate::view::event::{BacklogView, BurstView, FinView, IdleClosesView, SegmentView};
@@ -119,7 +119,7 @@ pub fn event_time(time: Timestamp) -> String {
 }
 
 /// Everything counted, without the peers.
-pub fn status_view(snapshot: &Snapshot, settings: &Settings, names: Option<&Names>) -> StatusView {
+pub fn status_view(snapshot: &Snapshot, settings: &Settings, known: Known<'_>) -> StatusView {
     let overflows = |value: fn(&NamespaceRow) -> u64| {
         snapshot.hooked.overflows.then(|| snapshot.namespaces.iter().map(value).sum())
     };
@@ -138,7 +138,11 @@ pub fn status_view(snapshot: &Snapshot, settings: &Settings, names: Option<&Name
         overflows_ack: overflows(|row| row.overflows_ack),
         conntrack_full: snapshot.listening.conntrack_full,
         challenge_acks: snapshot.listening.challenge_acks,
-        namespaces: snapshot.namespaces.iter().map(|row| namespace_view(row, snapshot.hooked)).collect(),
+        namespaces: snapshot
+            .namespaces
+            .iter()
+            .map(|row| namespace_view(row, snapshot.hooked, known))
+            .collect(),
         stories: Kind::ALL
             .iter()
             .map(|kind| (kind.name().to_owned(), story_view(snapshot.stories.of(*kind))))
@@ -152,7 +156,7 @@ pub fn status_view(snapshot: &Snapshot, settings: &Settings, names: Option<&Name
             })
             .collect(),
         owners: owners::owners_view(snapshot.owners),
-        names: names.map(|names| names::names_view(names.fullness())),
+        names: known.names.map(|names| names::names_view(names.fullness())),
         over_budget: snapshot.over_budget,
         failed_reads: snapshot.failed_reads,
         missed_runs: snapshot
@@ -378,7 +382,7 @@ fn owner_view(owner: &Owner) -> OwnerView {
     }
 }
 
-fn namespace_view(row: &NamespaceRow, hooked: Hooked) -> NamespaceView {
+fn namespace_view(row: &NamespaceRow, hooked: Hooked, known: Known<'_>) -> NamespaceView {
     let NamespaceRow {
         netns,
         resets_sent,
@@ -401,6 +405,7 @@ fn namespace_view(row: &NamespaceRow, hooked: Hooked) -> NamespaceView {
         overflows_syn: hooked.overflows.then_some(overflows_syn),
         overflows_ack: hooked.overflows.then_some(overflows_ack),
         unattributed_overflows,
+        cgroup: owners::namespace_cgroup(netns, known),
         reject_sent: hooked.rejections.then_some(reject_sent),
     }
 }

@@ -53,7 +53,14 @@ pub(super) async fn explain(
     }
     let diagnoses: Vec<_> = subjects.iter().map(|subject| diagnose(subject, &host)).collect();
     let events_since = state.published.kept().map(|kept| kept.oldest_time);
-    let mut view = explain_view(snapshot.taken, snapshot.started, events_since, matching, &diagnoses);
+    let mut view = explain_view(
+        snapshot.taken,
+        snapshot.started,
+        events_since,
+        matching,
+        &diagnoses,
+        state.published.known(),
+    );
     for cause in view.diagnoses.iter_mut().flat_map(|diagnosis| &mut diagnosis.evidence) {
         cause.here = whose(&kept, &cause.examples, state.published.known());
     }

@@ -274,7 +274,7 @@ impl PeerFilter {
         let order = params.take("order", order, Form::word(Order::ALL.map(Order::name)), |name| {
             Order::ALL.into_iter().find(|order| order.name() == name)
         })?;
-        let text = "A part of the peer's address or network, port, role or main cause.";
+        let text = "A part of the peer's address or network, names, port, role or main cause.";
         let text = params.take("text", text, Text::FORM, |text| text.parse().ok())?;
         Ok(Self { text, sort: sort.unwrap_or_default(), order, ..Self::one_from_params(params)? })
     }
@@ -290,18 +290,28 @@ impl PeerFilter {
         })
     }
 
-    fn matches(&self, row: &PeerRow) -> bool {
+    fn matches(&self, row: &PeerRow, names: impl FnOnce() -> String) -> bool {
         let Self { peer, port, role, netns, text, sort: _, order: _ } = *self;
         peer.is_none_or(|peer| peer.has_scope(row.label.scope))
             && port.is_none_or(|port| row.label.port == Some(port))
             && role.is_none_or(|role| row.label.role == role)
             && netns.is_none_or(|netns| row.netns == Some(netns))
-            && text.is_none_or(|text| text.is_in(row))
+            && text.is_none_or(|text| text.is_in(row, names))
     }
 
-    /// The matching rows in order.
+    /// The matching rows in order, by what is in them alone.
     pub fn select<'a>(&self, rows: &'a [PeerRow]) -> Vec<&'a PeerRow> {
-        let mut chosen: Vec<&PeerRow> = rows.iter().filter(|row| self.matches(row)).collect();
+        self.select_named(rows, |_| String::new())
+    }
+
+    /// The same with what else is shown of each, which is only asked for to look for a text.
+    pub fn select_named<'a>(
+        &self,
+        rows: &'a [PeerRow],
+        names: impl Fn(&PeerRow) -> String,
+    ) -> Vec<&'a PeerRow> {
+        let matching = rows.iter().filter(|row| self.matches(row, || names(row)));
+        let mut chosen: Vec<&PeerRow> = matching.collect();
         order::sort(&mut chosen, self.sort, self.order.unwrap_or(self.sort.usual_order()));
         chosen
     }

@@ -28,7 +28,7 @@ pub(super) async fn listeners(
     let (limit, filter) = Params::read(pairs, read)?;
 
     let snapshot = state.fresh().await;
-    let view = listeners_view(&snapshot, &filter, limit);
+    let view = listeners_view(&snapshot, &filter, limit, state.published.known());
     let rows = view.listeners.as_ref().map_or(0, Vec::len) + view.namespaces.len();
     let places = held::places(&state.rows, rows, "long lists")?;
     held::json(&view, places)

@@ -92,7 +92,7 @@ async fn diagnosis(state: &AppState, filter: &PeerFilter) -> Option<DiagnosisVie
     let mut kept: Vec<Arc<Told>> = state.published.history_before(u64::MAX, HISTORY);
     kept.reverse();
     let (subjects, _) = select(filter, &host, &kept, 1);
-    let mut view = diagnosis_view(&diagnose(subjects.first()?, &host));
+    let mut view = diagnosis_view(&diagnose(subjects.first()?, &host), state.published.known());
     for cause in &mut view.evidence {
         cause.here = whose(&kept, &cause.examples, state.published.known());
     }

@@ -47,5 +47,5 @@ pub(super) async fn timeouts(
     chains.retain(|chain| chain.hops().any(|hop| filter.matches_timeout(hop)));
     let hops = chains.iter().take(limit).map(|chain| chain.hops().take(1 + MOST_HOPS).count()).sum::<usize>();
     let places = held::places(&state.rows, chosen.len().min(limit) + hops, "long lists")?;
-    held::json(&timeouts_view(&snapshot, &chosen, &chains, limit), places)
+    held::json(&timeouts_view(&snapshot, &chosen, &chains, limit, state.published.known()), places)
 }

@@ -4,6 +4,7 @@
 //! are looked up in `/proc`, rarely.
 
 mod baseline;
+mod cgroups;
 mod known;
 mod resets;
 
@@ -16,6 +17,7 @@ use self::known::Known;
 use self::resets::Comparison;
 use super::proc_net;
 use super::truth::{NamespaceReading, Truth};
+use crate::residents::Residents;
 use crate::snapshot::NamespaceRow;
 
 /// Namespaces besides our own that are read at a time. `netstat` takes the kernel 0.2 ms on 2 CPUs and more on more, and a host may
@@ -84,6 +86,11 @@ impl Namespaces {
     /// Inode number of our own.
     pub const fn own(&self) -> Option<u32> {
         self.known.own()
+    }
+
+    /// What the others belong to, as of the last look.
+    pub const fn residents(&self) -> &Residents {
+        self.known.residents()
     }
 
     /// Namespaces besides our own, each with a process in it.

@@ -10,6 +10,19 @@ const PARENTS: [&str; 2] = ["docker", "libpod_parent"];
 /// Digits of a container's id, with every runtime.
 const ID_DIGITS: usize = 64;
 
+/// How much a cgroup tells of whose something is, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Telling {
+    /// Its path.
+    Path,
+    /// A unit.
+    Unit,
+    /// A container.
+    Container,
+    /// A pod.
+    Pod,
+}
+
 /// A cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cgroup {
@@ -38,6 +51,39 @@ impl Cgroup {
             pod_uid: parts.iter().rev().find_map(|part| pod_uid(&parts, part)),
             unit: unit(parts.get(inside..).unwrap_or_default()).map(shown),
         }
+    }
+
+    /// That of a process, by its `/proc/PID/cgroup`: lines of `HIERARCHY:CONTROLLERS:PATH`. Where there are several hierarchies, the one that
+    /// tells most. `None` for a process in no cgroup but the root.
+    pub fn of_process(text: &str) -> Option<Self> {
+        let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+        let cgroups = paths.filter(|path| !matches!(*path, "" | "/")).map(Self::of_path);
+        // Of equals the last one, which in `/proc` is the unified hierarchy.
+        cgroups.max_by_key(Self::telling)
+    }
+
+    /// How much it tells.
+    pub const fn telling(&self) -> Telling {
+        match (&self.pod_uid, &self.container_id, &self.unit) {
+            (Some(_), _, _) => Telling::Pod,
+            (None, Some(_), _) => Telling::Container,
+            (None, None, Some(_)) => Telling::Unit,
+            (None, None, None) => Telling::Path,
+        }
+    }
+
+    /// What all share that is in the same pod, else in the same container, else in the same cgroup.
+    #[must_use]
+    pub fn common(&self) -> Self {
+        let ends = self.path.match_indices('/').map(|(at, _)| at).chain([self.path.len()]);
+        let above = ends.map(|end| Self::of_path(self.path.get(..end).unwrap_or_default()));
+        let mut above = above.filter(|above| above.telling() == self.telling());
+        match self.telling() {
+            Telling::Pod => above.find(|above| above.pod_uid == self.pod_uid),
+            Telling::Container => above.find(|above| above.container_id == self.container_id),
+            Telling::Unit | Telling::Path => None,
+        }
+        .unwrap_or_else(|| self.clone())
     }
 }
 
@@ -162,6 +208,48 @@ mod tests {
                 unit: some(unit),
             };
             assert_eq!(Cgroup::of_path(&path), expected);
+        }
+    }
+
+    #[test]
+    fn of_a_process_the_hierarchy_counts_that_tells_most() {
+        let of = |text: &str| Cgroup::of_process(text).map(|cgroup| cgroup.path);
+        assert_eq!(of("0::/system.slice/a.service\n").as_deref(), Some("/system.slice/a.service"));
+        // Version 1, and both.
+        let pod = format!("/kubepods/besteffort/pod{POD}/{ID}");
+        let text = format!("12:memory:{pod}\n1:name=systemd:/system.slice/docker.service\n");
+        assert_eq!(of(&text), Some(pod));
+        let both = "1:name=systemd:/system.slice/a.service\n0::/system.slice/a.service/worker\n";
+        assert_eq!(of(both).as_deref(), Some("/system.slice/a.service/worker"));
+        // A colon in a path; another namespace of cgroups; none.
+        assert_eq!(of("0::/a:b.service").as_deref(), Some("/a:b.service"));
+        let relative = format!("0::/../../kubepods-pod{SLICE_POD}.slice/crio-{ID}.scope");
+        assert_eq!(Cgroup::of_process(&relative).and_then(|cgroup| cgroup.pod_uid).as_deref(), Some(POD));
+        for nothing in ["", "0::/\n", "0::", "nonsense", "4:memory:/\n0::/\n"] {
+            assert_eq!(of(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn what_a_pod_or_a_container_has_in_common_ends_with_it() {
+        for (path, common) in [
+            (format!("/kubepods/burstable/pod{POD}/{ID}"), format!("/kubepods/burstable/pod{POD}")),
+            (
+                format!("/kubepods.slice/kubepods-pod{SLICE_POD}.slice/cri-containerd-{ID}.scope/init.scope"),
+                format!("/kubepods.slice/kubepods-pod{SLICE_POD}.slice"),
+            ),
+            (
+                format!("/system.slice/docker-{ID}.scope/system.slice/a.service"),
+                format!("/system.slice/docker-{ID}.scope"),
+            ),
+            (
+                format!("/system.slice/docker-{ID}.scope/docker/{OTHER}/b"),
+                format!("/system.slice/docker-{ID}.scope/docker/{OTHER}"),
+            ),
+            ("/system.slice/a.service/worker".to_owned(), "/system.slice/a.service/worker".to_owned()),
+            ("/mine".to_owned(), "/mine".to_owned()),
+        ] {
+            assert_eq!(Cgroup::of_path(&path).common(), Cgroup::of_path(&common), "{path}");
         }
     }
 

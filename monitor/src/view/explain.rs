@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::names::NameView;
+use super::owners::CgroupView;
 use super::{BacklogView, BurstView, CountsView};
 use crate::http::schema;
 
@@ -33,6 +35,8 @@ pub struct ExplainView {
 pub struct DiagnosisView {
     /// Address, network, `other` or `retired`; `null` for all peers of the port.
     pub peer: Option<String>,
+    /// What the cluster calls the peer; `null` where names are not asked for, and for what has none.
+    pub name: Option<NameView>,
     /// Service port; `null` for `other` and `retired`.
     pub port: Option<u16>,
     /// `client` or `server`.
@@ -40,6 +44,8 @@ pub struct DiagnosisView {
     pub role: String,
     /// Namespace; `null` where it spans them all.
     pub netns: Option<u32>,
+    /// What that belongs to; `null` for the daemon's own, and where nobody is known in it.
+    pub cgroup: Option<CgroupView>,
     /// How many peers it is about.
     pub peers: usize,
     /// In one sentence.

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::owners::CgroupView;
+
 /// A listening TCP socket of the daemon's network namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Listener")]
@@ -38,6 +40,8 @@ pub struct ListenerView {
 pub struct OverflowView {
     /// Inode number of its network namespace.
     pub netns: u32,
+    /// What that belongs to; `null` for the daemon's own, and where nobody is known in it.
+    pub cgroup: Option<CgroupView>,
     /// IP address.
     pub addr: String,
     /// TCP port.
@@ -57,6 +61,8 @@ pub struct OverflowView {
 pub struct ListenNamespaceView {
     /// Inode number; `null` for namespaces that ended long ago.
     pub netns: Option<u32>,
+    /// What it belongs to; `null` for the daemon's own, and where nobody is known in it.
+    pub cgroup: Option<CgroupView>,
     /// Handshakes dropped because an accept queue was full (`ListenOverflows`).
     pub listen_overflows: Option<u64>,
     /// Handshakes dropped for whatever reason (`ListenDrops`).

@@ -57,6 +57,17 @@ pub struct CgroupView {
     pub unit: Option<String>,
 }
 
+/// A network namespace in which peers were seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "PeerNamespace")]
+pub struct PeerNamespaceView {
+    /// Inode number.
+    pub netns: u32,
+    /// What it belongs to: of a pod or a container what all of it is in, else the cgroup of a process in it; `null` where nobody is known
+    /// in it.
+    pub cgroup: Option<CgroupView>,
+}
+
 /// What is known of owners, and what was not looked up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Owners")]

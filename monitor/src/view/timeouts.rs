@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::names::NameView;
 use crate::http::schema;
 
 /// `/api/v1/timeouts`.
@@ -48,6 +49,8 @@ pub struct ChainView {
 pub struct HopView {
     /// Address of the service behind us; `null` for the clients before us.
     pub peer: Option<String>,
+    /// What the cluster calls it, as of the pair.
+    pub name: Option<NameView>,
     /// Service port.
     pub port: u16,
     /// As of the pair.
@@ -67,6 +70,8 @@ pub struct HopView {
 pub struct TimeoutView {
     /// Address of the other end; `null` for all clients of a port of ours.
     pub peer: Option<String>,
+    /// What the cluster calls it; `null` where names are not asked for, and for what has none.
+    pub name: Option<NameView>,
     /// Service port.
     pub port: u16,
     /// `client` or `server`: ours.

@@ -181,12 +181,14 @@ async function hostile({ daemon, open, ready, cells, get, problems }) {
 async function names({ open, ready, cells, get }) {
   const page = await open("/?view=peers");
   await ready(page);
-  const { peers: all } = await get("/api/v1/peers");
+  const { peers: all, namespaces } = await get("/api/v1/peers");
+  assert.deepEqual(namespaces.map(({ netns, cgroup }) => [netns, cgroup.pod.name]), [[2, "orders-1"]]);
   const rows = (await cells(page, "Peers")).map(([peer]) => peer);
-  all.forEach(({ peer, port, role, name }, index) => {
+  all.forEach(({ peer, port, role, name, netns }, index) => {
     const before = name ? `${name.namespace}/${name.service ?? name.pod} ` : "";
     const address = peer.includes(":") ? `[${peer}]` : peer;
-    assert.equal(rows[index], port === null ? `${before}${peer} ${role}` : `${before}${address}:${port} ${role}`);
+    const whose = netns === 2 ? " of shop/orders-1" : "";
+    assert.equal(rows[index], port === null ? `${before}${peer} ${role}` : `${before}${address}:${port} ${role}${whose}`);
   });
   assert.equal(all.filter(({ name }) => name).length, 2);
   assert.equal(await page.locator("main img").count(), 0);

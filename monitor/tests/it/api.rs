@@ -217,7 +217,7 @@ async fn a_listener_tells_its_queue_and_unknown_is_null() {
     assert_eq!(
         answer["namespaces"][1],
         serde_json::json!(
-            {"netns": 2, "listen_overflows": 4, "listen_drops": 4, "challenge_acks": 2, "time_wait_sockets": null}
+            {"netns": 2, "cgroup": null, "listen_overflows": 4, "listen_drops": 4, "challenge_acks": 2, "time_wait_sockets": null}
         )
     );
     assert_eq!(

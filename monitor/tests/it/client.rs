@@ -11,6 +11,7 @@ use monitor::http::convert::listeners::listeners_view;
 use monitor::http::convert::{event_view, peer_view};
 use monitor::http::filter::EventFilter;
 use monitor::http::filter::listeners::ListenerFilter;
+use monitor::publish::Known;
 use monitor::terminal::{Medium, Output};
 use monitor::view::listeners::ListenersView;
 use monitor::view::{CountsView, EventView, EventsView, PeersView};
@@ -170,6 +171,7 @@ fn peers_stand_in_aligned_columns() {
         total: CountsView::default(),
         open: None,
         ports: Vec::new(),
+        namespaces: Vec::new(),
     };
     let mut out = Vec::new();
     peers::print(&answer, Output::Table, Medium::PLAIN, &mut out).unwrap();
@@ -185,7 +187,7 @@ retired          -  client    2000    1800      2  0.11%     4     3        1   
 }
 
 fn listeners_answer(port: Option<u16>, limit: usize) -> ListenersView {
-    listeners_view(&snapshot(), &ListenerFilter { port }, limit)
+    listeners_view(&snapshot(), &ListenerFilter { port }, limit, Known::default())
 }
 
 fn print_listeners(answer: &ListenersView, output: Output, colour: bool) -> String {
@@ -215,7 +217,7 @@ conntrack 900 of 1024, 3 drops; 1 orphan socket; 12 in TIME_WAIT
 
 #[test]
 fn overflows_by_stage_have_a_column_where_they_are_counted_and_closed_and_far_listeners_a_row() {
-    let answer = listeners_view(&hooked_snapshot(), &ListenerFilter::default(), 3);
+    let answer = listeners_view(&hooked_snapshot(), &ListenerFilter::default(), 3, Known::default());
     let expected = "\
 LISTENER              BACKLOG  LIMIT  FULL  OVERFLOWS(SYN/ACK)  DROPS  UID  INODE
 [::]%4:443                129    128  100%                30/4     40   33    503

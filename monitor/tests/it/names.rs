@@ -1,5 +1,6 @@
 //! What a cluster calls peers and pods, as readers see it: beside addresses, never in their place.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,15 +11,17 @@ use monitor::event::{Event, Told};
 use monitor::http::filter::EventFilter;
 use monitor::names::index::{Claim, Object};
 use monitor::names::{Kind, Names, Pod, Workload};
+use monitor::owners::cgroup::Cgroup;
 use monitor::owners::{By, Owners};
 use monitor::publish;
+use monitor::residents::Residents;
 use monitor::terminal::{Medium, Output};
 use monitor::view::names::{NameView, PodView, WorkloadView};
 use monitor::view::{EventsView, PeersView, StatusView};
 
 use crate::support::{Daemon, answer, finally, signals, snapshot};
 
-const UID: &str = "1b2c3d4e-0000-4111-8222-333344445555";
+pub(crate) const UID: &str = "1b2c3d4e-0000-4111-8222-333344445555";
 
 /// A daemon in a cluster that nothing is known of yet.
 fn in_cluster() -> (Daemon, Owners, Names) {
@@ -29,11 +32,11 @@ fn in_cluster() -> (Daemon, Owners, Names) {
     (Daemon::of(publisher.with_owners(owners.clone()), published), owners, names)
 }
 
-fn object(kind: Kind, path: &str) -> Object {
+pub(crate) fn object(kind: Kind, path: &str) -> Object {
     Object { kind, path: Arc::from(path) }
 }
 
-fn service(address: &str, namespace: &str, name: &str, port: u16) -> (IpAddr, Claim) {
+pub(crate) fn service(address: &str, namespace: &str, name: &str, port: u16) -> (IpAddr, Claim) {
     let claim = Claim {
         namespace: Arc::from(namespace),
         service: Some(Arc::from(name)),
@@ -45,7 +48,7 @@ fn service(address: &str, namespace: &str, name: &str, port: u16) -> (IpAddr, Cl
     (address.parse().unwrap(), claim)
 }
 
-fn pod(name: &str) -> Pod {
+pub(crate) fn pod(name: &str) -> Pod {
     Pod {
         namespace: Arc::from("shop"),
         name: Arc::from(name),
@@ -55,9 +58,16 @@ fn pod(name: &str) -> Pod {
     }
 }
 
-/// The same, which knows a service, another one with a hostile name, and a pod.
+/// The same, which knows a service, another one with a hostile name, a pod, and which namespace is that pod's.
 pub(crate) fn named() -> (Daemon, Owners) {
-    let (daemon, owners, names) = in_cluster();
+    let (publisher, published, _) = publish::channel(Arc::new(snapshot()), signals().into());
+    let (owners, _questions) = Owners::new();
+    let (names, residents) = (Names::default(), Residents::default());
+    let published = published.with_owners(owners.clone()).with_names(Some(names.clone()));
+    let published = published.with_residents(residents.clone());
+    let daemon = Daemon::of(publisher.with_owners(owners.clone()), published);
+    let pod_cgroup = Cgroup::of_path(&format!("/kubepods/burstable/pod{UID}"));
+    residents.replace(HashMap::from([(2, Arc::new(pod_cgroup))]));
     names.change(|index| {
         index.put(&object(Kind::Services, "shop/db"), vec![service("10.0.0.1", "shop", "db", 8080)], None);
         let hostile = service("2001:db8::7", "shop", "<img src=x>", 8443);

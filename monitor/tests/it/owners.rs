@@ -132,7 +132,7 @@ async fn explain_says_whose_sockets_met_the_resets_each_once() {
     assert!(here.any(|here| here == ["curl[4711]"]), "{explained:?}");
     owners.answer([(2, answer("wget", By::File))]);
     assert_eq!(
-        whose(&told, &[1, 2, 3, 9], Known { owners: Some(&owners), names: None }),
+        whose(&told, &[1, 2, 3, 9], Known { owners: Some(&owners), ..Known::default() }),
         ["curl[4711]", "wget[4711]"]
     );
     assert_eq!(whose(&told, &[1], Known::default()), [""; 0]);

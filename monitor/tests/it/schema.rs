@@ -90,8 +90,11 @@ fn known_view(kind: Kind) -> Value {
     let (owners, _questions) = Owners::new();
     owners.answer([(u64::MAX, answer("nginx", By::Hook))]);
     let names = names::knowing(&known(kind).event);
-    serde_json::to_value(resolved_view(&known(kind), Known { owners: Some(&owners), names: Some(&names) }))
-        .unwrap()
+    serde_json::to_value(resolved_view(
+        &known(kind),
+        Known { owners: Some(&owners), names: Some(&names), residents: None },
+    ))
+    .unwrap()
 }
 
 /// What is `null` in an event, for the check that a sample knows everything.

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use monitor::command::timeouts::print;
 use monitor::http::convert::timeouts::timeouts_view;
 use monitor::live::{Connection, LastWord, Listeners, Live, Open};
+use monitor::publish::Known;
 use monitor::snapshot::{PeerLabel, Scope, Snapshot};
 use monitor::terminal::{Medium, Output};
 use monitor::timeouts::alignment::{Alignment, Verdict};
@@ -48,7 +49,7 @@ async fn the_worst_come_first_and_filters_are_those_of_peers() {
 async fn a_row_has_both_numbers_the_margin_and_what_to_change_and_unknown_is_null() {
     let answer: Value = Daemon::new().get("/api/v1/timeouts").await.json();
     let expected = json!({
-        "peer": "10.0.0.1", "port": 8080, "role": "client", "netns": 1, "verdict": "misaligned",
+        "peer": "10.0.0.1", "port": 8080, "role": "client", "netns": 1, "name": null, "verdict": "misaligned",
         "margin_seconds": -0.028, "client_seconds": 60.02, "server_seconds": 59.992,
         "local": {"timeouts": [], "at_least_seconds": 60.02},
         "remote": {
@@ -100,7 +101,7 @@ async fn what_cannot_be_meant_is_refused_by_name() {
 fn the_audit_stands_in_aligned_columns() {
     let rows = rows();
     let rows: Vec<&TimeoutRow> = [2, 1, 0].into_iter().map(|place: usize| &rows[place]).collect();
-    let view = timeouts_view(&snapshot(), &rows, &[], 10);
+    let view = timeouts_view(&snapshot(), &rows, &[], 10, Known::default());
     let mut out = Vec::new();
     print(&view, Output::Table, Medium::PLAIN, &mut out).unwrap();
     let expected = "\
@@ -123,11 +124,11 @@ async fn a_host_in_the_middle_shows_its_hops_and_is_as_safe_as_the_worst() {
         "port": 443, "netns": 1, "verdict": "misaligned", "is_guess": false, "services": 1,
         "hops": [
             {
-                "peer": null, "port": 443, "verdict": "unknown", "margin_seconds": null,
+                "peer": null, "name": null, "port": 443, "verdict": "unknown", "margin_seconds": null,
                 "client_seconds": 30.25, "server_seconds": null,
             },
             {
-                "peer": "10.0.0.1", "port": 8080, "verdict": "misaligned", "margin_seconds": -0.028,
+                "peer": "10.0.0.1", "name": null, "port": 8080, "verdict": "misaligned", "margin_seconds": -0.028,
                 "client_seconds": 60.02, "server_seconds": 59.992,
             },
         ],
@@ -143,7 +144,7 @@ async fn a_host_in_the_middle_shows_its_hops_and_is_as_safe_as_the_worst() {
 #[test]
 fn chains_stand_below_the_audit() {
     let rows = rows();
-    let view = timeouts_view(&snapshot(), &[], &chains(&rows), 10);
+    let view = timeouts_view(&snapshot(), &[], &chains(&rows), 10, Known::default());
     let mut out = Vec::new();
     print(&view, Output::Table, Medium::PLAIN, &mut out).unwrap();
     let expected = "

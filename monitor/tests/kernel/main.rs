@@ -21,6 +21,7 @@ mod overload;
 mod owners;
 mod page;
 mod recording;
+mod residents;
 mod retire;
 mod spoof;
 mod streams;
@@ -163,6 +164,9 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     let routed = if machine::is_virtual() { Vec::new() } else { lab::trials_with_a_router() };
     for (name, need, run) in lab::trials().into_iter().chain(routed) {
         selection.add(need, beside_others(format!("lab: {name}"), shared(daemon, run)));
+    }
+    for &(name, run) in residents::TRIALS {
+        selection.add(None, beside_others(name, shared(daemon, run)));
     }
     for &(name, run) in recording::TRIALS {
         selection.add(Some(Need::OneKernel), beside_others(name, shared(daemon, run)));

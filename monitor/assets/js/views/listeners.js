@@ -1,8 +1,8 @@
 // Listening sockets: how full their queues are, and how often one was full.
 
-import { el, set, svg } from "../dom.js";
+import { el, outside, set, svg } from "../dom.js";
 import { count, endpoint, number } from "../format.js";
-import { card, filters, tile } from "../parts.js";
+import { card, filters, tile, whoseNamespace } from "../parts.js";
 import { query } from "../route.js";
 import { MOST_ROWS, table } from "../table.js";
 
@@ -19,7 +19,7 @@ export function listeners(root, route, go) {
     { title: "drops", number: true, hint: "segments and handshakes dropped" },
   ], { empty: "No listening socket matches, or the kernel does not list them." });
   const elsewhere = table("Overflows by listener, of all network namespaces", [
-    { title: "listener" }, { title: "network namespace", number: true }, { title: "full at SYN", number: true }, { title: "full at ACK", number: true },
+    { title: "listener" }, { title: "whose" }, { title: "full at SYN", number: true }, { title: "full at ACK", number: true },
   ], { empty: "No accept queue was ever full, or no function hook counts it here." });
   root.append(el("h1", null, "Listeners"),
     filters("Which listeners", route, [{ name: "port", title: "port", hint: "8080" }], go),
@@ -33,9 +33,9 @@ export function listeners(root, route, go) {
       tile("connections tracked", number(conntrack?.entries), conntrack ? `of ${number(conntrack.limit)}` : "not in use"));
     said.textContent = sockets ? `${count(matching, "socket")}, the fullest first. Counts are since the daemon started.` : "The kernel does not list listening sockets here.";
     rows.update((sockets ?? []).map(row));
-    elsewhere.update((overflows ?? []).map(({ addr, port, netns, overflows_syn: syn, overflows_ack: ack, open }) => ({
+    elsewhere.update((overflows ?? []).map(({ addr, port, netns, cgroup, overflows_syn: syn, overflows_ack: ack, open }) => ({
       key: `${addr} ${port} ${netns}`,
-      cells: [`${endpoint(addr, port)}${open === false ? " (closed now)" : ""}`, String(netns), number(syn), number(ack)],
+      cells: [`${endpoint(addr, port)}${open === false ? " (closed now)" : ""}`, [`${JSON.stringify(cgroup)} ${netns}`, outside(whoseNamespace(netns, cgroup))], number(syn), number(ack)],
     })));
   }
 

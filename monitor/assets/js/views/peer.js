@@ -4,7 +4,7 @@ import { el, outside, set } from "../dom.js";
 import { clock, count, endpoint, number, percent, seconds, signed } from "../format.js";
 import { idleChart } from "../idle.js";
 import { marginPicture, scale } from "../margin.js";
-import { badge, card, choice, EVENT_COLUMNS, eventDetails, eventRow } from "../parts.js";
+import { badge, called, card, choice, EVENT_COLUMNS, eventDetails, eventRow, whoseNamespace } from "../parts.js";
 import { pastCharts, range, RANGES } from "../past.js";
 import { link, peerLink, query } from "../route.js";
 import { table } from "../table.js";
@@ -89,10 +89,11 @@ function stateOf({ verdict: { finding } }) {
   return finding === "resets" || finding === "overflows_only" ? "attention" : "quiet";
 }
 
-function verdictOf(name, { verdict, peers, role, netns }, { matching, since }) {
+function verdictOf(name, { name: named, verdict, peers, role, netns, cgroup }, { matching, since }) {
+  const whose = whoseNamespace(netns, cgroup);
   return [
-    el("p", { class: "kicker" }, el("b", null, outside(name)),
-      ` as ${role}${netns === null ? "" : `, network namespace ${netns}`}${peers > 1 ? `, ${count(peers, "peer")}` : ""}; counted since ${clock(since)}`,
+    el("p", { class: "kicker" }, ...called(named), el("b", null, outside(name)),
+      ` as ${role}`, ...(whose ? [" of ", outside(whose)] : []), `${peers > 1 ? `, ${count(peers, "peer")}` : ""}; counted since ${clock(since)}`,
       matching > 1 ? `; the worst of ${number(matching)} that match` : ""),
     el("h1", null, outside(verdict.sentence)),
     verdict.cause && el("p", null, el("code", null, verdict.cause), ` ${meaning(verdict.cause)}`,

@@ -1,8 +1,8 @@
 // Every peer, the worst first; a part of them when there are many.
 
-import { el } from "../dom.js";
+import { el, visible } from "../dom.js";
 import { count, endpoint, number, percent } from "../format.js";
-import { called, card, filters } from "../parts.js";
+import { called, card, filters, whoseNamespace } from "../parts.js";
 import { peerLink, query } from "../route.js";
 import { MOST_ROWS, table } from "../table.js";
 
@@ -29,11 +29,12 @@ export function peers(root, route, go) {
   ], { empty: "No peer matches. A peer appears with its first connection." });
   root.append(el("h1", null, "Peers"), filters("Which peers", route, FIELDS, go), card(null, said, rows.node));
 
-  function update({ peers: { peers, matching } }) {
+  function update({ peers: { peers, matching, namespaces } }) {
     said.textContent = matching > peers.length
       ? `${count(matching, "peer")} match; the first ${number(peers.length)} are shown. Counts are since the daemon started.`
       : `${count(matching, "peer")}. Counts are since the daemon started.`;
-    rows.update(peers.map(row));
+    const others = new Map(namespaces.map(({ netns, cgroup }) => [netns, whoseNamespace(netns, cgroup)]));
+    rows.update(peers.map((peer) => row(peer, others.get(peer.netns) ?? "")));
   }
 
   return {
@@ -43,7 +44,7 @@ export function peers(root, route, go) {
   };
 }
 
-function row(peer) {
+function row(peer, whose) {
   const causes = Object.entries(peer.causes_sent).concat(Object.entries(peer.causes_received));
   causes.sort(([, one], [, two]) => two - one);
   const text = causes.slice(0, 3).map(([cause, count]) => `${cause} ${number(count)}`).join(", ");
@@ -51,7 +52,7 @@ function row(peer) {
   return {
     key: `${peer.peer} ${peer.port} ${peer.role} ${peer.netns}`,
     cells: [
-      [`${JSON.stringify(peer.name)} ${peer.peer} ${peer.port}`, [...called(peer.name), plain ? peer.peer : peerLink(peer, endpoint(peer.peer, peer.port)), el("span", { class: "soft" }, ` ${peer.role}`)]],
+      [`${JSON.stringify(peer.name)} ${peer.peer} ${peer.port} ${whose}`, [...called(peer.name), plain ? peer.peer : peerLink(peer, endpoint(peer.peer, peer.port)), el("span", { class: "soft" }, ` ${peer.role}`), ...(whose ? [el("div", { class: "soft" }, ` of ${visible(whose)}`)] : [])]],
       number(peer.resets_received), number(peer.resets_sent), number(peer.refused_received), number(peer.reset), number(peer.closed),
       percent(peer.reset_ratio), number(peer.open), number(peer.idle),
       [text, el("code", null, text)],

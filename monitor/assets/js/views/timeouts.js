@@ -3,7 +3,7 @@
 import { el } from "../dom.js";
 import { count, endpoint, number, seconds, signed } from "../format.js";
 import { marginPicture, scale } from "../margin.js";
-import { badge, card, filters } from "../parts.js";
+import { badge, called, card, filters } from "../parts.js";
 import { peerLink, query } from "../route.js";
 import { MOST_ROWS, table } from "../table.js";
 import { change } from "./peer.js";
@@ -55,7 +55,7 @@ function row(pair) {
     key: `${pair.peer} ${pair.port} ${pair.role} ${pair.netns}`,
     cells: [
       [pair.verdict, badge(pair.verdict)],
-      [name, [peerLink(pair, name), el("span", { class: "soft" }, ` ${pair.role}`)]],
+      [`${JSON.stringify(pair.name)} ${name}`, [...called(pair.name), peerLink(pair, name), el("span", { class: "soft" }, ` ${pair.role}`)]],
       [numbers.join(" "), marginPicture(pair)],
       seconds(pair.client_seconds), seconds(pair.server_seconds), signed(pair.margin_seconds),
       `${number(pair.open)} / ${number(pair.idle)}`,

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use crate::advice::numbers::count;
 use crate::advice::settings::Software;
+use crate::http::convert::names::name_text;
+use crate::http::convert::owners::resident_text;
 use crate::terminal::{Style, painted, percent, printable, wrapped};
 use crate::view::CountsView;
 use crate::view::event::{BacklogView, BurstView};
@@ -11,6 +13,7 @@ use crate::view::explain::{
     CauseView, DiagnosisView, ExplainView, FixView, IdleClosesView, ListenerFactsView, RangeView,
     SettingView, SpreadView, UnseenView, VerdictView,
 };
+use crate::view::names::{NameView, WorkloadView};
 
 /// Share from which on resets need action: the 0.1 % of the shipped alerts.
 const NOTABLE_RATIO: f64 = 0.001;
@@ -54,6 +57,9 @@ fn one(
     for line in wrapped(&diagnosis.verdict.sentence, look.width, "", "") {
         writeln!(out, "{}", painted(&line, style, look.colour))?;
     }
+    for names in [peer_named(diagnosis), ours(diagnosis)].into_iter().flatten() {
+        paragraph(&names, look, "", out)?;
+    }
     paragraph(&ratios(answer, diagnosis), look, "", out)?;
     let evidence = evidence(answer, diagnosis);
     if !evidence.is_empty() {
@@ -74,6 +80,23 @@ fn one(
         diagnosis.unseen.iter().map(unseen).try_for_each(|line| item(&line, look, out))?;
     }
     Ok(())
+}
+
+/// What the cluster calls the peer.
+fn peer_named(diagnosis: &DiagnosisView) -> Option<String> {
+    let (peer, name) = diagnosis.peer.as_ref().zip(diagnosis.name.as_ref())?;
+    let NameView { namespace: _, service, pod, workload } = name;
+    let pod = pod.as_ref().filter(|_| service.is_some()).map(|pod| format!("pod {pod}"));
+    let workload = workload.as_ref().map(|WorkloadView { kind, name }| format!("{kind} {name}"));
+    let more: Vec<_> = pod.into_iter().chain(workload).collect();
+    let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
+    Some(format!("{peer} is {}{more}.", name_text(name)))
+}
+
+/// Whose end this is, where it is not the daemon's namespace.
+fn ours(diagnosis: &DiagnosisView) -> Option<String> {
+    let (cgroup, netns) = diagnosis.cgroup.as_ref().zip(diagnosis.netns)?;
+    Some(format!("This end is {} (network namespace {netns}).", resident_text(cgroup)?))
 }
 
 /// How much it is, against what is much.

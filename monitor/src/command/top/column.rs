@@ -3,6 +3,7 @@
 use super::peer::Row;
 use crate::command::peers::NOTABLE_RATIO;
 use crate::http::convert::main_cause;
+use crate::http::convert::names::name_text;
 use crate::http::filter::PeerSort;
 use crate::http::filter::order::Order;
 use crate::terminal::percent;
@@ -10,8 +11,8 @@ use crate::terminal::table::Align;
 
 /// Blanks between columns.
 pub const GAP: usize = 1;
-/// Longest that a peer's name and port can be: an IPv6 address in brackets.
-const LONGEST_NAME: usize = 47;
+/// Longest that a peer may be: an IPv6 address in brackets with its port, and a name of a cluster behind it, which is cut before the address is.
+const LONGEST_NAME: usize = 80;
 /// Longest name of a cause.
 const LONGEST_CAUSE: usize = 20;
 
@@ -189,7 +190,10 @@ impl Column {
         let known = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), short);
         let counts = &peer.counts;
         match self {
-            Self::Peer => key.to_string(),
+            Self::Peer => {
+                let name = peer.name.as_ref().map(|name| format!(" {}", name_text(name)));
+                format!("{key}{}", name.unwrap_or_default())
+            }
             Self::Role => peer.role.clone(),
             Self::Rate => match rate {
                 None => "-".to_owned(),

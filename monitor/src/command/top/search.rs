@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_part_of_a_peer_is_refused_by_name() {
-        for typed in ["web-1", "10.0.0.5 &x", "\u{202e}"] {
+        for typed in ["web=1", "10.0.0.5 &x", "\u{202e}"] {
             let error = Search::read(typed).unwrap_err();
             assert!(matches!(error, SearchError::Word { .. }), "{typed}");
             assert!(error.to_string().contains(typed.split(' ').next_back().unwrap()));

@@ -2,11 +2,14 @@
 
 use jiff::Timestamp;
 
+use super::names::scope_name;
+use super::owners::namespace_cgroup;
 use super::{burst_view, counts_view, event_time};
 use crate::advice::numbers::{Range, Spread};
 use crate::advice::settings::Setting;
 use crate::diagnosis::{CauseEvidence, Diagnosis, Fix, ListenerFacts, OwnerSeen, TtlSeen, Unseen, Verdict};
 use crate::event::{Direction, role_name};
+use crate::publish::Known;
 use crate::verdict::{AppSaw, Confidence};
 use crate::view::event::BacklogView;
 use crate::view::explain::{
@@ -21,18 +24,19 @@ pub fn explain_view(
     events_since: Option<Timestamp>,
     matching: usize,
     diagnoses: &[Diagnosis],
+    known: Known<'_>,
 ) -> ExplainView {
     ExplainView {
         time: taken.to_string(),
         since: since.to_string(),
         events_since: events_since.map(event_time),
         matching,
-        diagnoses: diagnoses.iter().map(diagnosis_view).collect(),
+        diagnoses: diagnoses.iter().map(|diagnosis| diagnosis_view(diagnosis, known)).collect(),
     }
 }
 
 /// One of them.
-pub fn diagnosis_view(diagnosis: &Diagnosis) -> DiagnosisView {
+pub fn diagnosis_view(diagnosis: &Diagnosis, known: Known<'_>) -> DiagnosisView {
     let Diagnosis {
         peer,
         port,
@@ -51,9 +55,11 @@ pub fn diagnosis_view(diagnosis: &Diagnosis) -> DiagnosisView {
     } = diagnosis;
     DiagnosisView {
         peer: peer.map(|peer| peer.to_string()),
+        name: peer.and_then(|scope| scope_name(scope, *port, *role, known)),
         port: *port,
         role: role_name(*role).to_owned(),
         netns: *netns,
+        cgroup: netns.and_then(|netns| namespace_cgroup(netns, known)),
         peers: *peers,
         verdict: verdict_view(verdict),
         counts: counts_view(counts),

@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
+use super::owners::namespace_cgroup;
 use crate::http::filter::listeners::ListenerFilter;
+use crate::publish::Known;
 use crate::snapshot::Snapshot;
 use crate::snapshot::listening::{
     ConntrackRow, ListenNamespaceRow, ListenerOverflows, ListenerRow, Listening, OverflowRow, StageCounts,
@@ -13,7 +15,12 @@ use crate::view::listeners::{
 };
 
 /// At most `limit` sockets that match, and everything else.
-pub fn listeners_view(snapshot: &Snapshot, filter: &ListenerFilter, limit: usize) -> ListenersView {
+pub fn listeners_view(
+    snapshot: &Snapshot,
+    filter: &ListenerFilter,
+    limit: usize,
+    known: Known<'_>,
+) -> ListenersView {
     let Listening {
         own,
         sockets,
@@ -43,10 +50,10 @@ pub fn listeners_view(snapshot: &Snapshot, filter: &ListenerFilter, limit: usize
             .map(|rows| rows.into_iter().take(limit).map(|row| listener_view(row, full.as_ref())).collect()),
         overflows: overflows
             .as_ref()
-            .map(|overflows| overflow_views(overflows, *own, sockets.as_deref(), *filter)),
+            .map(|overflows| overflow_views(overflows, *own, sockets.as_deref(), *filter, known)),
         listener_drops,
         closed_drops: listener_drops.map(|all| all.saturating_sub(open_drops())),
-        namespaces: namespaces.iter().map(namespace_view).collect(),
+        namespaces: namespaces.iter().map(|row| namespace_view(row, known)).collect(),
         total: ListenTotalView {
             listen_overflows: *listen_overflows,
             listen_drops: *listen_drops,
@@ -85,6 +92,7 @@ fn overflow_views(
     own: Option<u32>,
     sockets: Option<&[ListenerRow]>,
     ListenerFilter { port }: ListenerFilter,
+    known: Known<'_>,
 ) -> Vec<OverflowView> {
     let open: Option<HashSet<SocketAddr>> = sockets.map(|rows| rows.iter().map(|row| row.address).collect());
     let view = |row: &OverflowRow| {
@@ -92,6 +100,7 @@ fn overflow_views(
         let here = Some(netns) == own;
         OverflowView {
             netns,
+            cgroup: namespace_cgroup(netns, known),
             addr: address.ip().to_string(),
             port: address.port(),
             overflows_syn: syn,
@@ -120,10 +129,11 @@ fn listener_view(row: &ListenerRow, full: Option<&Full>) -> ListenerView {
     }
 }
 
-fn namespace_view(row: &ListenNamespaceRow) -> ListenNamespaceView {
+fn namespace_view(row: &ListenNamespaceRow, known: Known<'_>) -> ListenNamespaceView {
     let ListenNamespaceRow { netns, listen_overflows, listen_drops, challenge_acks, time_wait } = *row;
     ListenNamespaceView {
         netns,
+        cgroup: netns.and_then(|netns| namespace_cgroup(netns, known)),
         listen_overflows,
         listen_drops,
         challenge_acks,

@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::names::index::Index;
 use crate::names::{Fullness, Name, Pod, Workload};
 use crate::owners::cgroup::Cgroup;
+use crate::publish::Known;
 use crate::snapshot::{PeerLabel, Scope};
 use crate::view::names::{NameView, NamesView, PodView, WorkloadView};
 
@@ -31,6 +32,11 @@ pub fn remote_name(index: &Index, event: &Event) -> Option<NameView> {
 pub fn peer_name(index: &Index, label: &PeerLabel) -> Option<NameView> {
     let Scope::Address(address) = label.scope else { return None };
     index.name(address, label.port, Some(label.role)).map(|name| name_view(&name))
+}
+
+/// The same of one whose label is not at hand.
+pub fn scope_name(scope: Scope, port: Option<u16>, role: Role, known: Known<'_>) -> Option<NameView> {
+    known.names?.read(|index| peer_name(index, &PeerLabel { scope, port, role }))
 }
 
 /// The pod that a cgroup's path names.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::event_view;
 use super::names::{pod_text, pod_view, remote_name};
 use crate::event::{Event, Told};
+use crate::names::Names;
 use crate::owners::cgroup::Cgroup;
 use crate::owners::{Answer, By, Fullness};
 use crate::publish::Known;
 use crate::view::EventView;
-use crate::view::names::PodView;
 use crate::view::owners::{CgroupView, OwnersView, ProcessView};
 
 /// Digits of a container's id that people use.
@@ -19,10 +19,12 @@ const SHORT_ID: usize = 12;
 /// replay, [`event_view`] is all.
 pub fn resolved_view(told: &Told, known: Known<'_>) -> EventView {
     let mut view = event_view(told);
-    let Known { owners, names } = known;
+    let Known { owners, names, residents } = known;
     view.remote_name = names.and_then(|names| names.read(|index| remote_name(index, &told.event)));
     let Some(owners) = owners else { return view };
     let Answer { process, cgroup, searching: _ } = owners.of(told.id).unwrap_or_default();
+    // What is known of its namespace is less, and enough for its pod: of a segment that nobody has a socket for there is no more.
+    let cgroup = cgroup.or_else(|| residents?.of(told.event.netns));
     let process = process.map(|(process, by)| ProcessView {
         pid: process.pid,
         comm: process.comm.clone(),
@@ -31,10 +33,7 @@ pub fn resolved_view(told: &Told, known: Known<'_>) -> EventView {
     });
     EventView {
         process: process.or_else(|| seen_by_hook(&told.event)),
-        cgroup: cgroup.map(|cgroup| {
-            let pod = names.and_then(|names| names.read(|index| pod_view(index, &cgroup)));
-            cgroup_view(&cgroup, pod)
-        }),
+        cgroup: cgroup.map(|cgroup| cgroup_view(&cgroup, names)),
         ..view
     }
 }
@@ -70,14 +69,20 @@ pub(super) fn resolved_text(event: &EventView) -> String {
     if pod.is_some() || process.is_some() {
         return [pod, process].into_iter().flatten().collect::<Vec<_>>().join(" ");
     }
-    let Some(CgroupView { path: _, container_id, pod_uid: _, pod: _, unit }) = cgroup else {
-        return String::new();
-    };
-    match (unit, container_id) {
-        (_, Some(id)) => format!("container {}", id.get(..SHORT_ID).unwrap_or(id)),
-        (Some(unit), None) => unit.clone(),
-        (None, None) => String::new(),
-    }
+    cgroup.and_then(without_names).unwrap_or_default()
+}
+
+/// The pod, container or unit that a namespace belongs to.
+pub fn resident_text(cgroup: &CgroupView) -> Option<String> {
+    let named = cgroup.pod.as_ref().map(|pod| format!("{}/{}", pod.namespace, pod.name));
+    named.or_else(|| without_names(cgroup))
+}
+
+/// Container, else unit, else the uid of the pod.
+fn without_names(cgroup: &CgroupView) -> Option<String> {
+    let CgroupView { path: _, container_id, pod_uid, pod: _, unit } = cgroup;
+    let container = container_id.as_ref().map(|id| format!("container {}", id.get(..SHORT_ID).unwrap_or(id)));
+    container.or_else(|| unit.clone()).or_else(|| pod_uid.as_ref().map(|uid| format!("pod {uid}")))
 }
 
 /// Known at once, but for when it started.
@@ -87,7 +92,14 @@ fn seen_by_hook(event: &Event) -> Option<ProcessView> {
     Some(ProcessView { pid: owner.pid, comm: owner.comm.clone(), started: None, by })
 }
 
-fn cgroup_view(cgroup: &Cgroup, pod: Option<PodView>) -> CgroupView {
+/// Whose network namespace it is.
+pub fn namespace_cgroup(netns: u32, known: Known<'_>) -> Option<CgroupView> {
+    let Known { owners: _, names, residents } = known;
+    residents?.of(netns).map(|cgroup| cgroup_view(&cgroup, names))
+}
+
+fn cgroup_view(cgroup: &Cgroup, names: Option<&Names>) -> CgroupView {
+    let pod = names.and_then(|names| names.read(|index| pod_view(index, cgroup)));
     let Cgroup { path, container_id, pod_uid, unit } = cgroup.clone();
     CgroupView { path, container_id, pod_uid, pod, unit }
 }

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use monitor_common::peer::Role;
 
+use super::names::scope_name;
 use super::seconds_of_ms;
 use crate::advice::numbers::{above, below};
 use crate::event::role_name;
-use crate::snapshot::Snapshot;
+use crate::publish::Known;
+use crate::snapshot::{Scope, Snapshot};
 use crate::timeouts::alignment::{Alignment, Verdict};
 use crate::timeouts::chain::{Chain, MOST_HOPS};
 use crate::timeouts::estimate::Estimate;
-use crate::timeouts::{SideFacts, TimeoutRow};
+use crate::timeouts::{Service, SideFacts, TimeoutRow};
+use crate::view::names::NameView;
 use crate::view::timeouts::{
     ChainView, ChangeView, HopView, InferredView, SideView, TimeoutView, TimeoutsView,
 };
@@ -22,31 +25,33 @@ pub fn timeouts_view(
     rows: &[&TimeoutRow],
     chains: &[Chain<'_>],
     limit: usize,
+    known: Known<'_>,
 ) -> TimeoutsView {
     TimeoutsView {
         time: snapshot.taken.to_string(),
         since: snapshot.started.to_string(),
         matching: rows.len(),
-        timeouts: rows.iter().take(limit).map(|row| timeout_view(row)).collect(),
-        chains: chains.iter().take(limit).map(chain_view).collect(),
+        timeouts: rows.iter().take(limit).map(|row| timeout_view(row, known)).collect(),
+        chains: chains.iter().take(limit).map(|chain| chain_view(chain, known)).collect(),
     }
 }
 
-fn chain_view(chain: &Chain<'_>) -> ChainView {
+fn chain_view(chain: &Chain<'_>, known: Known<'_>) -> ChainView {
     ChainView {
         port: chain.front.service.port,
         netns: chain.front.service.netns,
         verdict: chain.verdict().name().to_owned(),
         is_guess: chain.is_guess(),
         services: chain.behind.len(),
-        hops: chain.hops().take(1 + MOST_HOPS).map(hop_view).collect(),
+        hops: chain.hops().take(1 + MOST_HOPS).map(|row| hop_view(row, known)).collect(),
     }
 }
 
-fn hop_view(row: &TimeoutRow) -> HopView {
+fn hop_view(row: &TimeoutRow, known: Known<'_>) -> HopView {
     let Alignment { verdict, client, server, margin_ms } = row.alignment;
     HopView {
         peer: row.service.peer.map(|peer| peer.to_string()),
+        name: service_name(&row.service, known),
         port: row.service.port,
         verdict: verdict.name().to_owned(),
         margin_seconds: margin_ms.map(seconds_of_ms),
@@ -55,7 +60,7 @@ fn hop_view(row: &TimeoutRow) -> HopView {
     }
 }
 
-fn timeout_view(row: &TimeoutRow) -> TimeoutView {
+fn timeout_view(row: &TimeoutRow, known: Known<'_>) -> TimeoutView {
     let TimeoutRow { service, cgroup: _, local, peer, alignment, open, read } = row;
     let Alignment { verdict, client, server, margin_ms } = *alignment;
     // One that never gives up would hold on to whatever the server allows.
@@ -65,6 +70,7 @@ fn timeout_view(row: &TimeoutRow) -> TimeoutView {
     };
     TimeoutView {
         peer: service.peer.map(|peer| peer.to_string()),
+        name: service_name(service, known),
         port: service.port,
         role: role_name(service.role).to_owned(),
         netns: service.netns,
@@ -79,6 +85,10 @@ fn timeout_view(row: &TimeoutRow) -> TimeoutView {
         held_seconds: open.and_then(|open| open.longest()).map(|quiet| quiet.as_secs_f64()),
         change: change(verdict, client.filter(|_| gives_up), server),
     }
+}
+
+fn service_name(service: &Service, known: Known<'_>) -> Option<NameView> {
+    scope_name(Scope::Address(service.peer?), Some(service.port), service.role, known)
 }
 
 fn side_view(facts: &SideFacts, read: Duration) -> SideView {

@@ -1,4 +1,4 @@
-//! A part of what is shown of a peer: its address or network, its port, its role, its main cause.
+//! A part of what is shown of a peer: its address or network, its names, its port, its role, its main cause.
 
 use super::order::main_cause;
 use crate::event::role_name;
@@ -22,7 +22,7 @@ pub struct TextError;
 
 impl Text {
     /// What [`std::str::FromStr`] takes, for error texts.
-    pub const EXPECTED: &'static str = "1 to 48 characters of a-z, 0-9, `.`, `:`, `/` and `_`";
+    pub const EXPECTED: &'static str = "1 to 48 characters of a-z, 0-9, `.`, `:`, `/`, `_` and `-`";
 
     /// The same as a parameter.
     pub(in crate::http) const FORM: Form = Form::Text { words: Self::EXPECTED, example: "10.0.0." };
@@ -33,13 +33,15 @@ impl Text {
         self.bytes.get(..self.length).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
     }
 
-    pub(super) fn is_in(&self, row: &PeerRow) -> bool {
+    /// `names` is what else is shown of a peer.
+    pub(super) fn is_in(&self, row: &PeerRow, names: impl FnOnce() -> String) -> bool {
         let wanted = self.as_str();
         let cause = || row.causes.as_deref().and_then(main_cause);
         role_name(row.label.role).contains(wanted)
             || row.label.scope.to_string().contains(wanted)
             || row.label.port.is_some_and(|port| port.to_string().contains(wanted))
             || cause().is_some_and(|cause| cause.name().contains(wanted))
+            || names().contains(wanted)
     }
 }
 
@@ -54,7 +56,7 @@ impl std::str::FromStr for Text {
 
     fn from_str(text: &str) -> Result<Self, TextError> {
         let allowed =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".:/_".contains(&byte);
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".:/_-".contains(&byte);
         let mut bytes = [0; LONGEST];
         match bytes.get_mut(..text.len()) {
             Some(place) if !text.is_empty() && text.bytes().all(allowed) => {
@@ -72,7 +74,8 @@ mod tests {
 
     #[test]
     fn what_needs_no_escaping_is_taken_as_it_is_and_nothing_else() {
-        for text in ["10.0.", "2001:db8::/32", "idle_reuse", "8080", "client", &"f".repeat(48)] {
+        for text in ["10.0.", "2001:db8::/32", "idle_reuse", "8080", "client", "shop/web-1", &"f".repeat(48)]
+        {
             assert_eq!(text.parse::<Text>().unwrap().to_string(), text);
         }
         for text in ["", "a b", "A", "a&sort=peer", "%41", "#", "+", "é", "a\n", &"f".repeat(49)] {

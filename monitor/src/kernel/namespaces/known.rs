@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
+use super::cgroups::Cgroups;
+use crate::residents::Residents;
+
 /// How often to look for new namespaces when nothing hints at one.
 const RESCAN: Duration = Duration::from_mins(1);
 /// How often at most, when there is a namespace that nobody is known of, or a known process is gone.
@@ -25,6 +28,8 @@ pub(super) struct Known {
     own: Option<u32>,
     /// There when we started, or lost sight of, so their counters are older than what we know of them.
     older: HashSet<u32>,
+    /// What those besides ours belong to.
+    residents: Residents,
     /// When `/proc` was last searched.
     searched: Duration,
     /// A process was gone since then.
@@ -39,6 +44,7 @@ impl Known {
             processes: HashMap::new(),
             own: None,
             older: mounted_namespaces(),
+            residents: Residents::default(),
             searched: now,
             lost: false,
             buffer: Vec::with_capacity(FILE_BYTES),
@@ -71,6 +77,11 @@ impl Known {
     /// Our own.
     pub(super) const fn own(&self) -> Option<u32> {
         self.own
+    }
+
+    /// What the others belong to.
+    pub(super) const fn residents(&self) -> &Residents {
+        &self.residents
     }
 
     /// Whether a process of it is known.
@@ -109,6 +120,7 @@ impl Known {
             // The process may have ended or moved: its number is only good while its namespace is.
             self.processes.remove(&netns);
             self.older.insert(netns);
+            self.residents.forget(netns);
             self.lost = true;
         }
         there.then_some(parts)
@@ -123,11 +135,20 @@ impl Known {
         }
         let Ok(entries) = std::fs::read_dir("/proc") else { return };
         let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let mut cgroups = Cgroups::default();
         for pid in pids {
-            if let Some(netns) = namespace_of(pid) {
-                self.processes.entry(netns).or_insert(pid);
+            let Some(netns) = namespace_of(pid) else { continue };
+            self.processes.entry(netns).or_insert(pid);
+            // What is in ours is of the host, whichever pod or unit it is.
+            if Some(netns) != self.own
+                && cgroups.may_grow(netns)
+                && read_file(&format!("/proc/{pid}/cgroup"), &mut self.buffer).is_ok()
+                && let Ok(text) = str::from_utf8(&self.buffer)
+            {
+                cgroups.put(netns, text);
             }
         }
+        self.residents.replace(cgroups.into_found());
     }
 }
 

@@ -149,7 +149,7 @@ impl Table {
         if asked.filter != self.wanted().filter {
             return;
         }
-        let PeersView { time, peers, matching, total: _, open, ports: _ } = answer;
+        let PeersView { time, peers, matching, total: _, open, ports: _, namespaces: _ } = answer;
         let whole = asked.offset == 0 && peers.len() == matching;
         let taken = time.parse().unwrap_or_default();
         let mut rows = self.rates.rows(peers, taken, interval.as_secs_f64() / 2.0);

@@ -48,6 +48,7 @@ fn answer(asked: Asked, seconds: u32, peers: &[PeerView]) -> News {
         total: CountsView::default(),
         open: None,
         ports: Vec::new(),
+        namespaces: Vec::new(),
     };
     News::Page(Box::new(Page { asked, answer }))
 }
@@ -191,9 +192,9 @@ fn rates_are_differences_of_two_answers_and_are_sorted_here() {
 fn what_is_typed_is_looked_for_and_what_cannot_be_says_why() {
     let mut state = state();
     give(&mut state, 0, &[peer(1, 1)]);
-    press(&mut state, "/web-1\n");
-    assert!(state.typing.as_ref().unwrap().error.as_ref().unwrap().contains("web-1"));
-    for _ in 0.."web-1".len() {
+    press(&mut state, "/web=1\n");
+    assert!(state.typing.as_ref().unwrap().error.as_ref().unwrap().contains("web=1"));
+    for _ in 0.."web=1".len() {
         state.input(Input::Backspace);
     }
     press(&mut state, "10.0.0.0/8 q\n");
