@@ -103,7 +103,7 @@ const COLUMNS: [Column; 13] = [
     Column::left("PEER"),
     Column::right("PORT"),
     Column::left("ROLE").leave(5),
-    OF,
+    OUR_END,
     Column::right("OPENED").leave(1),
     Column::right("CLOSED").leave(4),
     Column::right("RESET"),
@@ -116,9 +116,9 @@ const COLUMNS: [Column; 13] = [
 ];
 
 /// Whose peers they are, where some are of other network namespaces than the daemon's.
-const OF: Column = Column::left("OF").leave(8);
+const OUR_END: Column = Column::left("OUR END").leave(8);
 /// Its place.
-const OF_AT: usize = 3;
+const OUR_END_AT: usize = 3;
 
 /// Prints an answer of the API.
 pub fn print(answer: &PeersView, output: Output, medium: Medium, out: &mut impl Write) -> io::Result<()> {
@@ -137,7 +137,11 @@ pub fn print(answer: &PeersView, output: Output, medium: Medium, out: &mut impl 
 
 /// Without the column that tells whose they are where all are of the daemon's own namespace.
 fn known<T>(all: [T; COLUMNS.len()], others: bool) -> Vec<T> {
-    all.into_iter().enumerate().filter(|(place, _)| others || *place != OF_AT).map(|(_, one)| one).collect()
+    all.into_iter()
+        .enumerate()
+        .filter(|(place, _)| others || *place != OUR_END_AT)
+        .map(|(_, one)| one)
+        .collect()
 }
 
 /// The pod, container or unit of a namespace, else its number; nothing for the daemon's own.

@@ -254,13 +254,15 @@ pub fn met_no_socket(event: &EventView) -> bool {
 
 /// Whose event it is: who closed or who owns the socket; of a segment that no connection had, whom it was for, and what it met.
 pub fn whose_text(event: &EventView) -> String {
+    let pod = event.cgroup.as_ref().and_then(|cgroup| cgroup.pod.as_ref());
+    let pod = pod.map(|pod| names::pod_text(pod) + " ").unwrap_or_default();
     if let Some(owner) = &event.owner {
-        return owner_text(owner);
+        return pod + &owner_text(owner);
     }
     if !met_no_socket(event) {
         return owners::resolved_text(event);
     }
-    let mut text = socket_address(&event.local);
+    let mut text = pod + &socket_address(&event.local);
     if let Some(stage) = &event.stage {
         text.extend([" ", stage, " queue"]);
     }

@@ -187,7 +187,7 @@ async function names({ open, ready, cells, get }) {
   all.forEach(({ peer, port, role, name, netns }, index) => {
     const before = name ? `${name.namespace}/${name.service ?? name.pod} ` : "";
     const address = peer.includes(":") ? `[${peer}]` : peer;
-    const whose = netns === 2 ? " of shop/orders-1" : "";
+    const whose = netns === 2 ? " our end: shop/orders-1" : "";
     assert.equal(rows[index], port === null ? `${before}${peer} ${role}` : `${before}${address}:${port} ${role}${whose}`);
   });
   assert.equal(all.filter(({ name }) => name).length, 2);

@@ -56,7 +56,7 @@ async fn peers_of_other_namespaces_say_whose_they_are() {
         // The daemon's own is no other one.
         assert_eq!(answer.namespaces.iter().map(|other| other.netns).collect::<Vec<_>>(), [NETNS]);
         let table = printed(|out| peers::print(&answer, Output::Table, Medium::PLAIN, out));
-        let column = table.find("OF ").unwrap();
+        let column = table.find("OUR END").unwrap();
         let whose = |peer: &str| {
             let line = table.lines().find(|line| line.starts_with(peer)).unwrap();
             line[column..].split("  ").next().unwrap().to_owned()
@@ -83,7 +83,7 @@ async fn peers_of_other_namespaces_say_whose_they_are() {
     // Of one namespace alone nothing is said.
     let own: PeersView = daemon.get("/api/v1/peers?netns=1").await.json();
     let table = printed(|out| peers::print(&own, Output::Table, Medium::PLAIN, out));
-    assert!(own.namespaces.is_empty() && !table.contains(" OF "), "{table}");
+    assert!(own.namespaces.is_empty() && !table.contains("OUR END"), "{table}");
 }
 
 #[tokio::test]

@@ -93,7 +93,7 @@ function verdictOf(name, { name: named, verdict, peers, role, netns, cgroup }, {
   const whose = whoseNamespace(netns, cgroup);
   return [
     el("p", { class: "kicker" }, ...called(named), el("b", null, outside(name)),
-      ` as ${role}`, ...(whose ? [" of ", outside(whose)] : []), `${peers > 1 ? `, ${count(peers, "peer")}` : ""}; counted since ${clock(since)}`,
+      ` as ${role}`, ...(whose ? ["; our end: ", outside(whose)] : []), `${peers > 1 ? `, ${count(peers, "peer")}` : ""}; counted since ${clock(since)}`,
       matching > 1 ? `; the worst of ${number(matching)} that match` : ""),
     el("h1", null, outside(verdict.sentence)),
     verdict.cause && el("p", null, el("code", null, verdict.cause), ` ${meaning(verdict.cause)}`,

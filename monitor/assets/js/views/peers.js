@@ -52,7 +52,7 @@ function row(peer, whose) {
   return {
     key: `${peer.peer} ${peer.port} ${peer.role} ${peer.netns}`,
     cells: [
-      [`${JSON.stringify(peer.name)} ${peer.peer} ${peer.port} ${whose}`, [...called(peer.name), plain ? peer.peer : peerLink(peer, endpoint(peer.peer, peer.port)), el("span", { class: "soft" }, ` ${peer.role}`), ...(whose ? [el("div", { class: "soft" }, ` of ${visible(whose)}`)] : [])]],
+      [`${JSON.stringify(peer.name)} ${peer.peer} ${peer.port} ${whose}`, [...called(peer.name), plain ? peer.peer : peerLink(peer, endpoint(peer.peer, peer.port)), el("span", { class: "soft" }, ` ${peer.role}`), ...(whose ? [el("div", { class: "soft" }, ` our end: ${visible(whose)}`)] : [])]],
       number(peer.resets_received), number(peer.resets_sent), number(peer.refused_received), number(peer.reset), number(peer.closed),
       percent(peer.reset_ratio), number(peer.open), number(peer.idle),
       [text, el("code", null, text)],
