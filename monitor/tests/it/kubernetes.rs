@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::metrics_page::golden;
 use crate::prometheus;
-use crate::promtool::root;
+use crate::promtool::{self, root};
 use crate::support::Daemon;
 
 const DIRECTORY: &str = "deploy/kubernetes";
@@ -252,6 +252,73 @@ fn has_all_of(known: &Value, said: &Value, at: &str) {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => assert_eq!(known, said, "{at}"),
     }
+}
+
+/// As `kubectl apply --kustomize` would send it.
+#[track_caller]
+fn rendered(directory: &Path) -> Vec<Value> {
+    let text = promtool::rendered(directory);
+    serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{error}:\n{text}"))
+}
+
+/// Of the only daemon that is rendered.
+fn rendered_container(documents: &[Value]) -> Value {
+    let daemons: Vec<_> = documents.iter().filter(|document| document["kind"] == "DaemonSet").collect();
+    let [daemon] = daemons.as_slice() else { panic!("{daemons:?}") };
+    let pod = &daemon["spec"]["template"]["spec"];
+    assert!(
+        (&pod["hostNetwork"], &pod["hostPID"], &pod["hostIPC"]) == (&json!(true), &json!(true), &Value::Null)
+    );
+    pod["containers"][0].clone()
+}
+
+fn kinds(documents: &[Value]) -> Vec<&str> {
+    let mut kinds: Vec<_> = documents.iter().map(|document| document["kind"].as_str().unwrap()).collect();
+    kinds.sort_unstable();
+    kinds
+}
+
+#[test]
+fn what_is_rendered_has_the_rights_of_the_base_and_only_the_privileged_overlay_has_more() {
+    let base = rendered(&root().join(DIRECTORY).join("base"));
+    assert_eq!(kinds(&base), ["DaemonSet", "Namespace", "NetworkPolicy", "ServiceAccount"]);
+    assert_eq!(rendered_container(&base)["securityContext"], container()["securityContext"]);
+    let names = rendered(&root().join(DIRECTORY).join(NAMES));
+    let mut with_rights = kinds(&base);
+    with_rights.extend(["ClusterRole", "ClusterRoleBinding"]);
+    with_rights.sort_unstable();
+    assert_eq!(kinds(&names), with_rights);
+    let named = rendered_container(&names);
+    assert_eq!(named["securityContext"], container()["securityContext"]);
+    assert_eq!(variable(&named, "RESET_MONITOR_KUBERNETES"), "true");
+    let privileged = rendered(&root().join(DIRECTORY).join(PRIVILEGED));
+    assert_eq!(kinds(&privileged), kinds(&base));
+    let context = &rendered_container(&privileged)["securityContext"];
+    assert_eq!((&context["privileged"], &context["capabilities"]), (&json!(true), &Value::Null));
+    // What else the base says holds in a privileged container, too.
+    assert_eq!(context["readOnlyRootFilesystem"], true);
+}
+
+/// The README's example: an image of one's own, and the operator's resources.
+#[test]
+fn a_kustomization_as_in_the_readme_is_rendered_with_its_image_and_the_operators_resources() {
+    let readme = read(&format!("{DIRECTORY}/README.md"));
+    let (_, rest) = readme.split_once("```yaml\n# kustomization.yaml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let place = root().join("target").join(format!("kustomization-{}", std::process::id()));
+    fs::create_dir_all(&place).unwrap();
+    fs::write(place.join("kustomization.yaml"), example.replace("deploy/", "../../deploy/")).unwrap();
+    let documents = std::panic::catch_unwind(|| rendered(&place));
+    fs::remove_dir_all(&place).unwrap();
+    let documents = documents.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    assert_eq!(
+        kinds(&documents),
+        ["DaemonSet", "Namespace", "NetworkPolicy", "PodMonitor", "PrometheusRule", "ServiceAccount"]
+    );
+    assert_eq!(rendered_container(&documents)["image"], "registry.example/reset-monitor:0.1.0");
+    assert!(documents.iter().all(|document| {
+        document["kind"] == "Namespace" || document["metadata"]["namespace"] == "reset-monitor"
+    }));
 }
 
 #[test]

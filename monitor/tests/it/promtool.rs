@@ -22,6 +22,12 @@ pub(crate) fn amtool(arguments: &[&str]) -> String {
     said("amtool", arguments, "")
 }
 
+/// What `kubectl kustomize` makes of a directory below the repository's root.
+#[track_caller]
+pub(crate) fn rendered(directory: &Path) -> String {
+    said("kubectl", &["kustomize", directory.to_str().unwrap()], "")
+}
+
 #[track_caller]
 fn said(program: &str, arguments: &[&str], input: &str) -> String {
     let Output { status, stdout, stderr } = output(program, arguments, input);

@@ -12,12 +12,12 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::debian::{self, Archive, Host};
+use super::debian::{self, Archive, Host, Mirror, Suite};
 use crate::cache::{Cache, remove as remove_directory};
 use crate::process::{capture, find_program, note, prefixed, step};
 
 /// Program, package, what it is for.
-const PROGRAMS: [(&str, &str, &str); 18] = [
+const PROGRAMS: [(&str, &str, &str); 19] = [
     ("ip", "iproute2", "network namespaces"),
     ("ss", "iproute2", "the kernel's own view of sockets"),
     ("openssl", "openssl", "a certificate for connections over TLS"),
@@ -37,7 +37,11 @@ const PROGRAMS: [(&str, &str, &str); 18] = [
     ("nft", "nftables", "address translation in the lab"),
     ("hping3", "hping3", "a device of the lab that forges resets"),
     ("runc", "runc", "runs the container of the DaemonSet"),
+    (KUBECTL, KUBECTL, "renders the manifests"),
 ];
+/// Debian 12 has it as of a time without kustomize's components. That of the next release needs nothing but a C library, and no newer one.
+const KUBECTL: &str = "kubectl";
+const KUBECTL_SUITE: Suite = Suite { mirror: Mirror::Main, name: "trixie" };
 /// The strict parser of the metrics format, as a Python module.
 const MODULE: (&str, &str) = ("prometheus_client.openmetrics.parser", "python3-prometheus-client");
 /// The name of the cached tree.
@@ -127,7 +131,14 @@ impl Tools {
 
 fn fill(archive: &Archive, packages: &[&str], directory: &Path) -> Result<()> {
     let root = directory.join("root");
-    archive.unpack(packages, &root)?;
+    let (kubectl, own): (Vec<&str>, Vec<&str>) = packages.iter().partition(|package| **package == KUBECTL);
+    if !own.is_empty() {
+        archive.unpack(&own, &root)?;
+    }
+    if !kubectl.is_empty() {
+        let newer = archive.with_suites(&[KUBECTL_SUITE], Host::Bare)?;
+        newer.unpack_only(&kubectl.into_iter().map(str::to_owned).collect::<Vec<_>>(), &root)?;
+    }
     // Documentation and the assets of a web page that nobody starts: 200 MB of 300.
     remove_directory(&root.join("usr/share"))?;
     let bin = directory.join("bin");
