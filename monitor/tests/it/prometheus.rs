@@ -144,6 +144,8 @@ fn the_scrape_configurations_are_valid_and_name_the_job_that_the_rules_know() {
         .replace("\n  - fleet.yml", &format!("\n  - {rules}/fleet.yml"));
     let said = with_file("scrape-fleet.yml", &without, |path| promtool(&["check", "config", path], ""));
     assert!(said.contains("3 rule files found"), "{said}");
+    let said = promtool(&["check", "config", "scrape-global.yml"], "");
+    assert!(said.contains("SUCCESS: scrape-global.yml is valid"), "{said}");
     for name in ["scrape-host.yml", "scrape-fleet.yml"] {
         assert!(file(name).contains("\n  - job_name: reset-monitor\n"), "{name}");
     }
@@ -179,6 +181,7 @@ fn rules_and_their_cases_name_nothing_but_what_is_there() {
     for text in RULES.map(file).into_iter().chain(cases().iter().map(|name| file(name))) {
         assert_eq!(known.unknown(&text), [""; 0]);
     }
+    assert_eq!(known.unknown(&file("scrape-global.yml")), [""; 0]);
 }
 
 /// The form of an increase, as `recording.yml` explains it.

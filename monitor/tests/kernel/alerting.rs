@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use socket2::Protocol;
 
-use self::stack::{Alertmanager, FOR, HOLD, Prometheus, WINDOW};
+use self::stack::{Alertmanager, FOR, HOLD, WINDOW, prometheus};
 use crate::WithOwn;
 use crate::again::NotAsMeant;
 use crate::api::Api;
@@ -25,6 +25,7 @@ use crate::clock::Moment;
 use crate::daemon::{Daemon, Scratch};
 use crate::netns::Namespace;
 use crate::oracle::counter;
+use crate::prometheus::Prometheus;
 use crate::sockets::{Left, Place, Service, abort, send, unique_port, wait_for_reset};
 use crate::wait;
 
@@ -56,7 +57,7 @@ fn play() -> Result<()> {
         let config = configured(&files)?;
         let options = ["--config", &config, "--published-peers", "10000", "--alertmanager", &manager.url];
         let daemon = Daemon::start(&options)?;
-        let prometheus = Prometheus::start(&files, daemon.api.address(), &manager)?;
+        let prometheus = prometheus(&files, daemon.api.address(), &manager)?;
         let services = (1..=6).map(service).collect::<Result<Vec<_>>>()?;
         let [rare, limit, often, chosen, health, misaligned] = &services[..] else {
             bail!("not six services")

@@ -177,10 +177,24 @@ impl Daemon {
         Self::spawn(given.daemon(&directory.file("")?)?, directory, "lock", options)
     }
 
-    fn spawn(mut command: Command, directory: Scratch, lock: &str, options: &[&str]) -> Result<Self> {
-        command
-            .args(["run", "--listen", "127.0.0.1:0", "--log-level", "info", "--lock-file", lock])
-            .args(options);
+    /// Starts this program at this address, with this lock file: in the place of the one that was there before.
+    pub(crate) fn start_at(program: &str, address: SocketAddr, lock: &str, options: &[&str]) -> Result<Self> {
+        let command = helper::dying_with_parent(program)?;
+        Self::spawn_at(&address.to_string(), command, Scratch::create()?, lock, options)
+    }
+
+    fn spawn(command: Command, directory: Scratch, lock: &str, options: &[&str]) -> Result<Self> {
+        Self::spawn_at("127.0.0.1:0", command, directory, lock, options)
+    }
+
+    fn spawn_at(
+        listen: &str,
+        mut command: Command,
+        directory: Scratch,
+        lock: &str,
+        options: &[&str],
+    ) -> Result<Self> {
+        command.args(["run", "--listen", listen, "--log-level", "info", "--lock-file", lock]).args(options);
         let mut process = Watched::spawn(&mut command)?;
         let address = wait::until("the daemon to listen", || {
             let lines = process.stderr();

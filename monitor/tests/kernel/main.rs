@@ -13,6 +13,7 @@ mod backends;
 mod budget;
 mod capabilities;
 mod checks;
+mod fleet;
 mod format;
 mod lifecycle;
 mod listeners;
@@ -25,6 +26,7 @@ mod residents;
 mod retire;
 mod spoof;
 mod streams;
+mod upgrade;
 mod volume;
 
 mod confusion;
@@ -53,6 +55,7 @@ mod owner;
 mod packets;
 #[path = "../browser/player.rs"]
 mod player;
+mod prometheus;
 mod scripted;
 mod service;
 mod signals;
@@ -208,6 +211,8 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
         capabilities::TRIALS_ALONE,
         owners::TRIALS,
         page::TRIALS,
+        upgrade::TRIALS,
+        fleet::TRIALS,
     ];
     for (name, need, run) in own.concat() {
         selection.add(need, alone(name, run));

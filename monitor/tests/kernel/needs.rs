@@ -22,6 +22,8 @@ pub(crate) enum Need {
     Java,
     /// A tool of Prometheus.
     Promtool,
+    /// Prometheus itself.
+    Prometheus,
     /// systemd's journal, which is used where it is, likewise.
     Journal,
     /// systemd itself, a cgroup for it, and an overlay for its root directory.
@@ -44,7 +46,7 @@ impl Need {
     /// Whether this machine has it. Outside virtual machines every program is: what is missing there must be seen to be.
     pub(crate) fn is_met(self) -> bool {
         match self {
-            Self::Promtool | Self::Pace | Self::OneKernel => !machine::is_virtual(),
+            Self::Promtool | Self::Prometheus | Self::Pace | Self::OneKernel => !machine::is_virtual(),
             Self::Journal => {
                 !machine::is_virtual()
                     && ["journalctl", "setpriv"].into_iter().all(runs)
@@ -87,6 +89,7 @@ impl fmt::Display for Need {
             Self::Node => "Node",
             Self::Java => "a kit for Java",
             Self::Promtool => "promtool",
+            Self::Prometheus => "Prometheus",
             Self::Journal => "systemd's journal",
             Self::Systemd => "systemd, a cgroup and an overlay",
             Self::Runc => "runc, and leave to make containers",

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::daemon::Scratch;
 use crate::lab::Program;
-use crate::wait;
+use crate::prometheus::Prometheus;
 
 /// How long rules look back, and for how long something must hold, in seconds: what is minutes for users. What is made within a few
 /// seconds is seen in part as it comes and goes, which may not last.
@@ -70,73 +70,17 @@ impl Alertmanager {
     }
 }
 
-/// A running Prometheus.
-#[derive(Debug)]
-pub(super) struct Prometheus {
-    url: String,
-    _program: Program,
+/// A Prometheus that scrapes this daemon every second, and evaluates its rules as often.
+pub(super) fn prometheus(files: &Scratch, daemon: SocketAddr, manager: &Alertmanager) -> Result<Prometheus> {
+    let manager = SocketAddr::from((Ipv4Addr::LOCALHOST, manager.port));
+    let config = format!(
+        "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
+         rule_files: [recording.yml, alerts.yml]\n\
+         alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{manager}']}}]}}]}}\n\
+         scrape_configs:\n- {{job_name: reset-monitor, static_configs: [{{targets: ['{daemon}']}}]}}\n"
+    );
+    Prometheus::start(files, &config, quick)
 }
-
-impl Prometheus {
-    /// Starts one that scrapes this daemon every second, and evaluates its rules as often.
-    pub(super) fn start(files: &Scratch, daemon: SocketAddr, manager: &Alertmanager) -> Result<Self> {
-        for (name, rules) in RULES {
-            fs::write(files.file(name)?, quick(rules))?;
-        }
-        let config = files.file("prometheus.yml")?;
-        let manager = SocketAddr::from((Ipv4Addr::LOCALHOST, manager.port));
-        fs::write(
-            &config,
-            format!(
-                "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
-                 rule_files: [recording.yml, alerts.yml]\n\
-                 alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{manager}']}}]}}]}}\n\
-                 scrape_configs:\n- {{job_name: reset-monitor, static_configs: [{{targets: ['{daemon}']}}]}}\n"
-            ),
-        )?;
-        let port = 9090;
-        let mut program = Program::start(
-            "prometheus",
-            &[
-                &format!("--config.file={config}"),
-                &format!("--storage.tsdb.path={}", files.file("prometheus")?),
-                &format!("--web.listen-address=127.0.0.1:{port}"),
-            ],
-        )?;
-        program.until_listening(port)?;
-        let url = format!("http://127.0.0.1:{port}");
-        wait::until_true("Prometheus to be ready", || {
-            let ready = Command::new("curl").args(["-sSf", &format!("{url}/-/ready")]).output();
-            Ok(ready.context("cannot run curl")?.status.success())
-        })?;
-        Ok(Self { url, _program: program })
-    }
-
-    /// The samples of an expression, now.
-    pub(super) fn query(&self, expression: &str) -> Result<Vec<Value>> {
-        let answer = ask(&[
-            "-G",
-            &format!("{}/api/v1/query", self.url),
-            "--data-urlencode",
-            &format!("query={expression}"),
-        ])?;
-        ensure!(answer["status"] == "success", "{answer}");
-        Ok(answer["data"]["result"].as_array().context("no result")?.clone())
-    }
-
-    /// Its alerts of a name that are pending or firing.
-    pub(super) fn alerts(&self, name: &str) -> Result<Vec<Value>> {
-        let answer = ask(&[&format!("{}/api/v1/alerts", self.url)])?;
-        let alerts = answer["data"]["alerts"].as_array().context("no alerts")?;
-        Ok(alerts.iter().filter(|alert| alert["labels"]["alertname"] == name).cloned().collect())
-    }
-}
-
-/// What is shipped.
-const RULES: [(&str, &str); 2] = [
-    ("recording.yml", include_str!("../../../../deploy/prometheus/recording.yml")),
-    ("alerts.yml", include_str!("../../../../deploy/prometheus/alerts.yml")),
-];
 
 /// The same rules in less time.
 fn quick(rules: &str) -> String {
@@ -151,10 +95,4 @@ fn quick(rules: &str) -> String {
     ]
     .iter()
     .fold(rules.to_owned(), |rules, (long, short)| rules.replace(long, short))
-}
-
-fn ask(arguments: &[&str]) -> Result<Value> {
-    let output = Command::new("curl").arg("-sS").args(arguments).output().context("cannot run curl")?;
-    ensure!(output.status.success(), "curl: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(serde_json::from_slice(&output.stdout)?)
 }
