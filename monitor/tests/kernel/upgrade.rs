@@ -16,6 +16,7 @@ use rustix::process::Signal;
 use self::account::judge;
 use crate::AloneWithOwn;
 use crate::again::NotAsMeant;
+use crate::clock;
 use crate::daemon::{Daemon, Scratch};
 use crate::machine;
 use crate::needs::Need;
@@ -97,6 +98,8 @@ struct Life {
     scraped: u64,
     /// It had ended.
     ended: u64,
+    /// How long nobody had listened before it did.
+    away: Duration,
 }
 
 fn play() -> Result<()> {
@@ -157,18 +160,20 @@ fn replace(
     nexts: &[Start<'_>],
 ) -> Result<(Vec<Life>, Daemon)> {
     let mut lives = Vec::new();
-    let (mut before, mut ready, mut known) = (0, 0, 0);
+    let (mut before, mut ready, mut known, mut away) = (0, 0, 0, Duration::ZERO);
     for start in nexts {
         let scraped = until_scraped(load, prometheus, before, known)?;
+        let stopped = clock::now();
         daemon.stop(Signal::TERM)?;
         let ended = load.sent()?;
         known = samples(load, prometheus)?.len();
-        lives.push(Life { before, ready, scraped, ended });
+        lives.push(Life { before, ready, scraped, ended, away });
         daemon = start()?;
+        away = clock::now().saturating_sub(stopped);
         (before, ready) = (ended, load.sent()?);
     }
     let scraped = until_scraped(load, prometheus, before, known)?;
-    lives.push(Life { before, ready, scraped, ended: u64::MAX });
+    lives.push(Life { before, ready, scraped, ended: u64::MAX, away });
     Ok((lives, daemon))
 }
 

@@ -1,10 +1,12 @@
 //! What Prometheus knows after a daemon was replaced, beside what the kernel has counted.
 
 use std::io::{Write as _, stderr};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Life, Load, exact, only};
+use super::{INTERVAL, Life, Load, exact, only};
+use crate::again::NotAsMeant;
 use crate::daemon::Daemon;
 use crate::exposition::Counters;
 use crate::prometheus::{Prometheus, Series};
@@ -24,7 +26,7 @@ pub(super) fn judge(load: &Load<'_>, prometheus: &Prometheus, lives: &[Life], da
     let all = only(prometheus.series(&format!("{}[1h]", load.resets()))?)?;
     let starts = only(prometheus.series("process_start_time_seconds{job=\"reset-monitor\"}[1h]")?)?;
     grows_but_for_restarts(prometheus, &starts)?;
-    misses_one_scrape_at_most(prometheus, lives.len() - 1)?;
+    misses_one_scrape_at_most(prometheus, lives)?;
     let last = all.samples.last().context("no samples")?.0;
     let changes = exact((lives.len() - 1).try_into()?)?;
     for query in [load.resets(), "process_start_time_seconds".to_owned()] {
@@ -83,13 +85,19 @@ fn grows_but_for_restarts(prometheus: &Prometheus, starts: &Series) -> Result<()
     Ok(())
 }
 
-fn misses_one_scrape_at_most(prometheus: &Prometheus, changes: usize) -> Result<()> {
+fn misses_one_scrape_at_most(prometheus: &Prometheus, lives: &[Life]) -> Result<()> {
     let up = only(prometheus.series("up{job=\"reset-monitor\"}[1h]")?)?;
     let is_down: Vec<bool> = up.samples.iter().map(|(_, value)| *value < 0.5).collect();
     let missed = is_down.iter().filter(|down| **down).count();
-    ensure!(missed <= changes, "{missed} scrapes failed: {is_down:?}");
-    ensure!(!is_down.windows(2).any(|two| two == [true, true]), "two scrapes in a row failed: {is_down:?}");
-    Ok(())
+    if missed < lives.len() && !is_down.windows(2).any(|two| two == [true, true]) {
+        return Ok(());
+    }
+    let longest = lives.iter().map(|life| life.away).max().unwrap_or_default();
+    // What lies between two scrapes is no longer than this only where the machine lets the next daemon start at once.
+    if longest >= Duration::from_secs(INTERVAL.into()) {
+        return Err(NotAsMeant(format!("this machine took {longest:?} from one daemon to the next")).into());
+    }
+    bail!("scrapes failed more often than daemons changed, or two in a row: {is_down:?}")
 }
 
 /// The highest value of each daemon, in their order.
