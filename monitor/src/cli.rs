@@ -169,6 +169,21 @@ pub struct RunArgs {
         default_value_t
     )]
     pub backend: Backend,
+    /// Have the kernel refuse system calls that the daemon does not need (seccomp) [default: true]
+    #[arg(
+        help_heading = "What it may do",
+        long,
+        env = "RESET_MONITOR_CONFINE",
+        value_name = "BOOL",
+        default_value_t = true,
+        hide_default_value = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set,
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    pub confine: bool,
     /// How much to log
     #[arg(
         help_heading = "Messages",

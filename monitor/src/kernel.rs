@@ -6,6 +6,7 @@ pub mod places;
 
 pub mod attach;
 mod choose;
+pub mod confinement;
 #[cfg(feature = "debug-log")]
 pub mod debug_log;
 pub mod facts;

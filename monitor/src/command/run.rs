@@ -1,5 +1,7 @@
 //! `run`: the daemon, assembled: config -> lock -> kernel -> pipeline -> HTTP, and the way down again.
 
+mod confinement;
+
 use std::net::TcpListener;
 
 use anyhow::Context as _;
@@ -55,6 +57,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         Walker::start(config.enter_namespaces).context("start the thread that walks over sockets")?;
     log_signals(&attached, walker.signal());
     privileges::drop_all_but_needed(&attached.loaded.programs);
+    if args.confine {
+        // Before the runtime, but not before the walker's thread, which is confined with the others.
+        confinement::confine(&config, attached.loaded.programs.is_to_attach());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

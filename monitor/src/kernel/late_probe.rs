@@ -6,10 +6,10 @@
 //! `trace_kprobe_module_callback`, 5.10 to 7.2). So it is defined and opened at the start, and nothing is needed for it later.
 #![expect(unsafe_code, reason = "perf_event_open has no safe form; each block says why it holds")]
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::ioctl::{IntegerSetter, ioctl, opcode};
 
@@ -37,7 +37,8 @@ pub(super) struct LateProbe {
     /// Which program.
     pub(super) program: &'static str,
     name: String,
-    definitions: PathBuf,
+    /// Open, since no file may be opened to write any more when this is dropped (`confinement.rs`).
+    definitions: File,
     /// Closed before the definition goes, which is in use until then.
     event: Option<OwnedFd>,
 }
@@ -50,13 +51,14 @@ impl LateProbe {
         let definitions = tracefs.join(DEFINITIONS);
         take_back_of_others(&definitions);
         let name = format!("{OURS}{}_{}", std::process::id(), function.pair.function);
+        let mut definitions = open(&definitions)?;
         // In a container another process may have had the same number before.
-        drop(define(&definitions, &format!("-:{name}")));
+        drop(define(&mut definitions, &format!("-:{name}")));
         let kind = match function.moment {
             Moment::Entry => 'p',
             Moment::Return => 'r',
         };
-        define(&definitions, &format!("{kind}:{name} {module}:{}", function.pair.function))?;
+        define(&mut definitions, &format!("{kind}:{name} {module}:{}", function.pair.function))?;
         let mut probe = Self { program: function.program(), name, definitions, event: None };
         let id = fs::read_to_string(tracefs.join("events").join(&probe.name).join("id"))?;
         let event = open_event(id.trim().parse().map_err(io::Error::other)?)?;
@@ -69,21 +71,26 @@ impl LateProbe {
 impl Drop for LateProbe {
     fn drop(&mut self) {
         drop(self.event.take());
-        if let Err(error) = define(&self.definitions, &format!("-:{}", self.name)) {
+        if let Err(error) = define(&mut self.definitions, &format!("-:{}", self.name)) {
             tracing::debug!(probe = self.name, %error, "its definition stays until the next start");
         }
     }
 }
 
-fn define(definitions: &Path, definition: &str) -> io::Result<()> {
-    OpenOptions::new().append(true).open(definitions)?.write_all(definition.as_bytes())
+fn open(definitions: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).open(definitions)
+}
+
+/// With one call for each definition.
+fn define(definitions: &mut File, definition: &str) -> io::Result<()> {
+    definitions.write_all(definition.as_bytes())
 }
 
 /// Takes back what processes of ours left that were killed.
 fn take_back_of_others(definitions: &Path) {
     for name in left(&fs::read_to_string(definitions).unwrap_or_default(), is_running) {
         // One that is in use is refused, and rightly.
-        drop(define(definitions, &format!("-:{name}")));
+        drop(open(definitions).and_then(|mut definitions| define(&mut definitions, &format!("-:{name}"))));
     }
 }
 

@@ -153,8 +153,8 @@ fn namespace_row(api: &Api, netns: u32) -> Result<NamespaceView> {
     })
 }
 
-/// Every thread of this user's: of all capabilities at most those that are kept, and those for modules that are still to come, and no way
-/// to get others.
+/// Every thread of this user's: of all capabilities at most those that are kept, and those for modules that are still to come, no way
+/// to get others, and a filter of system calls.
 pub(crate) fn hold_no_more(pid: u32, user: u32, kept: &[&str], signals: &[SignalView]) -> Result<()> {
     let awaits =
         signals.iter().any(|row| row.why.as_deref().is_some_and(|why| why.contains("not loaded, so")));
@@ -172,6 +172,7 @@ pub(crate) fn hold_no_more(pid: u32, user: u32, kept: &[&str], signals: &[Signal
             ensure!(held & !allowed == 0, "{set} is {held:x}, and {allowed:x} is needed:\n{status}");
         }
         ensure!(field(&status, "NoNewPrivs")? == "1", "{status}");
+        ensure!(field(&status, "Seccomp")? == "2", "{status}");
         ensure!(field(&status, "Uid")? == user.to_string(), "{status}");
         threads += 1;
     }
@@ -186,7 +187,7 @@ fn bits(names: &[&str]) -> Result<u64> {
 }
 
 /// The first word of a line of `/proc/PID/status`.
-fn field<'a>(status: &'a str, name: &str) -> Result<&'a str> {
+pub(crate) fn field<'a>(status: &'a str, name: &str) -> Result<&'a str> {
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.and_then(|line| line.split_whitespace().next()).with_context(|| format!("no {name} in {status}"))
 }

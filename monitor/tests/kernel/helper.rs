@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_dea
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::cgroups::SmallCgroup;
+use crate::confinement::{self, CONFINED};
 use crate::costs;
 use crate::owner::Owner;
 use crate::service::{self, AS_SERVICE};
@@ -41,6 +42,7 @@ pub(crate) fn dispatch() -> Option<Result<()>> {
         Some(AS_SERVICE) => Some(service::become_service(arguments.get(2..).unwrap_or_default())),
         Some(AS_STRANGER) => Some(as_stranger(arguments.get(2..).unwrap_or_default())),
         Some(SERVE_AND_HOLD) => Some(serve_and_hold(arguments.get(2..).unwrap_or_default())),
+        Some(CONFINED) => Some(confinement::attempt()),
         Some(COSTS) => Some(costs::measure()),
         _ => None,
     }

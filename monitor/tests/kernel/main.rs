@@ -40,6 +40,7 @@ mod api;
 mod capture;
 mod cgroups;
 mod clock;
+mod confinement;
 mod container;
 mod costs;
 mod daemon;
@@ -180,9 +181,15 @@ fn trials(daemon: Option<&Arc<Daemon>>) -> Selection {
     for (name, run) in anywhere {
         selection.add(Some(Need::OneKernel), beside_others(name, run));
     }
-    for (name, run) in
-        [capabilities::TRIALS, checks::TRIALS, backends::TRIALS, listeners::TRIALS, live::TRIALS].concat()
-    {
+    let everywhere = [
+        capabilities::TRIALS,
+        checks::TRIALS,
+        backends::TRIALS,
+        confinement::TRIALS,
+        listeners::TRIALS,
+        live::TRIALS,
+    ];
+    for (name, run) in everywhere.concat() {
         selection.add(None, beside_others(name, run));
     }
     for (name, need, run) in [container::TRIALS, event_log::TRIALS, systemd::TRIALS].concat() {

@@ -13,7 +13,7 @@ use crate::cgroups::Delegated;
 use crate::daemon::{Scratch, Watched};
 use crate::event_log::{finals, make_resets};
 use crate::needs::Need;
-use crate::{WithNeed, helper, machine, wait};
+use crate::{WithNeed, capabilities, helper, machine, wait};
 
 pub(crate) const TRIALS: &[WithNeed] = &[(
     "a real systemd starts the shipped unit, hears that it is ready and alive, and starts it again",
@@ -90,6 +90,12 @@ impl Systemd {
         Api::at(address)
     }
 
+    /// How many filters of system calls a process has.
+    fn filters(&self, process: &str) -> Result<u32> {
+        let status = self.run(&["cat", &format!("/proc/{process}/status")])?;
+        Ok(capabilities::field(&status, "Seccomp_filters")?.parse()?)
+    }
+
     /// Waits until another process runs than the one with this number, and is ready.
     fn until_again(&self, before: &str, restarts: u32) -> Result<String> {
         wait::until("the daemon to be started again", || {
@@ -116,8 +122,15 @@ fn under_systemd() -> Result<()> {
     let port = make_resets(3)?;
     finals(&api, port, 3)?;
 
+    let confined = systemd.filters(&first)?;
+    systemd.run(&["sh", "-c", "echo RESET_MONITOR_CONFINE=false >>/etc/default/reset-monitor"])?;
     systemd.run(&["systemctl", "kill", "--signal=KILL", NAME])?;
     let second = systemd.until_again(&first, 1)?;
+    let by_unit = systemd.filters(&second)?;
+    ensure!(
+        confined > by_unit,
+        "the unit does not let it confine itself: {confined} filters, {by_unit} without"
+    );
     ensure!(systemd.api()?.get("/readyz", "*/*").is_ok(), "it said that it was ready");
     // One that does nothing any more, and so does not say that it is alive.
     systemd.run(&["systemctl", "kill", "--signal=STOP", NAME])?;
