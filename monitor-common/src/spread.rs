@@ -1,5 +1,10 @@
 //! Where in an array what belongs to a socket, a host or a connection has its place: no map that takes a lock or must be kept in
 //! order. Only the kernel programs ask; here because what is spread badly shows in a test and nowhere else.
+#![expect(
+    clippy::inline_always,
+    reason = "a call in a kernel program takes a frame of a stack of 512 bytes, and a verifier's time"
+)]
+#![expect(clippy::cast_possible_truncation, reason = "what is cut off is not asked for")]
 
 /// Multiplier of Fibonacci hashing: 2^64 over the golden ratio. Odd, and without pattern.
 pub const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -35,6 +40,8 @@ pub const fn pair(hash: u64, mask: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    extern crate alloc;
+
     use super::{mix, pair};
 
     /// Places of the closed memory unless asked otherwise.
@@ -49,12 +56,12 @@ mod tests {
 
     /// How many find their pair taken by two others.
     fn crowded_out(tuples: impl Iterator<Item = [u64; 5]>) -> usize {
-        let mut taken = [0_u8; PLACES];
+        let mut taken = alloc::vec![0_u8; PLACES];
         let mut crowded = 0;
         for tuple in tuples {
             let hash = tuple.into_iter().fold(0, mix) | 1;
             let first = pair(hash, PLACES as u32 - 1) as usize;
-            assert!(first % 2 == 0 && first < PLACES);
+            assert!(first.is_multiple_of(2) && first < PLACES);
             if taken[first] < 2 {
                 taken[first] += 1;
             } else {

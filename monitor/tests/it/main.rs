@@ -97,6 +97,7 @@ mod prometheus;
 mod push;
 #[cfg(test)]
 mod replay;
+#[cfg(test)]
 mod residents;
 #[cfg(test)]
 mod schema;
